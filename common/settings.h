@@ -1,0 +1,101 @@
+#pragma once
+/* Every setting of every program: one row each. The YAML file, the environment, the flags, --help, the
+ * sample file and the table in docs/operations.md come from these rows.
+ *
+ * Columns: field of struct settings, name in the file, type, default, least, most, extra environment
+ * name or NULL, programs that read it, what it is.
+ * TEXT default is a string; WHOLE and SWITCH (0/1) are numbers. Durations end in _ms, sizes in _bytes.
+ * A value is taken from, last wins: default, file, environment (GANTRY_STORAGE_ROOT for storage.root, or
+ * the extra name), flag (--storage-root). Lists are comma separated. */
+#include <stdint.h>
+
+enum {
+    USED_BY_BROKER = 1,
+    USED_BY_STATE = 2,
+    USED_BY_WORKER = 4,
+    USED_BY_CLI = 8,
+    USED_BY_UP = 16, /* gantry up, which writes a file for the others */
+    USED_BY_ALL = 31
+};
+
+// clang-format off
+#define SETTINGS(TEXT, WHOLE, SWITCH)                                                                                       \
+    TEXT  (broker_clients,   "broker.clients",   "ipc://gantry-data/run/clients", NULL, USED_BY_BROKER,                     \
+           "where clients and front-ends connect; several separated by commas")                                            \
+    TEXT  (broker_workers,   "broker.workers",   "ipc://gantry-data/run/workers", NULL, USED_BY_BROKER,                     \
+           "where workers connect")                                                                                        \
+    TEXT  (broker_states,    "broker.states",    "ipc://gantry-data/run/states", NULL, USED_BY_BROKER,                      \
+           "where state services connect")                                                                                 \
+    TEXT  (broker_status,    "broker.status",    "ipc://gantry-data/run/status", NULL, USED_BY_BROKER,                      \
+           "where operators ask for the status")                                                                           \
+    SWITCH(broker_insecure,  "broker.insecure",  0, NULL, USED_BY_BROKER,                                                   \
+           "true allows tcp:// on addresses other than loopback although nothing is encrypted")                            \
+    WHOLE (broker_requests_max, "broker.requests_max", 65536, 16, 1048576, NULL, USED_BY_BROKER,                            \
+           "requests in flight before BUSY is answered")                                                                   \
+    WHOLE (broker_request_bytes_max, "broker.request_bytes_max", 268435456, 1048576, 17179869184, NULL, USED_BY_BROKER,     \
+           "bytes of requests in flight before BUSY is answered")                                                          \
+    WHOLE (broker_peers_max, "broker.peers_max", 16384, 4, 1048576, NULL, USED_BY_BROKER,                                   \
+           "clients, workers and state services together before HELLO is answered BUSY")                                   \
+    WHOLE (limits_body_bytes, "limits.body_bytes", 1048576, 1024, 67108864, NULL, USED_BY_BROKER,                           \
+           "largest body of one message; files travel through the task's folder")                                          \
+    WHOLE (limits_batch,     "limits.batch",     256, 1, 1024, NULL, USED_BY_BROKER,                                        \
+           "most tasks in one message")                                                                                    \
+    WHOLE (heartbeat_ms,     "heartbeat_ms",     2000, 50, 60000, NULL, USED_BY_BROKER,                                     \
+           "how often a peer that has nothing to say says so")                                                             \
+    WHOLE (liveness_ms,      "liveness_ms",      6000, 150, 600000, NULL, USED_BY_BROKER,                                   \
+           "silence after which a peer counts as gone")                                                                    \
+    WHOLE (lease_ms,         "lease_ms",         10000, 200, 3600000, NULL, USED_BY_BROKER | USED_BY_STATE,                 \
+           "a worker's session ends after so long without a heartbeat, and its work goes to others")                       \
+    TEXT  (state_brokers,    "state.brokers",    "ipc://gantry-data/run/states", NULL, USED_BY_STATE,                       \
+           "the broker.states endpoints of all brokers")                                                                   \
+    WHOLE (state_waits_max,  "state.waits_max",  65536, 1, 1048576, NULL, USED_BY_STATE,                                    \
+           "clients waiting for an end before BUSY is answered")                                                           \
+    WHOLE (state_redis_calls_max, "state.redis_calls_max", 8192, 1, 1048576, NULL, USED_BY_STATE,                           \
+           "calls in flight to Redis before BUSY is answered")                                                             \
+    WHOLE (queue_max,        "queue.max",        10000000, 1, 1000000000, NULL, USED_BY_STATE,                              \
+           "tasks waiting in one queue before BUSY is answered")                                                           \
+    TEXT  (redis_addr,       "redis.addr",       "localhost:6379", "REDIS_ADDR", USED_BY_STATE,                             \
+           "host:port, or the path of a unix socket")                                                                      \
+    TEXT  (redis_password,   "redis.password",   "", "REDIS_PASSWORD", USED_BY_STATE,                                       \
+           "empty for none")                                                                                               \
+    WHOLE (redis_db,         "redis.db",         0, 0, 1023, "REDIS_DB", USED_BY_STATE,                                     \
+           "database number")                                                                                              \
+    TEXT  (redis_shard,      "redis.shard",      "", NULL, USED_BY_STATE,                                                   \
+           "hash tag put before every key, such as {gantry1}; empty on a single Redis")                                    \
+    WHOLE (redis_timeout_ms, "redis.timeout_ms", 5000, 50, 600000, NULL, USED_BY_STATE,                                     \
+           "a call without an answer for so long closes the link")                                                         \
+    TEXT  (worker_brokers,   "worker.brokers",   "ipc://gantry-data/run/workers", NULL, USED_BY_WORKER,                     \
+           "the broker.workers endpoints, the next one used when one fails")                                               \
+    TEXT  (worker_services,  "worker.services",  "ffmpeg,system", NULL, USED_BY_WORKER | USED_BY_UP,                        \
+           "services whose nodes this worker runs")                                                                        \
+    TEXT  (worker_name,      "worker.name",      "", NULL, USED_BY_WORKER,                                                  \
+           "how operators see this worker; empty for host-pid")                                                            \
+    WHOLE (worker_slots,     "worker.slots",     2, 1, 1024, NULL, USED_BY_WORKER | USED_BY_UP,                             \
+           "tasks run at once")                                                                                            \
+    WHOLE (worker_grace_ms,  "worker.grace_ms",  5000, 0, 3600000, NULL, USED_BY_WORKER,                                    \
+           "between SIGTERM and SIGKILL of a task's processes")                                                            \
+    WHOLE (worker_drain_ms,  "worker.drain_ms",  30000, 0, 86400000, NULL, USED_BY_WORKER,                                  \
+           "how long a worker that is told to stop lets running tasks finish before handing them back")                    \
+    TEXT  (worker_ffmpeg,    "worker.ffmpeg",    "ffmpeg", NULL, USED_BY_WORKER,                                            \
+           "the ffmpeg program")                                                                                           \
+    TEXT  (worker_ffprobe,   "worker.ffprobe",   "ffprobe", NULL, USED_BY_WORKER,                                           \
+           "the ffprobe program")                                                                                          \
+    TEXT  (storage_root,     "storage.root",     "/share/workflows", NULL, USED_BY_STATE | USED_BY_WORKER,                  \
+           "the shared disk: each task has a folder of its own beneath")                                                   \
+    TEXT  (storage_local,    "storage.local",    "./storage", "LOCAL_STORAGE_PATH", USED_BY_WORKER,                         \
+           "where services hand videos over (videos/ID/original.mp4); inputs may lie there")                               \
+    TEXT  (storage_input_roots, "storage.input_roots", "", NULL, USED_BY_WORKER | USED_BY_UP,                               \
+           "further folders whose files may be a task's input, separated by commas")                                       \
+    TEXT  (log_level,        "log.level",        "info", NULL, USED_BY_BROKER | USED_BY_STATE | USED_BY_WORKER | USED_BY_UP,\
+           "error, warn, info or debug")
+// clang-format on
+
+struct settings {
+#define SETTING_TEXT(field, name, fallback, env, used, doc) const char *field;
+#define SETTING_WHOLE(field, name, fallback, least, most, env, used, doc) int64_t field;
+#define SETTING_SWITCH(field, name, fallback, env, used, doc) int64_t field;
+    SETTINGS(SETTING_TEXT, SETTING_WHOLE, SETTING_SWITCH)
+#undef SETTING_TEXT
+#undef SETTING_WHOLE
+#undef SETTING_SWITCH
+};

@@ -1,0 +1,35 @@
+#include "common/slice.h"
+
+#include <stdlib.h>
+
+uint64_t slice_hash(struct slice s)
+{
+    const unsigned char *at = s.data;
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < s.size; i++)
+        hash = (hash ^ at[i]) * 1099511628211u;
+    return hash;
+}
+
+char *slice_dup(struct slice s)
+{
+    char *text = malloc(s.size + 1);
+    if (!text)
+        return NULL;
+    if (s.size)
+        memcpy(text, s.data, s.size);
+    text[s.size] = '\0';
+    return text;
+}
+
+bool slice_copy(struct slice s, char *text, size_t size)
+{
+    if (s.size >= size || (s.size && memchr(s.data, '\0', s.size))) {
+        text[0] = '\0';
+        return false;
+    }
+    if (s.size)
+        memcpy(text, s.data, s.size);
+    text[s.size] = '\0';
+    return true;
+}

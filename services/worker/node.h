@@ -1,0 +1,40 @@
+#pragma once
+/* What a node is, as a row: its declaration and what runs it. One table a service; a new node is a row
+ * (and an engine's function, see engine.h). The rows feed REGISTER, the checks of inputs and the documentation. */
+#include "common/slice.h"
+#include "proto/gantry.h"
+
+#include <msgpack.h>
+
+/* For struct gantry_input's fallback: a literal of msgpack, such as NODE_PACKED("\x64") for 100. */
+#define NODE_PACKED(literal) { (literal), sizeof(literal) - 1 }
+
+/* Runs within the worker, at once: only for what can neither block nor fail half-way. input is the map with
+ * defaults applied; packs exactly one map. 0 or a status. */
+typedef int node_inline_fn(struct slice input, msgpack_packer *output);
+
+struct node_row {
+    const char *name; /* "service.method" */
+    const char *doc;  /* one line */
+    const struct gantry_input *inputs;
+    size_t inputs_count;
+    const char *const *outputs; /* ends with NULL */
+    const char *const *key;     /* outputs a reuse hit must have; ends with NULL */
+    uint32_t timeout_ms;        /* limit of one attempt; 0: none */
+    node_inline_fn *run;        /* NULL: the program gantry-engine, called with the node's name */
+};
+
+struct node_table {
+    const char *service;
+    const struct node_row *rows;
+    size_t count;
+};
+
+/* One a file in nodes/. */
+extern const struct node_table nodes_ffmpeg; /* nodes/ffmpeg.c */
+extern const struct node_table nodes_system; /* nodes/system.c */
+
+/* The table of a service, or NULL. */
+const struct node_table *nodes_of_service(struct slice service);
+/* The row of "service.method", or NULL. */
+const struct node_row *node_find(struct slice name);

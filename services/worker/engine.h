@@ -1,0 +1,75 @@
+#pragma once
+/* The program gantry-engine: one node, one run, blocking, in a process of its own, so that whatever
+ * a codec does it does to nobody else.
+ *
+ * Started as `gantry-engine NODE` in the attempt's own empty folder, with GANTRY_FOLDER (the task's
+ * folder), GANTRY_FFMPEG and GANTRY_FFPROBE in the environment. stdin: one msgpack map of inputs,
+ * then its end. Descriptor 3: msgpack maps {"progress": 0..1}, then one of {"output": map, "files":
+ * [[from, to]...]} (from in the attempt's folder, to in the task's), {"skipped": map} or {"error":
+ * {code, message, field}}. Exit code 0 goes with output and skipped. */
+#include "common/slice.h"
+#include "common/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct engine engine_t;
+
+/* 0: output was put. Positive: engine_refuse() has said why. Negative: -errno. */
+typedef int engine_run_fn(engine_t *self);
+
+/* The functions that nodes are, by name. */
+struct engine_row {
+    const char *node; /* "service.method" */
+    engine_run_fn *run;
+};
+/* NULL: no such node. */
+const struct engine_row *engine_find(const char *node);
+
+engine_run_fn ffmpeg_extract_audio;        /* nodes/ffmpeg_audio.c */
+engine_run_fn ffmpeg_extract_keyframes;    /* nodes/ffmpeg_keyframes.c */
+engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
+engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
+
+/* main() of the program. */
+int engine_main(int argc, char **argv);
+
+/* Inputs. Each answers 0 or a status, having refused by the input's name. What is borrowed lives as
+ * long as the engine. "" counts as absent where a text must be there. */
+bool engine_given(const engine_t *self, const char *key);
+int engine_text(engine_t *self, const char *key, const char **ret_text);
+int engine_whole(engine_t *self, const char *key, uint64_t least, uint64_t most,
+                 uint64_t *ret_whole);
+int engine_number(engine_t *self, const char *key, double least, double most, double *ret_number);
+int engine_switch(engine_t *self, const char *key, bool *ret_on);
+/* A list of exactly count numbers. */
+int engine_numbers(engine_t *self, const char *key, size_t count, double *ret_numbers);
+/* UNSUPPORTED when the switch is on; absent is off. */
+int engine_switch_unsupported(engine_t *self, const char *key);
+
+const char *engine_ffmpeg(const engine_t *self);
+const char *engine_ffprobe(const engine_t *self);
+
+/* Tells how far the work is, 0..1; told on at most five times a second, and never backwards. */
+void engine_progress(engine_t *self, double progress);
+
+/* The output, put key by key. A path is given beneath the task's folder and put as an absolute one.
+ */
+void engine_put_text(engine_t *self, const char *key, const char *text);
+void engine_put_path(engine_t *self, const char *key, const char *relative);
+void engine_put_whole(engine_t *self, const char *key, uint64_t whole);
+void engine_put_number(engine_t *self, const char *key, double number);
+/* value is one packed msgpack value. */
+void engine_put_packed(engine_t *self, const char *key, struct slice value);
+/* {task's folder}/relative; borrowed. NULL when out of memory. */
+const char *engine_final_path(engine_t *self, const char *relative);
+/* A file or folder made here that shall be handed over to the task's folder under the same relative
+ * name. */
+void engine_hand_over(engine_t *self, const char *relative);
+/* What was put is the output of a stage that chose to do nothing. */
+void engine_skip(engine_t *self);
+
+/* Says why it failed; the first reason stays. field: the input that is wrong, or NULL. Answers
+ * status. */
+int engine_refuse(engine_t *self, enum status status, const char *field, const char *message, ...)
+    __attribute__((format(printf, 4, 5)));

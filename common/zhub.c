@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-/* A turn reads at most PASSES * PASS_READS messages of a socket before other events get their turn. */
+/* A turn reads at most PASSES * PASS_READS messages of a socket before other events get their turn.
+ */
 enum { PASSES = 4, PASS_READS = 64 };
 
 struct zsource {
@@ -14,7 +15,7 @@ struct zsource {
     zsource_read_fn *read;
     zsource_drained_fn *drained;
     void *arg;
-    bool fed;    /* read something in this turn */
+    bool fed;    /* something happened in this turn */
     bool closed; /* destroyed; unlinked at the end of the turn */
 };
 
@@ -159,9 +160,10 @@ static int socket_fd(void *socket)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    (void)poll;
+    zsource_t *source = poll->data;
     (void)status;
-    (void)events; /* the loop is awake: the next prepare looks */
+    (void)events;
+    source->fed = true; /* perhaps no message but a connection made or lost: drained() is to look */
 }
 
 zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_drained_fn *drained,
@@ -170,7 +172,8 @@ zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_d
     zsource_t *source = calloc(1, sizeof *source);
     if (!source)
         return NULL;
-    *source = (zsource_t){ .hub = self, .socket = socket, .read = read, .drained = drained, .arg = arg };
+    *source =
+        (zsource_t){ .hub = self, .socket = socket, .read = read, .drained = drained, .arg = arg };
     if (uv_poll_init(self->prepare.loop, &source->poll, socket_fd(socket))) {
         free(source);
         return NULL;

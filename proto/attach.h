@@ -5,9 +5,9 @@
 typedef struct attach attach_t;
 
 struct attach_row {
-    bool (*read)(void *arg, int64_t now_ms);     /* session_read and its kin */
-    int64_t (*tick)(void *arg, int64_t now_ms);  /* answers when again */
-    void (*drained)(void *arg);                  /* may be NULL */
+    bool (*read)(void *arg, int64_t now_ms);    /* session_read and its kin */
+    int64_t (*tick)(void *arg, int64_t now_ms); /* answers when again */
+    void (*drained)(void *arg);                 /* may be NULL */
     void *arg;
 };
 

@@ -1,13 +1,25 @@
 #pragma once
 /* Bounded reading of msgpack that a stranger sent, without allocation; writing is msgpack-c's.
  *
- * msgpack-c's own unpack reserves what a length claims (5 bytes can ask for 8 GiB), so foreign bytes
- * are read only here: one scan checks the whole structure, after which the reader may trust counts. */
+ * msgpack-c's own unpack reserves what a length claims (5 bytes can ask for 8 GiB), so foreign
+ * bytes are read only here: one scan checks the whole structure, after which the reader may trust
+ * counts. */
 #include "common/slice.h"
 
 #include <msgpack.h>
 
-enum kind { KIND_NIL, KIND_BOOL, KIND_UINT, KIND_INT, KIND_FLOAT, KIND_STR, KIND_BIN, KIND_ARRAY, KIND_MAP, KIND_EXT };
+enum kind {
+    KIND_NIL,
+    KIND_BOOL,
+    KIND_UINT,
+    KIND_INT,
+    KIND_FLOAT,
+    KIND_STR,
+    KIND_BIN,
+    KIND_ARRAY,
+    KIND_MAP,
+    KIND_EXT
+};
 
 /* What stands at the reader: KIND_INT is negative only (whole numbers >= 0 are KIND_UINT). */
 struct token {
@@ -33,8 +45,8 @@ static inline struct reader reader_of(struct slice s)
     return (struct reader){ at, at ? at + s.size : at };
 }
 
-/* 0 when bytes are exactly one value: no count larger than the bytes left could hold, nesting at most
- * WIRE_DEPTH_MAX, strings valid UTF-8. Else STATUS_MALFORMED. */
+/* 0 when bytes are exactly one value: no count larger than the bytes left could hold, nesting at
+ * most WIRE_DEPTH_MAX, strings valid UTF-8. Else STATUS_MALFORMED. */
 int codec_check(struct slice bytes);
 
 /* Next token (containers: the head only). False at the end or on bytes that are none. */
@@ -54,7 +66,8 @@ bool codec_is_nil(struct slice value);
 bool codec_array(struct slice value, struct reader *ret_reader, uint32_t *ret_count);
 bool codec_map(struct slice value, struct reader *ret_reader, uint32_t *ret_pairs);
 
-/* Writers on msgpack-c's packer; out of memory is sticky in sbuffer as its callers check: see buffer. */
+/* Writers on msgpack-c's packer; out of memory is sticky in sbuffer as its callers check: see
+ * buffer. */
 void pack_text(msgpack_packer *pk, const char *text);
 void pack_slice(msgpack_packer *pk, struct slice text);
 void pack_bin(msgpack_packer *pk, struct slice bytes);

@@ -18,22 +18,23 @@ struct header {
 };
 
 struct envelope {
-    zmq_msg_t peer;   /* routing id, of messages from a ROUTER; else empty */
-    zmq_msg_t frame;  /* the header's bytes, that header's slices borrow from */
-    zmq_msg_t body;   /* empty when there was none */
+    zmq_msg_t peer;  /* routing id, of messages from a ROUTER; else empty */
+    zmq_msg_t frame; /* the header's bytes, that header's slices borrow from */
+    zmq_msg_t body;  /* empty when there was none */
     struct header header;
 };
 
 void envelope_init(struct envelope *self);
 void envelope_clear(struct envelope *self);
 
-/* Next message, without waiting. routed: the socket is a ROUTER. 0; -EAGAIN: none; STATUS_MALFORMED: not
- * [header][body] or a header that is none (the message was read away whole; self->peer is set when routed);
- * -errno. An initialised or cleared envelope is filled; what it held is released. */
+/* Next message, without waiting. routed: the socket is a ROUTER. 0; -EAGAIN: none;
+ * STATUS_MALFORMED: not [header][body] or a header that is none (the message was read away whole;
+ * self->peer is set when routed); -errno. An initialised or cleared envelope is filled; what it
+ * held is released. */
 int envelope_receive(struct envelope *self, void *socket, bool routed);
 
-/* Sends, without waiting. peer empty: the socket is a DEALER. body may be NULL for none; on 0 it was
- * taken (moved) and is an empty message; else it is untouched. 0; -EHOSTUNREACH: no such peer;
+/* Sends, without waiting. peer empty: the socket is a DEALER. body may be NULL for none; on 0 it
+ * was taken (moved) and is an empty message; else it is untouched. 0; -EHOSTUNREACH: no such peer;
  * -EAGAIN: its pipe is full (or, DEALER, nobody is connected); -errno. */
 int envelope_send(void *socket, struct slice peer, const struct header *header, zmq_msg_t *body);
 

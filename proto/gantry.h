@@ -1,9 +1,9 @@
 #pragma once
 /* libgantry: hand tasks to Gantry and work on them, from C.
  *
- * One thread a client or worker; several of each are fine. Results of every call: 0 done; positive: a
- * status (GANTRY_STATUS_...), what the other side said; negative: -errno of this machine.
- * Times are milliseconds; a timeout of 0 means "for ever", unless a call says otherwise. */
+ * One thread a client or worker; several of each are fine. Results of every call: 0 done; positive:
+ * a status (GANTRY_STATUS_...), what the other side said; negative: -errno of this machine. Times
+ * are milliseconds; a timeout of 0 means "for ever", unless a call says otherwise. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,7 +48,8 @@ struct gantry_error {
     uint32_t retry_after_ms;
 };
 
-/* ---- clients ---------------------------------------------------------------------------------- */
+/* ---- clients ----------------------------------------------------------------------------------
+ */
 
 typedef struct gantry_client gantry_client_t;
 
@@ -63,13 +64,13 @@ GANTRY_API const struct gantry_error *gantry_client_error(const gantry_client_t 
 enum gantry_priority { GANTRY_NORMAL, GANTRY_HIGH, GANTRY_LOW };
 
 struct gantry_task {
-    const char *id;             /* NULL: a new UUID */
-    const char *task;           /* node, "ffmpeg.extract_audio" */
-    struct gantry_bytes input;  /* msgpack map; empty: no inputs */
+    const char *id;            /* NULL: a new UUID */
+    const char *task;          /* node, "ffmpeg.extract_audio" */
+    struct gantry_bytes input; /* msgpack map; empty: no inputs */
     enum gantry_priority priority;
-    uint32_t timeout_ms;        /* limit of one attempt; 0: the node's own */
-    const char *owner;          /* user, or NULL */
-    const uint8_t *token;       /* 16 bytes: the same again is the same submit; NULL: a new one */
+    uint32_t timeout_ms;  /* limit of one attempt; 0: the node's own */
+    const char *owner;    /* user, or NULL */
+    const uint8_t *token; /* 16 bytes: the same again is the same submit; NULL: a new one */
 };
 
 struct gantry_receipt {
@@ -83,18 +84,21 @@ struct gantry_receipt {
     uint32_t retry_after_ms;
 };
 
-/* Submits 1..N tasks, in messages of one service and priority each. Each receipt has its own status. BUSY and
- * UNAVAILABLE are tried again under the same tokens until timeout_ms is over.
- * 0 when every task has a receipt from the broker (which may be a refusal); GANTRY_TIMEOUT when some have none. */
+/* Submits 1..N tasks, in messages of one service and priority each. Each receipt has its own
+ * status. BUSY and UNAVAILABLE are tried again under the same tokens until timeout_ms is over. 0
+ * when every task has a receipt from the broker (which may be a refusal); GANTRY_TIMEOUT when some
+ * have none. */
 GANTRY_API int gantry_submit(gantry_client_t *self, const struct gantry_task *tasks, size_t count,
                              struct gantry_receipt *receipts, int64_t timeout_ms);
 
-/* One try and no retries, the answer comes to done from within gantry_client_run() or any other call on the client;
- * exactly once per call. All tasks of one call must be of one service and priority, at most the
- * broker's batch (256 by default). receipts are borrowed for the call. */
-typedef void gantry_submitted_fn(void *arg, int status, const struct gantry_receipt *receipts, size_t count);
-GANTRY_API int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks, size_t count,
-                                   int64_t timeout_ms, gantry_submitted_fn *done, void *arg);
+/* One try and no retries, the answer comes to done from within gantry_client_run() or any other
+ * call on the client; exactly once per call. All tasks of one call must be of one service and
+ * priority, at most the broker's batch (256 by default). receipts are borrowed for the call. */
+typedef void gantry_submitted_fn(void *arg, int status, const struct gantry_receipt *receipts,
+                                 size_t count);
+GANTRY_API int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks,
+                                   size_t count, int64_t timeout_ms, gantry_submitted_fn *done,
+                                   void *arg);
 
 typedef struct gantry_record gantry_record_t;
 
@@ -105,25 +109,27 @@ struct gantry_stage {
     double progress;
     const char *priority;
     const char *worker;
-    uint64_t created_ms, started_ms, ended_ms; /* wall clock; 0: not yet */
-    struct gantry_bytes input, output, error, usage; /* msgpack, or empty */
+    uint64_t created_ms, started_ms, ended_ms;            /* wall clock; 0: not yet */
+    struct gantry_bytes input, output, error, usage;      /* msgpack, or empty */
     const char *error_code, *error_message, *error_field; /* "" when there is no error */
 };
 
-/* The record as it is now. The record is the caller's to destroy. GANTRY_NOT_FOUND: no such task. */
+/* The record as it is now. The record is the caller's to destroy. GANTRY_NOT_FOUND: no such task.
+ */
 GANTRY_API int gantry_get(gantry_client_t *self, const char *id, int64_t timeout_ms,
                           gantry_record_t **ret_record);
 /* Waits until the stage (task NULL: every stage) has ended. GANTRY_TIMEOUT when it has not. */
-GANTRY_API int gantry_wait(gantry_client_t *self, const char *id, const char *task, int64_t timeout_ms,
-                           gantry_record_t **ret_record);
+GANTRY_API int gantry_wait(gantry_client_t *self, const char *id, const char *task,
+                           int64_t timeout_ms, gantry_record_t **ret_record);
 /* The same without blocking; record is borrowed for the call and NULL unless status is 0. */
 typedef void gantry_waited_fn(void *arg, int status, const gantry_record_t *record);
 GANTRY_API int gantry_wait_begin(gantry_client_t *self, const char *id, const char *task,
                                  int64_t timeout_ms, gantry_waited_fn *done, void *arg);
-/* Stops a stage (task NULL: every stage). The record tells what became of it: cancelled, or cancelling
- * while its worker stops it. GANTRY_CONFLICT: it has ended already. ret_record may be NULL. */
-GANTRY_API int gantry_cancel(gantry_client_t *self, const char *id, const char *task, int64_t timeout_ms,
-                             gantry_record_t **ret_record);
+/* Stops a stage (task NULL: every stage). The record tells what became of it: cancelled, or
+ * cancelling while its worker stops it. GANTRY_CONFLICT: it has ended already. ret_record may be
+ * NULL. */
+GANTRY_API int gantry_cancel(gantry_client_t *self, const char *id, const char *task,
+                             int64_t timeout_ms, gantry_record_t **ret_record);
 
 GANTRY_API void gantry_record_destroy(gantry_record_t **self_p);
 /* All borrowed from the record. */
@@ -132,24 +138,29 @@ GANTRY_API const char *gantry_record_status(const gantry_record_t *self);
 GANTRY_API const char *gantry_record_storage_path(const gantry_record_t *self);
 GANTRY_API uint64_t gantry_record_created_ms(const gantry_record_t *self);
 GANTRY_API size_t gantry_record_count(const gantry_record_t *self);
-GANTRY_API const struct gantry_stage *gantry_record_stage(const gantry_record_t *self, size_t index);
-GANTRY_API const struct gantry_stage *gantry_record_find(const gantry_record_t *self, const char *task);
+GANTRY_API const struct gantry_stage *gantry_record_stage(const gantry_record_t *self,
+                                                          size_t index);
+GANTRY_API const struct gantry_stage *gantry_record_find(const gantry_record_t *self,
+                                                         const char *task);
 /* The whole record as msgpack, as it came. */
 GANTRY_API struct gantry_bytes gantry_record_bytes(const gantry_record_t *self);
 
-/* For tools: any verb of the protocol with a body of the caller's (empty: none). On 0 and on a status *ret_body
- * (may be NULL) is malloc'ed, *ret_size long, the caller's to free. */
+/* For tools: any verb of the protocol with a body of the caller's (empty: none). On 0 and on a
+ * status *ret_body (may be NULL) is malloc'ed, *ret_size long, the caller's to free. */
 GANTRY_API int gantry_call(gantry_client_t *self, uint32_t verb, const char *service,
-                           struct gantry_bytes body, int64_t timeout_ms, void **ret_body, size_t *ret_size);
+                           struct gantry_bytes body, int64_t timeout_ms, void **ret_body,
+                           size_t *ret_size);
 
 /* Runs calls begun, until none is left (0) or timeout_ms is over (GANTRY_TIMEOUT). */
 GANTRY_API int gantry_client_run(gantry_client_t *self, int64_t timeout_ms);
-/* One turn: waits up to timeout_ms (0: not at all) for something, handles all there is. 0 or -errno. */
+/* One turn: waits up to timeout_ms (0: not at all) for something, handles all there is. 0 or
+ * -errno. */
 GANTRY_API int gantry_client_turn(gantry_client_t *self, int64_t timeout_ms);
 /* Calls begun and not answered. */
 GANTRY_API size_t gantry_client_open(const gantry_client_t *self);
 
-/* ---- workers ---------------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------------------
+ */
 
 typedef struct gantry_worker gantry_worker_t;
 typedef struct gantry_job gantry_job_t;
@@ -162,13 +173,14 @@ struct gantry_input {
     const char *doc;
 };
 
-/* Starts a job and returns at once; it must never block, or the worker's heartbeats stop and its work
- * is given to others. End the job exactly once, now or later, on the same thread. */
+/* Starts a job and returns at once; it must never block, or the worker's heartbeats stop and its
+ * work is given to others. End the job exactly once, now or later, on the same thread. */
 typedef void gantry_run_fn(gantry_job_t *job, void *arg);
 
 enum gantry_stop {
     GANTRY_STOP_CANCEL, /* somebody cancelled it: stop, then gantry_job_cancelled */
-    GANTRY_STOP_STALE,  /* another attempt may run: stop at once; whatever ends the job is not sent */
+    GANTRY_STOP_STALE,  /* another attempt may run: stop at once; whatever ends the job is not sent
+                         */
     GANTRY_STOP_DRAIN   /* the worker leaves and has no more patience: gantry_job_return */
 };
 /* The job is to stop; end it as the reason says, now or later. */
@@ -184,7 +196,7 @@ struct gantry_node {
     const char *const *key;     /* outputs a reuse hit must have; ends with NULL; may be NULL */
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
     gantry_run_fn *run;
-    gantry_stop_fn *stop;       /* NULL: jobs end too soon to be stopped */
+    gantry_stop_fn *stop; /* NULL: jobs end too soon to be stopped */
     void *arg;
 };
 
@@ -193,15 +205,16 @@ struct gantry_worker_options {
     const char *name;    /* NULL: host-pid */
     uint32_t slots;      /* jobs at once; 0: 1 */
     const struct gantry_node *nodes;
-    size_t nodes_count;  /* of at most 16 services */
-    /* Stop callback for work that lasts longer than the lease could be renewed; 0: 2/3 of the lease. */
+    size_t nodes_count; /* of at most 16 services */
+    /* Stop callback for work that lasts longer than the lease could be renewed; 0: 2/3 of the
+     * lease. */
     int64_t patience_ms;
 };
 
 /* NULL when out of memory or the options are wrong (no broker, no node, a name that is none). */
 GANTRY_API gantry_worker_t *gantry_worker_new(const struct gantry_worker_options *options);
-/* Jobs that run are told GANTRY_STOP_STALE and forgotten: their gantry_job_t are invalid then. What was
- * not acknowledged goes back to the queues when the session's lease ends. */
+/* Jobs that run are told GANTRY_STOP_STALE and forgotten: their gantry_job_t are invalid then. What
+ * was not acknowledged goes back to the queues when the session's lease ends. */
 GANTRY_API void gantry_worker_destroy(gantry_worker_t **self_p);
 
 /* Works until gantry_worker_drain() was called and the last job has ended (0), or for timeout_ms
@@ -226,14 +239,14 @@ struct gantry_end {
     struct gantry_bytes output; /* msgpack map, of a success */
     struct gantry_bytes usage;  /* msgpack map of figures, or empty */
     /* of a failure: */
-    int code;             /* a status; GANTRY_FAILED when in doubt */
+    int code; /* a status; GANTRY_FAILED when in doubt */
     const char *message;
-    const char *field;    /* the input that is wrong, or NULL */
+    const char *field; /* the input that is wrong, or NULL */
     int64_t exit_code, signal;
     const char *last_words; /* of stderr, or NULL */
 };
-/* Each ends the job: the pointer is invalid afterwards. The result is kept and sent again until it is
- * acknowledged. */
+/* Each ends the job: the pointer is invalid afterwards. The result is kept and sent again until it
+ * is acknowledged. */
 GANTRY_API void gantry_job_done(gantry_job_t *self, const struct gantry_end *end);
 GANTRY_API void gantry_job_skipped(gantry_job_t *self, const struct gantry_end *end);
 GANTRY_API void gantry_job_failed(gantry_job_t *self, const struct gantry_end *end);

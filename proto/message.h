@@ -1,5 +1,6 @@
 #pragma once
-/* The bodies as structs, made from the rows of schema.h; one loop encodes and one decodes all of them. */
+/* The bodies as structs, made from the rows of schema.h; one loop encodes and one decodes all of
+ * them. */
 #include "common/slice.h"
 #include "proto/schema.h"
 
@@ -22,7 +23,16 @@
     };
 MESSAGES(MESSAGE_STRUCT)
 
-enum message_kind { MESSAGE_STR, MESSAGE_BIN, MESSAGE_RAW, MESSAGE_U32, MESSAGE_U64, MESSAGE_I64, MESSAGE_F64, MESSAGE_BOOL };
+enum message_kind {
+    MESSAGE_STR,
+    MESSAGE_BIN,
+    MESSAGE_RAW,
+    MESSAGE_U32,
+    MESSAGE_U64,
+    MESSAGE_I64,
+    MESSAGE_F64,
+    MESSAGE_BOOL
+};
 
 struct message_field {
     const char *name;
@@ -47,9 +57,10 @@ MESSAGES(MESSAGE_LAYOUT)
 /* All of them, in the order of the rows; ends with NULL. */
 extern const struct message_layout *const message_layouts[];
 
-/* Reads one map (bytes passed codec_check, or lie in something that did). m is zeroed first; slices in it borrow from map.
- * 0; STATUS_MALFORMED: no map, or keys that are no strings; STATUS_INVALID: a field is missing, of the
- * wrong type or too long, and *ret_field (may be NULL) names it, static. */
+/* Reads one map (bytes passed codec_check, or lie in something that did). m is zeroed first; slices
+ * in it borrow from map. 0; STATUS_MALFORMED: no map, or keys that are no strings; STATUS_INVALID:
+ * a field is missing, of the wrong type or too long, and *ret_field (may be NULL) names it, static.
+ */
 int message_decode(const struct message_layout *layout, struct slice map, void *m,
                    const char **ret_field);
 /* Writes the map; fields that are zero or empty and not required are left out. */

@@ -1,8 +1,9 @@
 #pragma once
-/* The wire, as rows: verbs, the fields of every body, states, roles. The structs, the codec's tables
- * and the tables in docs/protocol.md come from here; a new message is a row and a handler.
+/* The wire, as rows: verbs, the fields of every body, states, roles. The structs, the codec's
+ * tables and the tables in docs/protocol.md come from here; a new message is a row and a handler.
  *
- * A message is [routing id] [header] [body]. Every request gets exactly one ANSWER under its request id.
+ * A message is [routing id] [header] [body]. Every request gets exactly one ANSWER under its
+ * request id.
  */
 
 enum {
@@ -11,7 +12,7 @@ enum {
     WIRE_SESSION_SIZE = 16,
     WIRE_SUBMIT_TOKEN_SIZE = 16,
     WIRE_LEASE_TOKEN_SIZE = 12,
-    WIRE_HEADER_MAX = 256,      /* bytes */
+    WIRE_HEADER_MAX = 256,         /* bytes */
     WIRE_FRAME_HARD_MAX = 64 << 20 /* a peer that sends more in a frame is disconnected */
 };
 
@@ -231,12 +232,12 @@ enum priority {
 #define PRIORITY_ROW(name, number, text) PRIORITY_##name = (number),
     PRIORITIES(PRIORITY_ROW)
 #undef PRIORITY_ROW
-    PRIORITY_END
+        PRIORITY_END
 };
 
 enum stage_state {
 #define STATE_ROW(name, number, text, terminal) STATE_##name = (number),
     STATES(STATE_ROW)
 #undef STATE_ROW
-    STATE_END
+        STATE_END
 };

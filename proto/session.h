@@ -1,21 +1,24 @@
 #pragma once
 /* The peer's end of a connection to a broker: client, worker and state service alike.
  *
- * HELLO/WELCOME, pings, silence, reconnect with back-off (0.1 s doubling to 2 s, jittered), failover
- * along a list of endpoints, and resending of what is unanswered after every WELCOME. One DEALER at a time;
- * it changes at failover, so a loop that watches it is told. Knows no loop and no clock. */
+ * HELLO/WELCOME, pings, silence, reconnect with back-off (0.1 s doubling to 2 s, jittered),
+ * failover along a list of endpoints, and resending of what is unanswered after every WELCOME. One
+ * DEALER at a time; it changes at failover, so a loop that watches it is told. Knows no loop and no
+ * clock. */
 #include "proto/envelope.h"
 #include "proto/message.h"
 
 typedef struct session session_t;
 
-/* Called exactly once per request: with the broker's answer; or with header->status set here: TIMEOUT
- * (its own time was over), UNAVAILABLE (connection lost and the request was not to be repeated, or the
- * session was destroyed). body is empty then. Borrowed for the call. May make requests. */
+/* Called exactly once per request: with the broker's answer; or with header->status set here:
+ * TIMEOUT (its own time was over), UNAVAILABLE (connection lost and the request was not to be
+ * repeated, or the session was destroyed). body is empty then. Borrowed for the call. May make
+ * requests. */
 typedef void session_answer_fn(void *arg, const struct header *header, struct slice body);
 
 struct session_events {
-    /* The socket to watch is another one now; old is closed after the call (never NULL but at first). */
+    /* The socket to watch is another one now; old is closed after the call (never NULL but at
+     * first). */
     void (*socket_changed)(void *arg, void *socket);
     /* WELCOME came, for the first time or again; before anything is resent. May be NULL. */
     void (*welcomed)(void *arg, const struct m_welcome *welcome);
@@ -27,10 +30,10 @@ struct session_events {
 };
 
 struct session_options {
-    void *zmq;               /* ZeroMQ context, borrowed */
-    const char *endpoints;   /* comma separated, borrowed */
-    struct m_hello hello;    /* slices borrowed for the session's life */
-    size_t requests_max;     /* unanswered requests; one more is refused BUSY */
+    void *zmq;             /* ZeroMQ context, borrowed */
+    const char *endpoints; /* comma separated, borrowed */
+    struct m_hello hello;  /* slices borrowed for the session's life */
+    size_t requests_max;   /* unanswered requests; one more is refused BUSY */
     struct session_events events;
     void *arg;
 };
@@ -50,7 +53,8 @@ session_t *session_new(const struct session_options *options);
 /* Every open request is answered UNAVAILABLE first. Says no BYE. */
 void session_destroy(session_t **self_p);
 
-/* Sends now, or after the next WELCOME. body may be NULL; it is taken on 0. 0, STATUS_BUSY, -ENOMEM. */
+/* Sends now, or after the next WELCOME. body may be NULL; it is taken on 0. 0, STATUS_BUSY,
+ * -ENOMEM. */
 int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
                     session_answer_fn *answer, void *arg);
 /* State services: body is taken. Answers to a connection that is gone are dropped. */

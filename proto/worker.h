@@ -4,13 +4,15 @@
 #include "proto/session.h"
 
 /* Told when the socket to watch changes; before the first tick. */
-void gantry_worker_watch(gantry_worker_t *self, void (*changed)(void *arg, void *socket), void *arg);
+void gantry_worker_watch(gantry_worker_t *self, void (*changed)(void *arg, void *socket),
+                         void *arg);
 bool gantry_worker_read(gantry_worker_t *self, int64_t now_ms);
 /* Renews, claims, reports, tells jobs to stop. Answers when to call again at the latest. */
 int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms);
 /* Draining, and neither a job nor an unacknowledged result is left. */
 bool gantry_worker_idle(const gantry_worker_t *self);
-/* Until when every lease held is good, by clock_ms: what runs longer without a renewal must be dead by then. */
+/* Until when every lease held is good, by clock_ms: what runs longer without a renewal must be dead
+ * by then. */
 int64_t gantry_worker_lease_until(const gantry_worker_t *self);
 uint32_t gantry_worker_jobs(const gantry_worker_t *self);
 /* Tells every running job why. */

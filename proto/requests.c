@@ -1,0 +1,143 @@
+#include "proto/requests.h"
+
+#include <stdlib.h>
+
+/* An id is serial << 20 | slot, so that it grows and finds its slot. Slots come in slabs and never
+ * move. */
+enum { SLAB = 256, SLOT_BITS = 20, SLOT_NONE = REQUESTS_MAX };
+
+struct requests {
+    size_t max;
+    size_t count;
+    uint64_t serial;
+    size_t slabs_count;
+    struct pending **slabs;
+    struct pending *free; /* linked by newer */
+    struct pending *oldest;
+    struct pending *newest;
+};
+
+requests_t *requests_new(size_t max)
+{
+    requests_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->max = max < REQUESTS_MAX ? max : REQUESTS_MAX;
+    self->slabs = calloc(self->max / SLAB + 1, sizeof(struct pending *));
+    if (!self->slabs) {
+        free(self);
+        return NULL;
+    }
+    return self;
+}
+
+void requests_destroy(requests_t **self_p)
+{
+    requests_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->slabs_count; i++)
+        free(self->slabs[i]);
+    free(self->slabs);
+    free(self);
+}
+
+static bool grow(requests_t *self)
+{
+    struct pending *slab = calloc(SLAB, sizeof *slab);
+    if (!slab)
+        return false;
+    for (size_t i = SLAB; i-- > 0;) {
+        slab[i].id = self->slabs_count * SLAB + i; /* serial 0 is never given out: only the slot */
+        slab[i].newer = self->free;
+        self->free = &slab[i];
+    }
+    self->slabs[self->slabs_count++] = slab;
+    return true;
+}
+
+static void append(requests_t *self, struct pending *p)
+{
+    p->older = self->newest;
+    p->newer = NULL;
+    if (self->newest)
+        self->newest->newer = p;
+    else
+        self->oldest = p;
+    self->newest = p;
+    self->count++;
+}
+
+static uint32_t keep(char *to, size_t size, struct slice text)
+{
+    size_t kept = text.size < size ? text.size : size;
+    if (kept)
+        memcpy(to, text.data, kept);
+    return (uint32_t)kept;
+}
+
+struct pending *requests_add(requests_t *self, const struct request *request, int64_t now_ms,
+                             zmq_msg_t *body)
+{
+    if (self->count == self->max || (!self->free && !grow(self)))
+        return NULL;
+    struct pending *p = self->free;
+    self->free = p->newer;
+    p->id = ++self->serial << SLOT_BITS | (p->id & REQUESTS_MAX);
+    p->verb = request->verb;
+    p->priority = request->priority;
+    p->count = request->count;
+    p->once = request->once;
+    p->sent = false;
+    p->until_ms = request->timeout_ms > 0 ? now_ms + request->timeout_ms : INT64_MAX;
+    p->service_size = keep(p->service, sizeof p->service, request->service);
+    p->trace_size = keep(p->trace, sizeof p->trace, request->trace);
+    zmq_msg_init(&p->body);
+    p->has_body = body != NULL;
+    if (body)
+        zmq_msg_move(&p->body, body);
+    append(self, p);
+    return p;
+}
+
+struct pending *requests_find(requests_t *self, uint64_t id)
+{
+    size_t slot = (size_t)(id & REQUESTS_MAX);
+    if (slot / SLAB >= self->slabs_count || id >> SLOT_BITS == 0)
+        return NULL;
+    struct pending *p = &self->slabs[slot / SLAB][slot % SLAB];
+    return p->id == id && p->answer ? p : NULL;
+}
+
+void requests_remove(requests_t *self, struct pending *pending)
+{
+    if (pending->older)
+        pending->older->newer = pending->newer;
+    else
+        self->oldest = pending->newer;
+    if (pending->newer)
+        pending->newer->older = pending->older;
+    else
+        self->newest = pending->older;
+    zmq_msg_close(&pending->body);
+    pending->answer = NULL;
+    pending->newer = self->free;
+    self->free = pending;
+    self->count--;
+}
+
+struct pending *requests_oldest(const requests_t *self)
+{
+    return self->oldest;
+}
+
+size_t requests_count(const requests_t *self)
+{
+    return self->count;
+}
+
+uint64_t requests_stray_id(requests_t *self)
+{
+    return ++self->serial << SLOT_BITS | SLOT_NONE;
+}

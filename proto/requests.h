@@ -1,0 +1,46 @@
+#pragma once
+/* The requests of a session that have no answer yet. Knows no socket and no clock. */
+#include "proto/session.h"
+
+typedef struct requests requests_t;
+
+struct pending {
+    uint64_t id;
+    uint32_t verb;
+    uint32_t priority;
+    uint32_t count;
+    uint32_t service_size;
+    uint32_t trace_size;
+    bool once;
+    bool sent; /* on the connection that stands */
+    bool has_body;
+    int64_t until_ms; /* INT64_MAX: for ever */
+    zmq_msg_t body;
+    session_answer_fn *answer;
+    void *arg;
+    struct pending *older; /* in the order they were made */
+    struct pending *newer;
+    char service[32];
+    char trace[56];
+};
+
+/* NULL when out of memory. max is at most REQUESTS_MAX. */
+requests_t *requests_new(size_t max);
+/* Must be empty. */
+void requests_destroy(requests_t **self_p);
+
+/* A new one, last in order; its id grows from one to the next. Body is taken on success. NULL: max
+ * is reached or memory is out (the caller tells BUSY for both: memory for one request is a limit as
+ * well). */
+struct pending *requests_add(requests_t *self, const struct request *request, int64_t now_ms,
+                             zmq_msg_t *body);
+/* NULL when it is not open. */
+struct pending *requests_find(requests_t *self, uint64_t id);
+/* Takes it out and frees its body; the struct is valid until the next requests_add. */
+void requests_remove(requests_t *self, struct pending *pending);
+struct pending *requests_oldest(const requests_t *self);
+size_t requests_count(const requests_t *self);
+/* An id of the same growing row that belongs to no request: for HELLO and PING. */
+uint64_t requests_stray_id(requests_t *self);
+
+enum { REQUESTS_MAX = (1 << 20) - 1 };

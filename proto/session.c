@@ -1,0 +1,439 @@
+#include "proto/session.h"
+
+#include "common/clock.h"
+#include "common/status.h"
+#include "proto/codec.h"
+#include "proto/requests.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    ENDPOINTS_MAX = 16,
+    GREET_MS = 1000,    /* without a WELCOME for so long: the next endpoint */
+    GREET_LOOK_MS = 10, /* how often a connection that is being made is looked at */
+    BACKOFF_LEAST_MS = 100,
+    BACKOFF_MOST_MS = 2000,
+    PROBE_MS = 500, /* with requests open a lost connection is noticed within so long */
+};
+
+/* DOWN: no socket, waiting for again_ms. GREETING: a socket, no WELCOME yet. UP: requests flow. */
+enum phase { DOWN, GREETING, UP };
+
+struct session {
+    struct session_options options;
+    char *list; /* endpoints, cut at the commas */
+    const char *endpoints[ENDPOINTS_MAX];
+    unsigned endpoints_count;
+    unsigned endpoint;
+    unsigned failures; /* endpoints that failed in a row */
+    enum phase phase;
+    void *socket;
+    uint64_t hello_id; /* 0: HELLO is still to be sent */
+    int64_t again_ms;
+    int64_t greeted_ms;
+    int64_t pinged_ms;  /* last PING */
+    int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
+    int64_t due_ms;     /* no request times out before */
+    uint64_t dice;
+    struct m_welcome welcome;
+    requests_t *requests;
+    struct envelope in;
+};
+
+/* xorshift: jitter only */
+static uint64_t roll(session_t *self, uint64_t sides)
+{
+    self->dice ^= self->dice << 13;
+    self->dice ^= self->dice >> 7;
+    self->dice ^= self->dice << 17;
+    return self->dice % sides;
+}
+
+static bool cut(session_t *self)
+{
+    char *save = NULL;
+    self->list = slice_dup(slice_of(self->options.endpoints));
+    if (!self->list)
+        return false;
+    for (char *e = strtok_r(self->list, ", ", &save); e; e = strtok_r(NULL, ", ", &save))
+        if (self->endpoints_count < ENDPOINTS_MAX)
+            self->endpoints[self->endpoints_count++] = e;
+    return self->endpoints_count > 0;
+}
+
+session_t *session_new(const struct session_options *options)
+{
+    session_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->options = *options;
+    envelope_init(&self->in);
+    self->dice = (uint64_t)clock_ns() ^ (uint64_t)(uintptr_t)self ^ 0x9e3779b97f4a7c15u;
+    self->due_ms = INT64_MAX;
+    self->requests = requests_new(options->requests_max);
+    if (!self->requests || !cut(self))
+        session_destroy(&self);
+    return self;
+}
+
+static void close_socket(session_t *self)
+{
+    void *old = self->socket;
+    self->socket = NULL;
+    if (!old)
+        return;
+    if (self->options.events.socket_changed)
+        self->options.events.socket_changed(self->options.arg, NULL);
+    zmq_close(old);
+}
+
+static void end(session_t *self, struct pending *p, const struct header *header, struct slice body)
+{
+    session_answer_fn *answer = p->answer;
+    void *arg = p->arg;
+    requests_remove(self->requests, p);
+    answer(arg, header, body);
+}
+
+static void end_here(session_t *self, struct pending *p, uint32_t status)
+{
+    struct header header = { .verb = VERB_ANSWER, .request = p->id, .status = status };
+    end(self, p, &header, (struct slice){ 0 });
+}
+
+void session_destroy(session_t **self_p)
+{
+    session_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    while (self->requests && requests_oldest(self->requests))
+        end_here(self, requests_oldest(self->requests), STATUS_UNAVAILABLE);
+    close_socket(self);
+    envelope_clear(&self->in);
+    requests_destroy(&self->requests);
+    free(self->list);
+    free(self);
+}
+
+static void answer_once_requests(session_t *self)
+{
+    for (struct pending *p = requests_oldest(self->requests), *newer; p; p = newer) {
+        newer = p->newer;
+        p->sent = false;
+        if (p->once)
+            end_here(self, p, STATUS_UNAVAILABLE);
+    }
+}
+
+/* The connection is of no use any more: the next endpoint, at once in the first round. */
+static void lose(session_t *self, int64_t now_ms)
+{
+    bool was_up = self->phase == UP;
+    int64_t wait = 0;
+    self->phase = DOWN;
+    self->endpoint = (self->endpoint + 1) % self->endpoints_count;
+    if (++self->failures >= self->endpoints_count) {
+        unsigned round = self->failures / self->endpoints_count - 1;
+        wait = round > 4 ? BACKOFF_MOST_MS : BACKOFF_LEAST_MS << round;
+        wait = wait / 2 + (int64_t)roll(self, (uint64_t)wait / 2 + 1);
+    }
+    self->again_ms = now_ms + wait;
+    close_socket(self);
+    if (!was_up)
+        return;
+    if (self->options.events.lost)
+        self->options.events.lost(self->options.arg);
+    answer_once_requests(self);
+}
+
+static void open_socket(session_t *self, int64_t now_ms)
+{
+    static const struct {
+        int option, value;
+    } settings[] = {
+        { ZMQ_LINGER, 0 },           { ZMQ_IMMEDIATE, 1 },          { ZMQ_SNDHWM, 0 },
+        { ZMQ_RCVHWM, 0 },           { ZMQ_RECONNECT_IVL, 100 },    { ZMQ_RECONNECT_IVL_MAX, 2000 },
+        { ZMQ_HANDSHAKE_IVL, 5000 }, { ZMQ_CONNECT_TIMEOUT, 3000 },
+    };
+    void *socket = zmq_socket(self->options.zmq, ZMQ_DEALER);
+    if (!socket) {
+        self->again_ms = now_ms + BACKOFF_MOST_MS;
+        return;
+    }
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        zmq_setsockopt(socket, settings[i].option, &settings[i].value, sizeof(int));
+    self->socket = socket;
+    self->phase = GREETING;
+    self->hello_id = 0;
+    self->greeted_ms = now_ms;
+    if (zmq_connect(socket, self->endpoints[self->endpoint])) {
+        lose(self, now_ms);
+        return;
+    }
+    if (self->options.events.socket_changed)
+        self->options.events.socket_changed(self->options.arg, socket);
+}
+
+/* Out of memory leaves an empty body, which the broker refuses by name. */
+static void body_of(const struct message_layout *layout, const void *m, zmq_msg_t *ret_body)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer pk;
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
+    message_encode(layout, m, &pk);
+    if (zmq_msg_init_size(ret_body, buffer.size))
+        zmq_msg_init(ret_body);
+    else if (buffer.size)
+        memcpy(zmq_msg_data(ret_body), buffer.data, buffer.size);
+    msgpack_sbuffer_destroy(&buffer);
+}
+
+static int transmit(session_t *self, const struct header *header, zmq_msg_t *body)
+{
+    return envelope_send(self->socket, (struct slice){ 0 }, header, body);
+}
+
+static void greet(session_t *self)
+{
+    zmq_msg_t body;
+    struct header header = { .verb = VERB_HELLO, .request = requests_stray_id(self->requests) };
+    body_of(&m_hello_layout, &self->options.hello, &body);
+    if (transmit(self, &header, &body) == 0)
+        self->hello_id = header.request;
+    zmq_msg_close(&body);
+}
+
+static int send_pending(session_t *self, struct pending *p)
+{
+    struct header header = {
+        .verb = p->verb,
+        .request = p->id,
+        .epoch = self->welcome.epoch,
+        .service = { p->service, p->service_size },
+        .priority = p->priority,
+        .count = p->count,
+        .trace = { p->trace, p->trace_size },
+    };
+    zmq_msg_t copy;
+    zmq_msg_init(&copy);
+    zmq_msg_copy(&copy, &p->body); /* shares the bytes; ours stays for another try */
+    int r = transmit(self, &header, p->has_body ? &copy : NULL);
+    zmq_msg_close(&copy);
+    p->sent = r == 0;
+    return r;
+}
+
+static void send_unsent(session_t *self)
+{
+    for (struct pending *p = requests_oldest(self->requests); p; p = p->newer)
+        if (!p->sent && send_pending(self, p))
+            return; /* the next tick sees that the connection is gone */
+}
+
+int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
+                    session_answer_fn *answer, void *arg)
+{
+    int64_t now = clock_ms();
+    struct pending *p = requests_add(self->requests, request, now, body);
+    if (!p)
+        return STATUS_BUSY;
+    p->answer = answer;
+    p->arg = arg;
+    if (p->until_ms < self->due_ms)
+        self->due_ms = p->until_ms;
+    if (self->phase == UP)
+        (void)send_pending(self, p); /* failing is seen at the next tick, which sends it again */
+    return 0;
+}
+
+void session_answer(session_t *self, uint64_t request, uint32_t status, uint32_t count,
+                    zmq_msg_t *body)
+{
+    struct header header = { .verb = VERB_ANSWER,
+                             .request = request,
+                             .epoch = self->welcome.epoch,
+                             .status = status,
+                             .count = count };
+    if (self->phase == UP)
+        (void)transmit(self, &header, body);
+    if (body)
+        zmq_msg_close(body);
+}
+
+void session_say(session_t *self, uint32_t verb, struct slice service, zmq_msg_t *body)
+{
+    struct header header = { .verb = verb, .epoch = self->welcome.epoch, .service = service };
+    if (self->phase == UP)
+        (void)transmit(self, &header, body);
+    if (body)
+        zmq_msg_close(body);
+}
+
+static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
+{
+    struct m_welcome welcome;
+    if (codec_check(body) || message_decode(&m_welcome_layout, body, &welcome, NULL))
+        return;                             /* no broker of ours: greeting times out */
+    welcome.software = (struct slice){ 0 }; /* borrowed from the message */
+    self->welcome = welcome;
+    self->phase = UP;
+    self->failures = 0;
+    self->pinged_ms = now_ms;
+    self->unheard_ms = 0;
+    if (self->options.events.welcomed)
+        self->options.events.welcomed(self->options.arg, &self->welcome);
+    send_unsent(self);
+}
+
+/* The broker does not know us (any more): greet again on the same connection. */
+static void greet_again(session_t *self, int64_t now_ms)
+{
+    if (self->phase != UP)
+        return;
+    self->phase = GREETING;
+    self->hello_id = 0;
+    self->greeted_ms = now_ms;
+    if (self->options.events.lost)
+        self->options.events.lost(self->options.arg);
+    answer_once_requests(self);
+}
+
+static void on_answer(session_t *self, const struct header *header, int64_t now_ms)
+{
+    struct slice body = frame_slice(&self->in.body);
+    if (self->phase == GREETING && header->request == self->hello_id && header->status == 0) {
+        on_welcome(self, body, now_ms);
+        return;
+    }
+    if (header->status == STATUS_HELLO_FIRST) {
+        greet_again(self, now_ms);
+        return;
+    }
+    struct pending *p = requests_find(self->requests, header->request);
+    if (!p || !p->sent)
+        return; /* answered before, or timed out here */
+    if (body.size && codec_check(body)) {
+        end_here(self, p, STATUS_MALFORMED);
+        return;
+    }
+    end(self, p, header, body);
+}
+
+static void on_asked(session_t *self, struct header *header)
+{
+    if (header->verb == VERB_PING)
+        session_answer(self, header->request, STATUS_OK, 0, NULL);
+    else if (self->options.events.asked)
+        self->options.events.asked(self->options.arg, header, &self->in.body);
+    else
+        session_answer(self, header->request, STATUS_UNSUPPORTED, 0, NULL);
+}
+
+bool session_read(session_t *self, int64_t now_ms)
+{
+    if (!self->socket)
+        return false;
+    int r = envelope_receive(&self->in, self->socket, false);
+    if (r < 0)
+        return false;
+    self->unheard_ms = 0;
+    if (r > 0)
+        return true; /* not of our protocol: nothing to answer to */
+    if (self->in.header.verb == VERB_ANSWER)
+        on_answer(self, &self->in.header, now_ms);
+    else
+        on_asked(self, &self->in.header);
+    return true;
+}
+
+static void time_out(session_t *self, int64_t now_ms)
+{
+    if (now_ms < self->due_ms)
+        return;
+    self->due_ms = INT64_MAX;
+    for (struct pending *p = requests_oldest(self->requests), *newer; p; p = newer) {
+        newer = p->newer;
+        if (p->until_ms <= now_ms)
+            end_here(self, p, STATUS_TIMEOUT);
+        else if (p->until_ms < self->due_ms)
+            self->due_ms = p->until_ms;
+    }
+}
+
+static bool connected(const session_t *self)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(self->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT);
+}
+
+static void ping(session_t *self, int64_t now_ms)
+{
+    struct header header = { .verb = VERB_PING,
+                             .request = requests_stray_id(self->requests),
+                             .epoch = self->welcome.epoch };
+    self->pinged_ms = now_ms;
+    if (!self->unheard_ms)
+        self->unheard_ms = now_ms;
+    (void)transmit(self, &header, NULL);
+}
+
+static int64_t tick_up(session_t *self, int64_t now_ms)
+{
+    int64_t heartbeat = self->welcome.heartbeat_ms;
+    bool silent =
+        self->unheard_ms && now_ms - self->unheard_ms > (int64_t)self->welcome.liveness_ms;
+    if (silent || !connected(self)) {
+        lose(self, now_ms);
+        return self->again_ms;
+    }
+    send_unsent(self);
+    if (now_ms - self->pinged_ms >= heartbeat)
+        ping(self, now_ms);
+    int64_t next = self->pinged_ms + heartbeat;
+    if (requests_count(self->requests) && next > now_ms + PROBE_MS)
+        next = now_ms + PROBE_MS;
+    return next;
+}
+
+static int64_t tick_greeting(session_t *self, int64_t now_ms)
+{
+    if (!self->hello_id)
+        greet(self);
+    if (now_ms - self->greeted_ms > GREET_MS) {
+        lose(self, now_ms);
+        return self->again_ms;
+    }
+    return now_ms + (self->hello_id ? GREET_MS : GREET_LOOK_MS);
+}
+
+int64_t session_tick(session_t *self, int64_t now_ms)
+{
+    int64_t next = self->again_ms;
+    time_out(self, now_ms);
+    if (self->phase == DOWN && now_ms >= self->again_ms)
+        open_socket(self, now_ms);
+    if (self->phase == GREETING)
+        next = tick_greeting(self, now_ms);
+    else if (self->phase == UP)
+        next = tick_up(self, now_ms);
+    return next < self->due_ms ? next : self->due_ms;
+}
+
+const struct m_welcome *session_welcome(const session_t *self)
+{
+    return self->phase == UP ? &self->welcome : NULL;
+}
+
+void *session_socket(const session_t *self)
+{
+    return self->socket;
+}
+
+size_t session_open_requests(const session_t *self)
+{
+    return requests_count(self->requests);
+}

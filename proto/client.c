@@ -1,0 +1,304 @@
+#include "proto/client.h"
+
+#include "common/clock.h"
+#include "common/scoped.h"
+#include "common/status.h"
+#include "proto/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    REQUESTS_OPEN_MAX = 65536,
+    TURN_MESSAGES = 256, /* handled before the clock is looked at again */
+    DEFAULT_BATCH = 256,
+    DEFAULT_BODY = 1 << 20,
+};
+
+const char *gantry_status_name(int status)
+{
+    return status < 0 ? "ERRNO" : status_name(status);
+}
+
+const char *gantry_status_text(int status)
+{
+    return status < 0 ? strerror(-status) : status_text(status);
+}
+
+static void on_welcomed(void *arg, const struct m_welcome *welcome)
+{
+    gantry_client_t *self = arg;
+    self->welcomed = true;
+    self->heard++;
+    self->batch_max = welcome->batch_max ? welcome->batch_max : 1;
+    self->body_max = welcome->body_max;
+}
+
+static bool open_session(gantry_client_t *self)
+{
+    struct session_options options = {
+        .zmq = self->zmq,
+        .endpoints = self->brokers,
+        .hello = { .role = SLICE("client"),
+                   .name = slice_of(program_invocation_short_name),
+                   .software = SLICE("libgantry/" GANTRY_VERSION),
+                   .host = slice_of(self->host),
+                   .pid = (uint32_t)getpid() },
+        .requests_max = REQUESTS_OPEN_MAX,
+        .events = { .welcomed = on_welcomed },
+        .arg = self,
+    };
+    self->session = session_new(&options);
+    return self->session != NULL;
+}
+
+gantry_client_t *gantry_client_new(const char *brokers)
+{
+    gantry_client_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    link_init(&self->later);
+    self->error.message = self->message;
+    self->error.field = self->field;
+    self->batch_max = DEFAULT_BATCH;
+    self->body_max = DEFAULT_BODY;
+    (void)gethostname(self->host, sizeof self->host - 1);
+    self->zmq = zmq_ctx_new();
+    if (!self->zmq || !slice_copy(slice_of(brokers), self->brokers, sizeof self->brokers) ||
+        !open_session(self))
+        gantry_client_destroy(&self);
+    return self;
+}
+
+static void wake_first(gantry_client_t *self)
+{
+    struct later *first = link_owner(link_first(&self->later), struct later, link);
+    link_remove(&first->link);
+    first->wake(first);
+}
+
+void gantry_client_destroy(gantry_client_t **self_p)
+{
+    gantry_client_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    self->ending = true;
+    self->turning = true;
+    session_destroy(&self->session);
+    while (!link_idle(&self->later))
+        wake_first(self);
+    batch_clear(&self->batch);
+    if (self->zmq)
+        zmq_ctx_term(self->zmq);
+    free(self);
+}
+
+const struct gantry_error *gantry_client_error(const gantry_client_t *self)
+{
+    return &self->error;
+}
+
+int client_body(struct slice bytes, zmq_msg_t *ret_body)
+{
+    if (zmq_msg_init_size(ret_body, bytes.size))
+        return -ENOMEM;
+    if (bytes.size)
+        memcpy(zmq_msg_data(ret_body), bytes.data, bytes.size);
+    return 0;
+}
+
+int client_wrong(gantry_client_t *self, int status, const char *field, const char *message)
+{
+    self->error.limit = self->error.current = 0;
+    self->error.retry_after_ms = 0;
+    (void)snprintf(self->field, sizeof self->field, "%s", field);
+    (void)snprintf(self->message, sizeof self->message, "%s", message);
+    return status;
+}
+
+/* Nobody said a word: say what is known here. */
+static int refused_mutely(gantry_client_t *self, int status)
+{
+    client_wrong(self, status, "", status_text(status));
+    if (status == STATUS_TIMEOUT && !session_welcome(self->session))
+        (void)snprintf(self->message, sizeof self->message, "no broker answers at %s",
+                       self->brokers);
+    return status;
+}
+
+int client_refused(gantry_client_t *self, uint32_t status, struct slice body)
+{
+    struct m_error error;
+    if (body.size == 0 || message_decode(&m_error_layout, body, &error, NULL))
+        return refused_mutely(self, (int)status);
+    self->error.limit = error.limit;
+    self->error.current = error.current;
+    self->error.retry_after_ms = error.retry_after_ms;
+    slice_copy(error.message, self->message, sizeof self->message);
+    slice_copy(error.field, self->field, sizeof self->field);
+    return (int)status;
+}
+
+void client_later(gantry_client_t *self, struct later *later, int64_t due_ms)
+{
+    struct link *after = self->later.before; /* mostly the newest is due last */
+    while (after != &self->later && link_owner(after, struct later, link)->due_ms > due_ms)
+        after = after->before;
+    later->due_ms = due_ms;
+    link_init(&later->link);
+    link_append(after->after, &later->link);
+}
+
+int64_t client_deadline(int64_t timeout_ms)
+{
+    int64_t now = clock_ms();
+    return timeout_ms <= 0 || timeout_ms > INT64_MAX - now ? INT64_MAX : now + timeout_ms;
+}
+
+static bool read_all(gantry_client_t *self)
+{
+    int64_t now = clock_ms();
+    int read = 0;
+    while (read < TURN_MESSAGES && session_read(self->session, now))
+        read++;
+    return read > 0;
+}
+
+static int64_t wake_due(gantry_client_t *self, int64_t now)
+{
+    while (!link_idle(&self->later)) {
+        int64_t due = link_owner(link_first(&self->later), struct later, link)->due_ms;
+        if (due > now)
+            return due;
+        wake_first(self);
+    }
+    return INT64_MAX;
+}
+
+static int poll_socket(gantry_client_t *self, int64_t wait_ms)
+{
+    zmq_pollitem_t item = { .socket = session_socket(self->session), .events = ZMQ_POLLIN };
+    if (zmq_poll(&item, item.socket ? 1 : 0, (long)wait_ms) < 0 && errno != EINTR)
+        return -errno;
+    return 0;
+}
+
+static int turn(gantry_client_t *self, int64_t wait_ms)
+{
+    uint64_t heard = self->heard;
+    int64_t now = clock_ms();
+    int64_t due = session_tick(self->session, now);
+    int64_t wake = wake_due(self, now);
+    if (wake < due)
+        due = wake;
+    if (read_all(self) || self->heard != heard || wait_ms <= 0 || due <= now)
+        return 0;
+    int r = poll_socket(self, due - now < wait_ms ? due - now : wait_ms);
+    if (r == 0)
+        (void)read_all(self);
+    return r;
+}
+
+int client_turn(gantry_client_t *self, int64_t wait_ms)
+{
+    if (self->turning)
+        return -EDEADLK;
+    self->turning = true;
+    int r = turn(self, wait_ms);
+    self->turning = false;
+    return r;
+}
+
+int client_block(gantry_client_t *self, const bool *done)
+{
+    int r = 0;
+    while (r == 0 && !*done)
+        r = client_turn(self, INT32_MAX);
+    return r;
+}
+
+int gantry_client_turn(gantry_client_t *self, int64_t timeout_ms)
+{
+    return client_turn(self, timeout_ms);
+}
+
+int gantry_client_run(gantry_client_t *self, int64_t timeout_ms)
+{
+    int64_t deadline = client_deadline(timeout_ms);
+    while (self->open > 0) {
+        int64_t left = deadline - clock_ms();
+        if (left <= 0)
+            return STATUS_TIMEOUT;
+        int r = client_turn(self, left < INT32_MAX ? left : INT32_MAX);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+size_t gantry_client_open(const gantry_client_t *self)
+{
+    return self->open;
+}
+
+void reply_clear(struct reply *self)
+{
+    free(self->body);
+    *self = (struct reply){ 0 };
+}
+
+static void on_reply(void *arg, const struct header *header, struct slice body)
+{
+    struct reply *self = arg;
+    self->client->heard++;
+    self->done = true;
+    self->status = (int)header->status;
+    if (header->status)
+        client_refused(self->client, header->status, body);
+    if (body.size == 0)
+        return;
+    self->body = slice_dup(body);
+    self->size = body.size;
+    if (!self->body)
+        self->status = -ENOMEM;
+}
+
+int client_call(gantry_client_t *self, const struct request *request, struct slice body,
+                struct reply *ret_reply)
+{
+    zmq_msg_t message;
+    *ret_reply = (struct reply){ .client = self };
+    if (self->turning)
+        return -EDEADLK;
+    int r = client_body(body, &message);
+    if (r)
+        return r;
+    r = session_request(self->session, request, body.size ? &message : NULL, on_reply, ret_reply);
+    zmq_msg_close(&message);
+    if (r > 0)
+        return client_wrong(self, r, "", "too many calls are open");
+    if (r == 0)
+        r = client_block(self, &ret_reply->done);
+    return r ? r : ret_reply->status;
+}
+
+int gantry_call(gantry_client_t *self, uint32_t verb, const char *service, struct gantry_bytes body,
+                int64_t timeout_ms, void **ret_body, size_t *ret_size)
+{
+    scoped_in(reply) reply = { 0 };
+    struct slice bytes = { body.data, body.size };
+    struct request request = { .verb = verb,
+                               .service = slice_of(service),
+                               .timeout_ms = timeout_ms };
+    struct reader items;
+    if (!codec_array(bytes, &items, &request.count))
+        request.count = 0;
+    int r = client_call(self, &request, bytes, &reply);
+    if (r >= 0 && ret_body) {
+        *ret_body = reply.body;
+        *ret_size = reply.size;
+        reply.body = NULL;
+    }
+    return r;
+}

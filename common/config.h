@@ -1,5 +1,6 @@
 #pragma once
-/* Fills struct settings from default, YAML file, environment and flags, by the rows of settings.h. */
+/* Fills struct settings from default, YAML file, environment and flags, by the rows of settings.h.
+ */
 #include "common/settings.h"
 
 #include <stdio.h>
@@ -8,8 +9,9 @@ typedef struct config config_t;
 
 enum { CONFIG_ERROR = 512 };
 
-/* Reads what a program that is USED_BY_x reads. file may be NULL (no file); a file may hold settings of
- * all programs. args are the flags after the program's own were taken: --storage-root=/x or
+/* Reads what a program that is USED_BY_x reads. file may be NULL (no file); a file may hold
+ * settings of all programs. args are the flags after the program's own were taken:
+ * --storage-root=/x or
  * --storage-root /x. 0, STATUS_INVALID with a sentence in error (which setting, where it came from,
  * file and line, what is allowed), or -errno. */
 int config_load(config_t **ret_config, const char *file, int argc, char **argv, unsigned used_by,

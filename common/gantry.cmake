@@ -7,7 +7,7 @@ target_compile_options(gantry_build INTERFACE
     -Wall -Wextra -Wpedantic -Werror -Wconversion -Wsign-conversion -Wshadow -Wformat=2 -Wundef -Wvla
     -Wcast-qual -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
     -Wpointer-arith -Wnull-dereference -Wimplicit-fallthrough -Wswitch-enum -Wdouble-promotion
-    -fno-omit-frame-pointer
+    -fno-omit-frame-pointer -UNDEBUG # asserts stay on in release
     $<$<C_COMPILER_ID:GNU>:-Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wformat-overflow=2>)
 if(GANTRY_ASAN)
     target_compile_options(gantry_build INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)

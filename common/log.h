@@ -1,7 +1,7 @@
 #pragma once
 /* One event a line on stderr: time level program event key=value... Quiet when all is well.
- * Only handlers and main call these; libraries answer a status instead. Values with blanks, quotes or
- * control characters are quoted and escaped, so a peer's bytes can never forge a line. */
+ * Only handlers and main call these; libraries answer a status instead. Values with blanks, quotes
+ * or control characters are quoted and escaped, so a peer's bytes can never forge a line. */
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -9,11 +9,13 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* program is borrowed for ever. 0, or STATUS_INVALID for a level that is none. */
 int log_setup(const char *program, const char *level);
 
-/* log_event(LOG_LEVEL_WARN, "refused", "peer=%s status=%s", ...): the format holds pairs; %s values are
- * escaped by the callee, so write them bare (no quotes in the format). Lines are cut at 1024 bytes. */
+/* log_event(LOG_LEVEL_WARN, "refused", "peer=%s status=%s", ...): the format holds pairs; %s values
+ * are escaped by the callee, so write them bare (no quotes in the format). Lines are cut at 1024
+ * bytes. */
 void log_event(enum log_level level, const char *event, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* At most one line a second per event name; the next one says suppressed=N. For what a peer can cause. */
+/* At most one line a second per event name; the next one says suppressed=N. For what a peer can
+ * cause. */
 void log_event_seldom(enum log_level level, const char *event, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));

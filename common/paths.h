@@ -1,7 +1,7 @@
 #pragma once
-/* A task's folder and what may be reached from it. Names from outside are resolved beneath a folder by
- * the kernel (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), never by string prefix. Nothing
- * here ever touches the system's temporary folders. */
+/* A task's folder and what may be reached from it. Names from outside are resolved beneath a folder
+ * by the kernel (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), never by
+ * string prefix. Nothing here ever touches the system's temporary folders. */
 #include "common/slice.h"
 
 #include <limits.h>
@@ -9,7 +9,8 @@
 
 enum { TASK_ID_MAX = 128, TASK_NAME_MAX = 64, SERVICE_MAX = 32 };
 
-/* [A-Za-z0-9][A-Za-z0-9._-]{0,127}, never "..", never "pending" (a Redis key of that name is taken). */
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,127}, never "..", never "pending" (a Redis key of that name is
+ * taken). */
 bool task_id_valid(struct slice id);
 /* [a-z0-9_]+\.[a-z0-9_]+, at most TASK_NAME_MAX, the part before the dot at most SERVICE_MAX. */
 bool task_name_valid(struct slice name);
@@ -24,20 +25,21 @@ int paths_task_folder(const char *root, struct slice task_id, char *ret_path);
 
 /* {folder}/tmp/{task_name}.{attempt}, made anew and empty (what a former owner left is removed).
  * 0 or -errno. ret_path (PATH_MAX). */
-int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt, char *ret_path);
+int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
+                         char *ret_path);
 
 /* Removes a folder and all beneath, without following links. 0 or -errno; missing is 0. */
 int paths_remove_tree(const char *path);
 
 /* Where an input lies that is given as an absolute or a relative path: relative means in the task's
- * folder; absolute must lie in the task's folder or beneath one of roots (comma separated, may be "").
- * 0; STATUS_NOT_FOUND (no such file in any); STATUS_DENIED (outside all roots, or through a symbolic
- * link); STATUS_INVALID (empty, NUL within, too long); -errno. ret_path (PATH_MAX) gets a path free of
- * links. Only regular files, or folders when folder_wanted. */
-int paths_resolve_input(const char *folder, const char *roots, struct slice given, bool folder_wanted,
-                        char *ret_path);
+ * folder; absolute must lie in the task's folder or beneath one of roots (comma separated, may be
+ * ""). 0; STATUS_NOT_FOUND (no such file in any); STATUS_DENIED (outside all roots, or through a
+ * symbolic link); STATUS_INVALID (empty, NUL within, too long); -errno. ret_path (PATH_MAX) gets a
+ * path free of links. Only regular files, or folders when folder_wanted. */
+int paths_resolve_input(const char *folder, const char *roots, struct slice given,
+                        bool folder_wanted, char *ret_path);
 
-/* Moves a file or folder made in an attempt's folder to its place beneath the task's folder: rename, or
- * across file systems copy, fsync, rename. An existing target is replaced whole; a reader never sees
- * half a file. 0 or -errno. */
+/* Moves a file or folder made in an attempt's folder to its place beneath the task's folder:
+ * rename, or across file systems copy, fsync, rename. An existing target is replaced whole; a
+ * reader never sees half a file. 0 or -errno. */
 int paths_hand_over(const char *from, const char *to);

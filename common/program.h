@@ -2,8 +2,9 @@
 /* The frame of every daemon: settings, log, loop, signals, a clean stop.
  *
  * SIGTERM and SIGINT call stop once; the program ends when nothing is left active on the loop after
- * program_end(), exit code 0. A second SIGINT ends at once with 130. SIGPIPE is ignored, CZMQ's signal
- * handlers are off. --help, --version, --config FILE and the settings' flags are understood. */
+ * program_end(), exit code 0. A second SIGINT ends at once with 130. SIGPIPE is ignored, CZMQ's
+ * signal handlers are off. --help, --version, --config FILE and the settings' flags are understood.
+ */
 #include "common/config.h"
 #include "common/zhub.h"
 
@@ -20,7 +21,8 @@ struct program_row {
     int (*start)(program_t *program, const struct settings *settings, void **ret_self);
     /* Told to stop: let go of what is under way and call program_end() when done, now or later. */
     void (*stop)(void *self);
-    /* Frees everything; handles are closed here. Called once, also after a start that failed with self set. */
+    /* Frees everything; handles are closed here. Called once, also after a start that failed with
+     * self set. */
     void (*destroy)(void *self);
 };
 

@@ -1,12 +1,12 @@
 #pragma once
-/* Every setting of every program: one row each. The YAML file, the environment, the flags, --help, the
- * sample file and the table in docs/operations.md come from these rows.
+/* Every setting of every program: one row each. The YAML file, the environment, the flags, --help,
+ * the sample file and the table in docs/operations.md come from these rows.
  *
- * Columns: field of struct settings, name in the file, type, default, least, most, extra environment
- * name or NULL, programs that read it, what it is.
- * TEXT default is a string; WHOLE and SWITCH (0/1) are numbers. Durations end in _ms, sizes in _bytes.
- * A value is taken from, last wins: default, file, environment (GANTRY_STORAGE_ROOT for storage.root, or
- * the extra name), flag (--storage-root). Lists are comma separated. */
+ * Columns: field of struct settings, name in the file, type, default, least, most, extra
+ * environment name or NULL, programs that read it, what it is. TEXT default is a string; WHOLE and
+ * SWITCH (0/1) are numbers. Durations end in _ms, sizes in _bytes. A value is taken from, last
+ * wins: default, file, environment (GANTRY_STORAGE_ROOT for storage.root, or the extra name), flag
+ * (--storage-root). Lists are comma separated. */
 #include <stdint.h>
 
 enum {

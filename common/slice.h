@@ -11,7 +11,9 @@ struct slice {
 };
 
 /* A literal; SLICE_INIT is for static tables, where a compound literal is no constant. */
+// clang-format off
 #define SLICE_INIT(text) { (text), sizeof(text) - 1 }
+// clang-format on
 #define SLICE(text) ((struct slice)SLICE_INIT(text))
 /* For printf("%.*s"). */
 #define SLICE_ARG(s) (int)(s).size, (const char *)(s).data

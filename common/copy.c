@@ -1,0 +1,135 @@
+#include "common/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/scoped.h"
+
+enum { CHUNK = 1 << 16, RANGE = 1 << 30 };
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t done = write(fd, bytes, size);
+        if (done < 0 && errno != EINTR)
+            return -errno;
+        bytes += done > 0 ? done : 0;
+        size -= done > 0 ? (size_t)done : 0;
+    }
+    return 0;
+}
+
+static int copy_by_hand(int from, int to)
+{
+    char bytes[CHUNK];
+    for (;;) {
+        ssize_t got = read(from, bytes, sizeof bytes);
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        if (got == 0)
+            return 0;
+        int r = write_all(to, bytes, got > 0 ? (size_t)got : 0);
+        if (r)
+            return r;
+    }
+}
+
+static bool kernel_cannot(int problem)
+{
+    return problem == EXDEV || problem == EINVAL || problem == ENOSYS || problem == EOPNOTSUPP ||
+           problem == EPERM;
+}
+
+/* By the kernel, and by hand from where it gave up. Some file systems answer 0 at once instead of
+ * an error, so the end is believed only from read. */
+static int copy_bytes(int from, int to)
+{
+    ssize_t done = 1;
+    while (done > 0)
+        done = copy_file_range(from, NULL, to, NULL, RANGE, 0);
+    if (done < 0 && !kernel_cannot(errno))
+        return -errno;
+    return copy_by_hand(from, to);
+}
+
+static int copy_file(const char *from, const char *to, mode_t mode)
+{
+    scoped_fd int in = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (in < 0)
+        return -errno;
+    scoped_fd int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode & 0777);
+    if (out < 0)
+        return -errno;
+    int r = copy_bytes(in, out);
+    return r == 0 && (fchmod(out, mode & 0777) || fsync(out)) ? -errno : r;
+}
+
+static int copy_link(const char *from, const char *to)
+{
+    char target[PATH_MAX];
+    ssize_t size = readlink(from, target, sizeof target - 1);
+    if (size < 0)
+        return -errno;
+    target[size] = '\0';
+    return symlink(target, to) ? -errno : 0;
+}
+
+static int end_folder(const char *path, mode_t mode)
+{
+    scoped_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 || fchmod(fd, mode & 0777) || fsync(fd) ? -errno : 0;
+}
+
+static int copy_entry(const FTSENT *entry, const char *to)
+{
+    switch (entry->fts_info) {
+    case FTS_D:
+        return mkdir(to, 0700) ? -errno : 0;
+    case FTS_DP:
+        return end_folder(to, entry->fts_statp->st_mode);
+    case FTS_F:
+        return copy_file(entry->fts_path, to, entry->fts_statp->st_mode);
+    case FTS_SL:
+    case FTS_SLNONE:
+        return copy_link(entry->fts_path, to);
+    case FTS_DNR:
+    case FTS_ERR:
+    case FTS_NS:
+        return -entry->fts_errno;
+    default:
+        return -EINVAL;
+    }
+}
+
+static void fts_end(FTS **walk)
+{
+    if (*walk)
+        (void)fts_close(*walk);
+}
+
+int copy_tree(const char *from, const char *to)
+{
+    scoped_text char *top = strdup(from);
+    if (!top)
+        return -ENOMEM;
+    char *const tops[] = { top, NULL };
+    __attribute__((cleanup(fts_end))) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!walk)
+        return -errno;
+    FTSENT *entry = NULL;
+    while ((entry = fts_read(walk))) {
+        char place[PATH_MAX];
+        int size = snprintf(place, sizeof place, "%s%s", to, entry->fts_path + strlen(from));
+        int r = size < (int)sizeof place ? copy_entry(entry, place) : -ENAMETOOLONG;
+        if (r)
+            return r;
+    }
+    return errno ? -errno : 0;
+}

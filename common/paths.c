@@ -1,0 +1,262 @@
+#include "common/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/scoped.h"
+#include "common/status.h"
+
+enum {
+    FOLDER_MODE = 0777
+}; /* less the umask: who may read a shared disk is the operator's to say */
+
+static bool all_in(struct slice text, const char *allowed)
+{
+    const char *at = text.data;
+    for (size_t i = 0; i < text.size; i++)
+        if (at[i] == '\0' || !strchr(allowed, at[i]))
+            return false;
+    return true;
+}
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+bool task_id_valid(struct slice id)
+{
+    if (id.size == 0 || id.size > TASK_ID_MAX || slice_is(id, "pending"))
+        return false;
+    return all_in(slice_make(id.data, 1), LOWER UPPER DIGITS) &&
+           all_in(id, LOWER UPPER DIGITS "._-") && !memmem(id.data, id.size, "..", 2);
+}
+
+bool service_valid(struct slice service)
+{
+    return service.size > 0 && service.size <= SERVICE_MAX && all_in(service, LOWER DIGITS "_");
+}
+
+bool task_name_valid(struct slice name)
+{
+    return task_name_service(name).size > 0;
+}
+
+struct slice task_name_service(struct slice name)
+{
+    const struct slice none = { NULL, 0 };
+    const char *dot = name.size ? memchr(name.data, '.', name.size) : NULL;
+    if (!dot || name.size > TASK_NAME_MAX)
+        return none;
+    struct slice service = slice_make(name.data, (size_t)(dot - (const char *)name.data));
+    struct slice verb = slice_make(dot + 1, name.size - service.size - 1);
+    bool valid = service_valid(service) && verb.size > 0 && all_in(verb, LOWER DIGITS "_");
+    return valid ? service : none;
+}
+
+/* The kernel resolves: never above the folder, never through a link. */
+static int open_beneath(int folder, const char *path, int flags)
+{
+    static const int resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    const struct open_how how = {
+        .flags = (unsigned)(flags | O_CLOEXEC),
+        .resolve = (unsigned)resolve,
+    };
+    int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    return fd >= 0 ? fd : -errno;
+}
+
+/* mkdir -p of a path the operator chose; links in it are his. */
+static int make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    if (!slice_copy(slice_of(path), part, sizeof part))
+        return -ENAMETOOLONG;
+    for (char *at = part; *at;) {
+        at += strspn(at, "/");
+        at += strcspn(at, "/");
+        char was = *at;
+        *at = '\0';
+        if (mkdir(part, FOLDER_MODE) && errno != EEXIST)
+            return -errno;
+        *at = was;
+    }
+    return 0;
+}
+
+/* Makes the folder beneath and opens it. A descriptor, or -errno. */
+static int make_beneath(int folder, const char *name)
+{
+    if (mkdirat(folder, name, FOLDER_MODE) && errno != EEXIST)
+        return -errno;
+    return open_beneath(folder, name, O_PATH | O_DIRECTORY);
+}
+
+static int join(char *path, const char *folder, const char *name)
+{
+    int size = snprintf(path, PATH_MAX, "%s/%s", folder, name);
+    return size > 0 && size < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int paths_task_folder(const char *root, struct slice task_id, char *ret_path)
+{
+    char id[TASK_ID_MAX + 1];
+    if (!task_id_valid(task_id) || !slice_copy(task_id, id, sizeof id))
+        return STATUS_INVALID;
+    int r = make_folders(root);
+    if (r)
+        return r;
+    scoped_text char *canonical = realpath(root, NULL);
+    if (!canonical)
+        return -errno;
+    scoped_fd int top = open(canonical, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    scoped_fd int folder = make_beneath(top, id);
+    if (folder < 0)
+        return folder;
+    scoped_fd int tmp = make_beneath(folder, "tmp");
+    if (tmp < 0)
+        return tmp;
+    char path[PATH_MAX];
+    r = join(path, canonical, id);
+    if (r == 0)
+        memcpy(ret_path, path, sizeof path);
+    return r;
+}
+
+int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
+                         char *ret_path)
+{
+    if (!task_name_valid(slice_of(task_name)))
+        return -EINVAL;
+    char name[TASK_NAME_MAX + 32];
+    char path[PATH_MAX];
+    (void)snprintf(name, sizeof name, "tmp/%s.%u", task_name, attempt);
+    int r = join(path, folder, name);
+    if (r == 0)
+        r = paths_remove_tree(path);
+    if (r)
+        return r;
+    scoped_fd int top = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    scoped_fd int tmp = make_beneath(top, "tmp");
+    if (tmp < 0)
+        return tmp;
+    if (mkdirat(tmp, name + sizeof "tmp/" - 1, FOLDER_MODE))
+        return -errno;
+    memcpy(ret_path, path, sizeof path);
+    return 0;
+}
+
+/* What is left of an absolute path below a folder, or NULL. Only chooses what the kernel is asked.
+ */
+static const char *below(const char *path, const char *folder)
+{
+    size_t size = strlen(folder);
+    while (size > 0 && folder[size - 1] == '/')
+        size--;
+    if (strncmp(path, folder, size) != 0 || path[size] != '/')
+        return NULL;
+    path += size;
+    return path + strspn(path, "/");
+}
+
+static int path_of(int fd, char *ret_path)
+{
+    char link[40];
+    char path[PATH_MAX];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, sizeof path);
+    if (size < 0)
+        return -errno;
+    if (size == (ssize_t)sizeof path)
+        return -ENAMETOOLONG;
+    memcpy(ret_path, path, (size_t)size);
+    ret_path[size] = '\0';
+    return 0;
+}
+
+static int lookup_status(int problem)
+{
+    switch (problem) {
+    case -ENOENT:
+    case -ENOTDIR:
+        return STATUS_NOT_FOUND;
+    case -EXDEV:
+    case -ELOOP:
+        return STATUS_DENIED;
+    case -ENAMETOOLONG:
+        return STATUS_INVALID;
+    default:
+        return problem;
+    }
+}
+
+static int look_in(int folder, const char *name, bool folder_wanted, char *ret_path)
+{
+    scoped_fd int fd = open_beneath(folder, *name ? name : ".", O_PATH);
+    if (fd < 0)
+        return lookup_status(fd);
+    struct stat info;
+    if (fstat(fd, &info))
+        return -errno;
+    if (folder_wanted ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
+        return STATUS_INVALID;
+    if (info.st_nlink == 0)
+        return STATUS_NOT_FOUND;
+    return path_of(fd, ret_path);
+}
+
+/* STATUS_DENIED when the absolute path does not lie below base, however base is spelt. */
+static int look_below(const char *base, const char *path, bool folder_wanted, char *ret_path)
+{
+    scoped_text char *canonical = realpath(base, NULL);
+    if (!canonical)
+        return errno == ENOENT || errno == ENOTDIR ? STATUS_DENIED : -errno;
+    const char *name = below(path, canonical);
+    if (!name)
+        name = below(path, base);
+    if (!name)
+        return STATUS_DENIED;
+    scoped_fd int folder = open(canonical, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return errno == ENOTDIR ? STATUS_DENIED : -errno;
+    return look_in(folder, name, folder_wanted, ret_path);
+}
+
+static int look_below_any(const char *roots, const char *path, bool folder_wanted, char *ret_path)
+{
+    int result = STATUS_DENIED;
+    for (const char *at = roots; result && *at;) {
+        size_t size = strcspn(at, ",");
+        char base[PATH_MAX];
+        if (size > 0 && slice_copy(slice_make(at, size), base, sizeof base)) {
+            int r = look_below(base, path, folder_wanted, ret_path);
+            result = r == STATUS_DENIED ? result : r;
+        }
+        at += size;
+        at += *at == ',';
+    }
+    return result;
+}
+
+int paths_resolve_input(const char *folder, const char *roots, struct slice given,
+                        bool folder_wanted, char *ret_path)
+{
+    char path[PATH_MAX];
+    if (given.size == 0 || !slice_copy(given, path, sizeof path))
+        return STATUS_INVALID;
+    if (path[0] != '/') {
+        scoped_fd int top = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return top < 0 ? -errno : look_in(top, path, folder_wanted, ret_path);
+    }
+    int r = look_below(folder, path, folder_wanted, ret_path);
+    return r == STATUS_DENIED ? look_below_any(roots, path, folder_wanted, ret_path) : r;
+}

@@ -1,0 +1,171 @@
+#!lua name=gantry
+-- The functions that change and read Gantry's records.  See README.md for keys, packings and the
+-- calling conventions.  Rules: check every argument, then write (an error does not roll back);
+-- TIME is read once; one redis.call a task where possible, the rest once a batch.
+
+local VERSION = 1000 -- major * 1000 + minor; raise it with every change of these files
+
+local PENDING, RUNNING, CANCELLING = 0, 2, 3
+local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
+local OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
+
+local PRIORITY_NAMES = { [0] = 'normal', [1] = 'high', [2] = 'low' }
+local COUNTERS = { [4] = 'completed', [5] = 'skipped', [6] = 'failed', [7] = 'quarantined', [8] = 'cancelled' }
+
+local BATCH_MAX = 1024
+local CHUNK = 1000 -- arguments handed to one unpack(); Lua's C stack holds about 8000
+local CRASHES_MAX = 3
+local HOUR_MS = 3600000
+local EVENTS_MAX = 10000
+local EVENT_TASKS_MAX = 65536 -- stage names that the stream may carry, roughly
+local QUIET_DEPTH = 128       -- a queue deeper than this has had its READY
+
+local NO_TOKEN, NO_SESSION = '\0\0\0\0\0\0\0\0\0\0\0\0', '00000000000000000000000000000000'
+local EMPTY_MAP = '\128'
+local FIELD = '^[%w._-]+/[%l%d_]+%.[%l%d_]+$'
+
+-- Redis hides Lua's libraries while a library loads, so these are set by the first call.
+local floor, find, sub, byte, match, pack, unpack_bytes
+local PENDING_STATE, CRASH_ERROR
+
+local function refuse(name, what)
+  error({ err = 'ERR gantry_' .. name .. ': ' .. what })
+end
+
+-- A decimal text as a number, or the refusal of the call.
+local function whole(name, what, text, least, most)
+  local n = text and find(text, '^%d+$') and tonumber(text)
+  if not n or n < least or n > most then refuse(name, what) end
+  return n
+end
+
+local function text(name, what, value, most)
+  if not value or #value > most then refuse(name, what) end
+  return value
+end
+
+local function session(name, sid)
+  if not sid or #sid ~= 32 or find(sid, '[^%da-f]') then refuse(name, 'sid') end
+  return sid
+end
+
+local function service_name(name, service)
+  if not service or #service > 32 or not find(service, '^[%l%d_]+$') then refuse(name, 'service') end
+  return service
+end
+
+local function is_map(packed, at)
+  local first = packed and byte(packed, at)
+  return first and ((first >= 0x80 and first <= 0x8f) or first == 0xde or first == 0xdf)
+end
+
+-- The number of items of `width` arguments that follow the first `head` ones.
+local function items(name, args, head, width)
+  local n = (#args - head) / width
+  if n < 0 or n ~= floor(n) or n > BATCH_MAX then refuse(name, 'number of arguments') end
+  return n
+end
+
+local function field_of(name, id, task)
+  local field = id .. '/' .. task
+  if not find(field, FIELD) then refuse(name, 'id or task') end
+  return field
+end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + floor(t[2] / 1000)
+end
+
+-- One command over a list of any length, in pieces that unpack() can take.
+local function call_many(command, key, list)
+  local n = #list
+  if n <= CHUNK then
+    if n > 0 then return redis.call(command, key, unpack(list)) end
+    return
+  end
+  local last
+  for i = 1, n, CHUNK do
+    last = redis.call(command, key, unpack(list, i, math.min(i + CHUNK - 1, n)))
+  end
+  return last
+end
+
+-- HMGET of a list of any length.
+local function get_many(key, fields)
+  if #fields <= CHUNK then return redis.call('HMGET', key, unpack(fields)) end
+  local values = {}
+  for i = 1, #fields, CHUNK do
+    local part = redis.call('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
+    for j = 1, #part do values[i + j - 1] = part[j] end
+  end
+  return values
+end
+
+-- The packed state's head: fixed widths, so that reading is by offset.
+local STATE_FORMAT = '>BBBI4BI4BI4BI4BBc12BBc32BI8BI8B'
+local function state_pack(state, generation, attempt, failures, crashes, token, sid, started, ended, priority)
+  return pack(STATE_FORMAT, 0x9a, state, 0xce, generation, 0xce, attempt, 0xce, failures, 0xce, crashes,
+    0xc4, 12, token, 0xd9, 32, sid, 0xcf, started, 0xcf, ended, priority)
+end
+
+local function state_of(packed) return byte(packed, 2) end
+local function state_generation(packed) return (unpack_bytes('>I4', packed, 4)) end
+local function state_counters(packed) -- attempt, failures, crashes
+  local attempt, _, failures, _, crashes = unpack_bytes('>I4BI4BI4', packed, 9)
+  return attempt, failures, crashes
+end
+local function state_token(packed) return sub(packed, 25, 36) end
+local function state_ended(packed) return (unpack_bytes('>I8', packed, 81)) end
+local function state_priority(packed) return byte(packed, 89) end
+local function terminal(state) return state >= COMPLETED end
+
+local function body_created(body)
+  return byte(body) == 0xcf and #body >= 9 and unpack_bytes('>I8', body, 2) or 0
+end
+
+-- What a session holds: the fence.
+local HOLD_FORMAT = '>c12BBI4I4I4I4I8I8'
+local function hold_pack(token, cancel, priority, attempt, generation, failures, crashes, seq, claimed)
+  return pack(HOLD_FORMAT, token, cancel, priority, attempt, generation, failures, crashes, seq, claimed)
+end
+local function hold_cancelled(hold) return byte(hold, 13) == 1 end
+local function hold_seq(hold) return (unpack_bytes('>I8', hold, 31)) end
+local function hold_claimed(hold) return (unpack_bytes('>I8', hold, 39)) end
+
+local function text_pack(s)
+  return #s < 32 and string.char(0xa0 + #s) .. s or '\217' .. string.char(#s) .. s
+end
+
+-- {worker?, progress?} as a packed map.
+local function tail_of(worker, progress)
+  local n, out = 0, ''
+  if worker and worker ~= '' then
+    n, out = n + 1, text_pack('worker') .. text_pack(worker)
+  end
+  if progress then
+    n, out = n + 1, out .. text_pack('progress') .. '\203' .. pack('>d', progress)
+  end
+  return string.char(0x80 + n) .. out
+end
+
+local function prepare()
+  floor, find, sub, byte, match = math.floor, string.find, string.sub, string.byte, string.match
+  pack, unpack_bytes = struct.pack, struct.unpack
+  PENDING_STATE = state_pack(PENDING, 0, 0, 0, 0, NO_TOKEN, NO_SESSION, 0, 0, 0) .. EMPTY_MAP
+  CRASH_ERROR = cmsgpack.pack({
+    code = 'FAILED',
+    message = 'the lease was lost ' .. CRASHES_MAX .. ' times: each time the worker died, hung or was cut off',
+  })
+end
+
+local function define(name, callback, ...)
+  redis.register_function({
+    function_name = 'gantry_' .. name,
+    callback = function(keys, args)
+      if not find then prepare() end
+      return callback(keys, args)
+    end,
+    flags = { ... },
+  })
+end

@@ -10,10 +10,11 @@ typedef struct config config_t;
 enum { CONFIG_ERROR = 512 };
 
 /* Reads what a program that is USED_BY_x reads. file may be NULL (no file); a file may hold
- * settings of all programs. args are the flags after the program's own were taken:
- * --storage-root=/x or
- * --storage-root /x. 0, STATUS_INVALID with a sentence in error (which setting, where it came from,
- * file and line, what is allowed), or -errno. */
+ * settings of all programs. argv is what is left after the program's name and its own flags were
+ * taken:
+ * --storage-root=/x or --storage-root /x, --broker-insecure or --broker-insecure=false.
+ * 0, STATUS_INVALID, or -errno (the file cannot be read, out of memory); unless 0 a sentence stands
+ * in error: which setting, where it came from (file, line and column), what is allowed. */
 int config_load(config_t **ret_config, const char *file, int argc, char **argv, unsigned used_by,
                 char error[CONFIG_ERROR]);
 void config_destroy(config_t **self_p);

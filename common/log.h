@@ -9,9 +9,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* program is borrowed for ever. 0, or STATUS_INVALID for a level that is none. */
 int log_setup(const char *program, const char *level);
 
-/* log_event(LOG_LEVEL_WARN, "refused", "peer=%s status=%s", ...): the format holds pairs; %s values
- * are escaped by the callee, so write them bare (no quotes in the format). Lines are cut at 1024
- * bytes. */
+/* log_event(LOG_LEVEL_WARN, "refused", "peer=%s status=%s", ...): the format holds pairs; each %s
+ * value is quoted and escaped as a whole when it needs to be, so write it bare (no quotes in the
+ * format) and let it be the whole value. Conversions: %s %.*s, %d %i %u %x of any length and width,
+ * %f %g. Lines are cut at 1024 bytes, which "..." at the end shows. pairs may be "". One thread
+ * only. */
 void log_event(enum log_level level, const char *event, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));
 

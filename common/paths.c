@@ -11,6 +11,7 @@
 
 #include "common/scoped.h"
 #include "common/status.h"
+#include "common/tree.h"
 
 enum {
     FOLDER_MODE = 0777
@@ -97,12 +98,6 @@ static int make_beneath(int folder, const char *name)
     return open_beneath(folder, name, O_PATH | O_DIRECTORY);
 }
 
-static int join(char *path, const char *folder, const char *name)
-{
-    int size = snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return size > 0 && size < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
 int paths_task_folder(const char *root, struct slice task_id, char *ret_path)
 {
     char id[TASK_ID_MAX + 1];
@@ -124,10 +119,11 @@ int paths_task_folder(const char *root, struct slice task_id, char *ret_path)
     if (tmp < 0)
         return tmp;
     char path[PATH_MAX];
-    r = join(path, canonical, id);
-    if (r == 0)
-        memcpy(ret_path, path, sizeof path);
-    return r;
+    int size = snprintf(path, sizeof path, "%s/%s", canonical, id);
+    if (size >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    memcpy(ret_path, path, (size_t)size + 1);
+    return 0;
 }
 
 int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
@@ -135,23 +131,24 @@ int paths_attempt_folder(const char *folder, const char *task_name, uint32_t att
 {
     if (!task_name_valid(slice_of(task_name)))
         return -EINVAL;
-    char name[TASK_NAME_MAX + 32];
+    char name[TASK_NAME_MAX + 16];
     char path[PATH_MAX];
-    (void)snprintf(name, sizeof name, "tmp/%s.%u", task_name, attempt);
-    int r = join(path, folder, name);
-    if (r == 0)
-        r = paths_remove_tree(path);
-    if (r)
-        return r;
+    (void)snprintf(name, sizeof name, "%s.%u", task_name, attempt);
+    int size = snprintf(path, sizeof path, "%s/tmp/%s", folder, name);
+    if (size >= (int)sizeof path)
+        return -ENAMETOOLONG;
     scoped_fd int top = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (top < 0)
         return -errno;
     scoped_fd int tmp = make_beneath(top, "tmp");
     if (tmp < 0)
         return tmp;
-    if (mkdirat(tmp, name + sizeof "tmp/" - 1, FOLDER_MODE))
+    int r = tree_remove(tmp, name);
+    if (r)
+        return r;
+    if (mkdirat(tmp, name, FOLDER_MODE))
         return -errno;
-    memcpy(ret_path, path, sizeof path);
+    memcpy(ret_path, path, (size_t)size + 1);
     return 0;
 }
 

@@ -34,12 +34,12 @@ int paths_remove_tree(const char *path);
 /* Where an input lies that is given as an absolute or a relative path: relative means in the task's
  * folder; absolute must lie in the task's folder or beneath one of roots (comma separated, may be
  * ""). 0; STATUS_NOT_FOUND (no such file in any); STATUS_DENIED (outside all roots, or through a
- * symbolic link); STATUS_INVALID (empty, NUL within, too long); -errno. ret_path (PATH_MAX) gets a
- * path free of links. Only regular files, or folders when folder_wanted. */
+ * symbolic link); STATUS_INVALID (empty, NUL within, too long, or neither a regular file nor, when
+ * folder_wanted, a folder); -errno. ret_path (PATH_MAX) gets an absolute path free of links. */
 int paths_resolve_input(const char *folder, const char *roots, struct slice given,
                         bool folder_wanted, char *ret_path);
 
 /* Moves a file or folder made in an attempt's folder to its place beneath the task's folder:
  * rename, or across file systems copy, fsync, rename. An existing target is replaced whole; a
- * reader never sees half a file. 0 or -errno. */
+ * reader never sees half a file. A link is refused (-ELOOP). 0 or -errno. */
 int paths_hand_over(const char *from, const char *to);

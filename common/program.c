@@ -29,6 +29,7 @@ struct program {
 struct usage {
     const char *file;  /* --config, or NULL */
     const char *print; /* --print-settings: "table", "sample", or NULL */
+    const char *wrong; /* a sentence, or NULL */
     bool help;
     bool version;
     int flags; /* what is left for config_load, in flag[] */
@@ -71,8 +72,9 @@ static bool own_flag(struct usage *usage, int argc, char **argv, int *at)
         return usage->help = true;
     if (strcmp(arg, "--version") == 0)
         return usage->version = true;
-    if (strcmp(arg, "--config") == 0 && *at + 1 < argc) {
-        usage->file = argv[++*at];
+    if (strcmp(arg, "--config") == 0) {
+        usage->file = argv[++*at]; /* argv ends in NULL */
+        usage->wrong = *at < argc ? usage->wrong : "--config: the file's name is missing";
         return true;
     }
     if (strcmp(arg, "--print-settings") == 0) {
@@ -217,7 +219,7 @@ int program_main(const struct program_row *row, int argc, char **argv)
     else if (usage.print)
         code = print_settings(row, usage.print);
     else
-        code = configured(row, &usage);
+        code = usage.wrong ? refuse(row, usage.wrong) : configured(row, &usage);
     free(usage.flag);
     return code;
 }

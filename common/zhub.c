@@ -40,7 +40,7 @@ static bool drain(zsource_t *source)
 {
     if (!readable(source))
         return false;
-    for (int i = 0; i < PASS_READS && !source->closed; i++) {
+    for (int i = 0; i < PASS_READS && !source->closed && !source->hub->closed; i++) {
         if (!source->read(source->arg))
             break;
         source->fed = true;

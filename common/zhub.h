@@ -20,7 +20,8 @@ typedef void zsource_drained_fn(void *arg);
 
 /* NULL when out of memory. Borrows the loop. */
 zhub_t *zhub_new(uv_loop_t *loop);
-/* Ends what sources are left. Memory goes in the loop's next turn: run it once more before closing.
+/* Ends what sources are left; their pointers are void then. Memory goes in the loop's next turn:
+ * run it once more before closing.
  */
 void zhub_destroy(zhub_t **self_p);
 

@@ -1,4 +1,4 @@
-#include "common/copy.h"
+#include "common/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,7 +114,7 @@ static void fts_end(FTS **walk)
         (void)fts_close(*walk);
 }
 
-int copy_tree(const char *from, const char *to)
+int tree_copy(const char *from, const char *to)
 {
     scoped_text char *top = strdup(from);
     if (!top)

@@ -5,6 +5,7 @@
 #include "common/status.h"
 #include "proto/codec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -88,7 +89,7 @@ void gantry_client_destroy(gantry_client_t **self_p)
     session_destroy(&self->session);
     while (!link_idle(&self->later))
         wake_first(self);
-    batch_clear(&self->batch);
+    parcel_clear(&self->parcel);
     if (self->zmq)
         zmq_ctx_term(self->zmq);
     free(self);
@@ -122,7 +123,7 @@ static int refused_mutely(gantry_client_t *self, int status)
 {
     client_wrong(self, status, "", status_text(status));
     if (status == STATUS_TIMEOUT && !session_welcome(self->session))
-        (void)snprintf(self->message, sizeof self->message, "no broker answers at %s",
+        (void)snprintf(self->message, sizeof self->message, "no broker answers at %.900s",
                        self->brokers);
     return status;
 }
@@ -176,28 +177,27 @@ static int64_t wake_due(gantry_client_t *self, int64_t now)
     return INT64_MAX;
 }
 
-static int poll_socket(gantry_client_t *self, int64_t wait_ms)
+static void poll_socket(gantry_client_t *self, int64_t wait_ms)
 {
     zmq_pollitem_t item = { .socket = session_socket(self->session), .events = ZMQ_POLLIN };
-    if (zmq_poll(&item, item.socket ? 1 : 0, (long)wait_ms) < 0 && errno != EINTR)
-        return -errno;
-    return 0;
+    int r = zmq_poll(&item, item.socket ? 1 : 0, (long)wait_ms);
+    assert(r >= 0 || errno == EINTR); /* the socket and the context are ours */
 }
 
-static int turn(gantry_client_t *self, int64_t wait_ms)
+/* Reads first: after a long pause what came meanwhile speaks against a silent broker. */
+static void turn(gantry_client_t *self, int64_t wait_ms)
 {
     uint64_t heard = self->heard;
+    bool read = read_all(self);
     int64_t now = clock_ms();
     int64_t due = session_tick(self->session, now);
     int64_t wake = wake_due(self, now);
     if (wake < due)
         due = wake;
-    if (read_all(self) || self->heard != heard || wait_ms <= 0 || due <= now)
-        return 0;
-    int r = poll_socket(self, due - now < wait_ms ? due - now : wait_ms);
-    if (r == 0)
-        (void)read_all(self);
-    return r;
+    if (read || self->heard != heard || wait_ms <= 0 || due <= now)
+        return;
+    poll_socket(self, due - now < wait_ms ? due - now : wait_ms);
+    (void)read_all(self);
 }
 
 int client_turn(gantry_client_t *self, int64_t wait_ms)
@@ -205,9 +205,9 @@ int client_turn(gantry_client_t *self, int64_t wait_ms)
     if (self->turning)
         return -EDEADLK;
     self->turning = true;
-    int r = turn(self, wait_ms);
+    turn(self, wait_ms);
     self->turning = false;
-    return r;
+    return 0;
 }
 
 int client_block(gantry_client_t *self, const bool *done)

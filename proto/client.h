@@ -1,12 +1,12 @@
 #pragma once
 /* What the parts of libgantry's client share; programs see gantry.h only. */
-#include "proto/batch.h"
 #include "proto/gantry.h"
 #include "proto/list.h"
+#include "proto/parcel.h"
 #include "proto/session.h"
 
-/* Something that is to be done again at a time. wake is called once, out of the ring; when the client
- * ends too, with client->ending set. */
+/* Something that is to be done again at a time. wake is called once, out of the ring; when the
+ * client ends too, with client->ending set. */
 struct later {
     struct link link;
     int64_t due_ms;
@@ -16,15 +16,15 @@ struct later {
 struct gantry_client {
     void *zmq;
     session_t *session;
-    struct link later;   /* by due time */
-    size_t open;         /* calls begun whose callback is still to come */
-    uint64_t heard;      /* answers so far: a turn that saw one does not wait for more */
-    uint32_t batch_max;  /* as the last WELCOME said */
+    struct link later;  /* by due time */
+    size_t open;        /* calls begun whose callback is still to come */
+    uint64_t heard;     /* answers so far: a turn that saw one does not wait for more */
+    uint32_t batch_max; /* as the last WELCOME said */
     uint32_t body_max;
-    bool welcomed;       /* ever */
-    bool turning;        /* callbacks run: a call that waits would run them within each other */
+    bool welcomed; /* ever */
+    bool turning;  /* callbacks run: a call that waits would run them within each other */
     bool ending;
-    struct batch batch;
+    struct parcel parcel;
     struct gantry_error error;
     char message[1025];
     char field[257];
@@ -57,7 +57,8 @@ struct reply {
 };
 
 void reply_clear(struct reply *self);
-/* 0, a status (kept by client_refused) or -errno. Fills *ret_reply, which the caller clears always. */
+/* 0, a status (kept by client_refused) or -errno. Fills *ret_reply, which the caller clears always.
+ */
 int client_call(gantry_client_t *self, const struct request *request, struct slice body,
                 struct reply *ret_reply);
 

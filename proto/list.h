@@ -1,6 +1,7 @@
 #pragma once
-/* Rings of links that lie within the structs they hold together: a struct is in one ring or in none,
- * and leaves it without knowing which. A ring is a link of its own; an idle link points at itself. */
+/* Rings of links that lie within the structs they hold together: a struct is in one ring or in
+ * none, and leaves it without knowing which. A ring is a link of its own; an idle link points at
+ * itself. */
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -1,17 +1,17 @@
-#include "proto/batch.h"
+#include "proto/parcel.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum { HEAD = 5, LEAST = 4096 };
 
-void batch_clear(struct batch *self)
+void parcel_clear(struct parcel *self)
 {
     free(self->data);
-    *self = (struct batch){ 0 };
+    *self = (struct parcel){ 0 };
 }
 
-static bool grow(struct batch *self, size_t wanted)
+static bool grow(struct parcel *self, size_t wanted)
 {
     size_t capacity = self->capacity ? self->capacity : LEAST;
     while (capacity < wanted)
@@ -26,7 +26,7 @@ static bool grow(struct batch *self, size_t wanted)
 
 static int write_bytes(void *data, const char *bytes, size_t size)
 {
-    struct batch *self = data;
+    struct parcel *self = data;
     size_t wanted = self->size + size;
     if (self->failed || (wanted > self->capacity && !grow(self, wanted))) {
         self->failed = true;
@@ -37,42 +37,42 @@ static int write_bytes(void *data, const char *bytes, size_t size)
     return 0;
 }
 
-void batch_start(struct batch *self)
+void parcel_start(struct parcel *self)
 {
     self->size = HEAD;
     self->count = 0;
     self->failed = self->capacity < LEAST && !grow(self, LEAST);
 }
 
-msgpack_packer batch_packer(struct batch *self)
+msgpack_packer parcel_packer(struct parcel *self)
 {
     msgpack_packer pk;
     msgpack_packer_init(&pk, self, write_bytes);
     return pk;
 }
 
-struct slice batch_item(const struct batch *self, size_t mark)
+struct slice parcel_item(const struct parcel *self, size_t mark)
 {
     return slice_make(self->data + mark, self->failed ? 0 : self->size - mark);
 }
 
-size_t batch_mark(const struct batch *self)
+size_t parcel_mark(const struct parcel *self)
 {
     return self->size;
 }
 
-void batch_keep(struct batch *self)
+void parcel_keep(struct parcel *self)
 {
     self->count++;
 }
 
-void batch_cut(struct batch *self, size_t mark)
+void parcel_cut(struct parcel *self, size_t mark)
 {
     self->size = mark;
 }
 
 /* The shortest head that holds count, put right before the items. */
-static uint8_t *put_head(struct batch *self)
+static uint8_t *put_head(struct parcel *self)
 {
     uint8_t *items = self->data + HEAD;
     uint32_t count = self->count;
@@ -92,7 +92,7 @@ static uint8_t *put_head(struct batch *self)
     return items - 5;
 }
 
-static int take(const struct batch *self, const uint8_t *from, zmq_msg_t *ret_body)
+static int take(const struct parcel *self, const uint8_t *from, zmq_msg_t *ret_body)
 {
     size_t size = (size_t)(self->data + self->size - from);
     if (zmq_msg_init_size(ret_body, size))
@@ -101,12 +101,12 @@ static int take(const struct batch *self, const uint8_t *from, zmq_msg_t *ret_bo
     return 0;
 }
 
-int batch_take(struct batch *self, zmq_msg_t *ret_body)
+int parcel_take(struct parcel *self, zmq_msg_t *ret_body)
 {
     return self->failed ? -ENOMEM : take(self, put_head(self), ret_body);
 }
 
-int batch_take_bare(struct batch *self, zmq_msg_t *ret_body)
+int parcel_take_bare(struct parcel *self, zmq_msg_t *ret_body)
 {
     return self->failed ? -ENOMEM : take(self, self->data + HEAD, ret_body);
 }

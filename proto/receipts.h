@@ -1,0 +1,33 @@
+#pragma once
+/* One SUBMIT: tasks into a body, the answer into receipts. */
+#include "proto/client.h"
+
+/* Tasks that go in one message must have the same of these. */
+struct group {
+    struct slice service;
+    uint32_t priority;
+};
+
+enum { TICKET_SIZE = 16 };
+
+/* 0, or STATUS_INVALID for what can be seen before packing (*ret_field names it, static). */
+int task_check(const struct gantry_task *task, const char **ret_field);
+/* Of a task that passed task_check. */
+struct group task_group(const struct gantry_task *task);
+/* Adds an item. 0; STATUS_TOO_LARGE: the body would pass the broker's limit with it, or
+ * STATUS_INVALID: an input that is no msgpack map, text that is not UTF-8 (*ret_field): nothing was
+ * added; -ENOMEM. */
+int task_pack(gantry_client_t *client, const struct gantry_task *task, const char *id,
+              const uint8_t token[TICKET_SIZE], const char **ret_field);
+/* Sends what was packed. 0, STATUS_BUSY or -ENOMEM. */
+int task_send(gantry_client_t *client, struct group group, int64_t timeout_ms,
+              session_answer_fn *answer, void *arg);
+
+/* A refusal made here. */
+void receipt_refuse(struct gantry_receipt *receipt, int status, const char *field,
+                    const char *message);
+/* Receipts of the items of one answer, in order: item i goes to all[order[i]], or all[i] when order
+ * is NULL. Every one gets a status; a refusal of the whole message goes to all of them. Ids stay.
+ */
+void receipts_read(gantry_client_t *client, const struct header *header, struct slice body,
+                   struct gantry_receipt *all, const uint32_t *order, size_t count);

@@ -3,18 +3,17 @@
 #include "common/clock.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "proto/endpoints.h"
 #include "proto/requests.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum {
-    ENDPOINTS_MAX = 16,
-    GREET_MS = 1000,    /* without a WELCOME for so long: the next endpoint */
-    GREET_LOOK_MS = 10, /* how often a connection that is being made is looked at */
-    BACKOFF_LEAST_MS = 100,
-    BACKOFF_MOST_MS = 2000,
-    PROBE_MS = 500, /* with requests open a lost connection is noticed within so long */
+    GREET_MS = 1000,     /* without a WELCOME for so long: the next endpoint */
+    GREET_LOOK_MS = 10,  /* how often a connection that is being made is looked at */
+    NO_SOCKET_MS = 2000, /* no socket to be had: so long until the next try */
+    PROBE_MS = 500,      /* with requests open a lost connection is noticed within so long */
 };
 
 /* DOWN: no socket, waiting for again_ms. GREETING: a socket, no WELCOME yet. UP: requests flow. */
@@ -22,12 +21,9 @@ enum phase { DOWN, GREETING, UP };
 
 struct session {
     struct session_options options;
-    char *list; /* endpoints, cut at the commas */
-    const char *endpoints[ENDPOINTS_MAX];
-    unsigned endpoints_count;
-    unsigned endpoint;
-    unsigned failures; /* endpoints that failed in a row */
+    struct endpoints brokers;
     enum phase phase;
+    bool ending; /* being destroyed: takes no request */
     void *socket;
     uint64_t hello_id; /* 0: HELLO is still to be sent */
     int64_t again_ms;
@@ -35,32 +31,10 @@ struct session {
     int64_t pinged_ms;  /* last PING */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
     int64_t due_ms;     /* no request times out before */
-    uint64_t dice;
     struct m_welcome welcome;
     requests_t *requests;
     struct envelope in;
 };
-
-/* xorshift: jitter only */
-static uint64_t roll(session_t *self, uint64_t sides)
-{
-    self->dice ^= self->dice << 13;
-    self->dice ^= self->dice >> 7;
-    self->dice ^= self->dice << 17;
-    return self->dice % sides;
-}
-
-static bool cut(session_t *self)
-{
-    char *save = NULL;
-    self->list = slice_dup(slice_of(self->options.endpoints));
-    if (!self->list)
-        return false;
-    for (char *e = strtok_r(self->list, ", ", &save); e; e = strtok_r(NULL, ", ", &save))
-        if (self->endpoints_count < ENDPOINTS_MAX)
-            self->endpoints[self->endpoints_count++] = e;
-    return self->endpoints_count > 0;
-}
 
 session_t *session_new(const struct session_options *options)
 {
@@ -69,10 +43,9 @@ session_t *session_new(const struct session_options *options)
         return NULL;
     self->options = *options;
     envelope_init(&self->in);
-    self->dice = (uint64_t)clock_ns() ^ (uint64_t)(uintptr_t)self ^ 0x9e3779b97f4a7c15u;
     self->due_ms = INT64_MAX;
     self->requests = requests_new(options->requests_max);
-    if (!self->requests || !cut(self))
+    if (!endpoints_init(&self->brokers, options->endpoints) || !self->requests)
         session_destroy(&self);
     return self;
 }
@@ -108,12 +81,13 @@ void session_destroy(session_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
+    self->ending = true;
     while (self->requests && requests_oldest(self->requests))
         end_here(self, requests_oldest(self->requests), STATUS_UNAVAILABLE);
     close_socket(self);
     envelope_clear(&self->in);
     requests_destroy(&self->requests);
-    free(self->list);
+    endpoints_clear(&self->brokers);
     free(self);
 }
 
@@ -131,15 +105,8 @@ static void answer_once_requests(session_t *self)
 static void lose(session_t *self, int64_t now_ms)
 {
     bool was_up = self->phase == UP;
-    int64_t wait = 0;
     self->phase = DOWN;
-    self->endpoint = (self->endpoint + 1) % self->endpoints_count;
-    if (++self->failures >= self->endpoints_count) {
-        unsigned round = self->failures / self->endpoints_count - 1;
-        wait = round > 4 ? BACKOFF_MOST_MS : BACKOFF_LEAST_MS << round;
-        wait = wait / 2 + (int64_t)roll(self, (uint64_t)wait / 2 + 1);
-    }
-    self->again_ms = now_ms + wait;
+    self->again_ms = now_ms + endpoints_next(&self->brokers);
     close_socket(self);
     if (!was_up)
         return;
@@ -159,7 +126,7 @@ static void open_socket(session_t *self, int64_t now_ms)
     };
     void *socket = zmq_socket(self->options.zmq, ZMQ_DEALER);
     if (!socket) {
-        self->again_ms = now_ms + BACKOFF_MOST_MS;
+        self->again_ms = now_ms + NO_SOCKET_MS;
         return;
     }
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
@@ -168,7 +135,7 @@ static void open_socket(session_t *self, int64_t now_ms)
     self->phase = GREETING;
     self->hello_id = 0;
     self->greeted_ms = now_ms;
-    if (zmq_connect(socket, self->endpoints[self->endpoint])) {
+    if (zmq_connect(socket, endpoints_current(&self->brokers))) {
         lose(self, now_ms);
         return;
     }
@@ -236,8 +203,9 @@ static void send_unsent(session_t *self)
 int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
                     session_answer_fn *answer, void *arg)
 {
-    int64_t now = clock_ms();
-    struct pending *p = requests_add(self->requests, request, now, body);
+    if (self->ending)
+        return STATUS_UNAVAILABLE;
+    struct pending *p = requests_add(self->requests, request, clock_ms(), body);
     if (!p)
         return STATUS_BUSY;
     p->answer = answer;
@@ -280,7 +248,7 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     welcome.software = (struct slice){ 0 }; /* borrowed from the message */
     self->welcome = welcome;
     self->phase = UP;
-    self->failures = 0;
+    endpoints_good(&self->brokers);
     self->pinged_ms = now_ms;
     self->unheard_ms = 0;
     if (self->options.events.welcomed)

@@ -17,7 +17,8 @@ typedef struct session session_t;
 typedef void session_answer_fn(void *arg, const struct header *header, struct slice body);
 
 struct session_events {
-    /* The socket to watch is another one now, NULL for none; the old one is closed after the call. */
+    /* The socket to watch is another one now, NULL for none; the old one is closed after the call.
+     */
     void (*socket_changed)(void *arg, void *socket);
     /* WELCOME came, for the first time or again; before anything is resent. May be NULL. */
     void (*welcomed)(void *arg, const struct m_welcome *welcome);

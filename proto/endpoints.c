@@ -1,0 +1,59 @@
+#include "proto/endpoints.h"
+
+#include "common/clock.h"
+#include "common/slice.h"
+
+#include <stdlib.h>
+
+enum { REST_LEAST_MS = 100, REST_MOST_MS = 2000, ROUNDS_DOUBLING = 4 };
+
+bool endpoints_init(struct endpoints *self, const char *list)
+{
+    char *save = NULL;
+    *self = (struct endpoints){ .list = slice_dup(slice_of(list)),
+                                .dice = (uint64_t)clock_ns() ^ (uint64_t)(uintptr_t)self };
+    if (!self->list)
+        return false;
+    for (char *e = strtok_r(self->list, ", ", &save); e; e = strtok_r(NULL, ", ", &save)) {
+        if (self->count == ENDPOINTS_MAX)
+            return false;
+        self->items[self->count++] = e;
+    }
+    return self->count > 0;
+}
+
+void endpoints_clear(struct endpoints *self)
+{
+    free(self->list);
+    *self = (struct endpoints){ 0 };
+}
+
+const char *endpoints_current(const struct endpoints *self)
+{
+    return self->items[self->at];
+}
+
+/* xorshift: good enough to spread peers */
+static int64_t roll(struct endpoints *self, int64_t sides)
+{
+    self->dice |= 1;
+    self->dice ^= self->dice << 13;
+    self->dice ^= self->dice >> 7;
+    self->dice ^= self->dice << 17;
+    return (int64_t)(self->dice % (uint64_t)sides);
+}
+
+int64_t endpoints_next(struct endpoints *self)
+{
+    self->at = (self->at + 1) % self->count;
+    if (++self->failures < self->count)
+        return 0;
+    unsigned round = self->failures / self->count - 1;
+    int64_t rest = round > ROUNDS_DOUBLING ? REST_MOST_MS : REST_LEAST_MS << round;
+    return rest / 2 + roll(self, rest / 2 + 1);
+}
+
+void endpoints_good(struct endpoints *self)
+{
+    self->failures = 0;
+}

@@ -1,0 +1,278 @@
+#include "broker/backend.h"
+
+#include "broker/hello.h"
+#include "broker/refuse.h"
+#include "broker/reply.h"
+#include "common/log.h"
+#include "common/status.h"
+
+#include <errno.h>
+
+/* Above all numbers of routes. Nothing waits for a PING's answer: any word of a state service
+ * counts. */
+static const uint64_t ping_bit = (uint64_t)1 << 63;
+
+int backend_join(struct broker *b, struct peer *peer)
+{
+    struct states *states = &b->states;
+    char name[PEER_NAME];
+    if (states->count + states->lost_count >= STATES_MAX)
+        return refuse_busy(b, "states", STATES_MAX, states->count);
+    states->up[states->count++] = peer;
+    log_event(LOG_LEVEL_DEBUG, "state_joined", "name=%s states=%u", hello_name(peer, name),
+              states->count);
+    credit_look(b->credit); /* what could not be sent, or was enqueued while nobody told us */
+    return 0;
+}
+
+void backend_lose(struct broker *b, const struct peer *peer)
+{
+    struct states *states = &b->states;
+    for (uint32_t i = 0; i < states->count; i++) {
+        if (states->up[i] != peer)
+            continue;
+        states->up[i] = states->up[--states->count];
+        states->lost[states->lost_count++] = peer->ref;
+        return;
+    }
+}
+
+static void lose_unreachable(struct broker *b, struct peer *state)
+{
+    char name[PEER_NAME];
+    log_event(LOG_LEVEL_WARN, "state_lost", "name=%s states=%u", hello_name(state, name),
+              b->states.count - 1);
+    hello_forget(b, &state);
+}
+
+static int say(struct broker *b, const struct peer *state, const struct header *header,
+               zmq_msg_t *body)
+{
+    struct header said = *header;
+    said.epoch = b->epoch;
+    said.status = 0;
+    int r = envelope_send(b->doors[PEER_STATE].socket, state->id, &said, body);
+    if (r == 0)
+        b->counters.sent++;
+    return r;
+}
+
+/* By reference: the route keeps its body until the answer. */
+static int say_route(struct broker *b, const struct peer *state, struct route *route)
+{
+    struct header header = route->kept.header;
+    zmq_msg_t body;
+    header.request = route->number;
+    zmq_msg_init(&body);
+    zmq_msg_copy(&body, &route->kept.body);
+    int r = say(b, state, &header, &body);
+    zmq_msg_close(&body);
+    return r;
+}
+
+/* Each state service in turn until one takes it. 0, or a refusal: BUSY when a living one did not.
+ */
+static int send_route(struct broker *b, struct route *route)
+{
+    struct states *states = &b->states;
+    for (uint32_t tries = states->count; tries && states->count; tries--) {
+        struct peer *state = states->up[states->next++ % states->count];
+        int r = say_route(b, state, route);
+        if (r == 0) {
+            route->state = state->ref;
+            return 0;
+        }
+        if (r == -EHOSTUNREACH)
+            lose_unreachable(b, state);
+    }
+    return states->count ? refuse_busy(b, "states", states->count, states->count)
+                         : refuse_unavailable(b);
+}
+
+static int open_route(struct broker *b, enum route_payer payer, const struct header *header,
+                      zmq_msg_t *body, struct route **ret_route)
+{
+    const struct settings *s = b->settings;
+    enum route_room room = routes_room(b->routes, payer, zmq_msg_size(body));
+    if (room == ROUTE_BYTES_FULL)
+        return refuse_busy(b, "request_bytes", (uint64_t)s->broker_request_bytes_max,
+                           routes_bytes(b->routes, payer));
+    if (room != ROUTE_ROOM || routes_open(b->routes, payer, header, body, b->now_ms, ret_route))
+        return refuse_busy(b, "requests", (uint64_t)s->broker_requests_max,
+                           routes_count(b->routes, payer));
+    return 0;
+}
+
+int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
+                const struct header *header, zmq_msg_t *body)
+{
+    struct route *route;
+    if (!b->states.count)
+        return refuse_unavailable(b);
+    int r = open_route(b, payer, header, body, &route);
+    if (r)
+        return r;
+    route->asker = asker;
+    r = send_route(b, route);
+    if (r)
+        routes_close(b->routes, &route);
+    return r;
+}
+
+/* The asker is told why, and a claim ends with its route: its worker claims anew. */
+static void fail_route(struct broker *b, struct route *route, int status)
+{
+    reply_route_error(b, route, status);
+    if (route->claim)
+        credit_drop(b->credit, &route->claim);
+    routes_close(b->routes, &route);
+}
+
+/* A CLAIM may have been done, and its tasks with it: never twice. */
+static void ask_another(struct broker *b, struct route *route)
+{
+    int r = route->claim ? refuse_unanswered(b) : send_route(b, route);
+    if (r)
+        fail_route(b, route, r);
+    else
+        b->counters.resent++;
+}
+
+static void ask_others(struct broker *b, struct peer_ref lost)
+{
+    struct route *next;
+    for (struct route *route = routes_after(b->routes, NULL); route; route = next) {
+        next = routes_after(b->routes, route);
+        if (route->state.index == lost.index && route->state.generation == lost.generation)
+            ask_another(b, route);
+    }
+}
+
+static bool send_claim(struct broker *b, struct claim *claim, struct slice service)
+{
+    struct header header = claim->kept.header;
+    struct route *route;
+    zmq_msg_t body;
+    header.service = service;
+    zmq_msg_init(&body);
+    zmq_msg_copy(&body, &claim->kept.body);
+    int r = open_route(b, ROUTE_OF_BROKER, &header, &body, &route);
+    zmq_msg_close(&body);
+    if (r == 0) {
+        route->asker = claim->owner;
+        route->claim = claim;
+        r = send_route(b, route);
+        if (r)
+            routes_close(b->routes, &route);
+    }
+    if (r)
+        credit_put_back(b->credit, &claim);
+    return r == 0;
+}
+
+void backend_turn(struct broker *b)
+{
+    struct claim *claim;
+    struct slice service;
+    while (b->states.lost_count)
+        ask_others(b, b->states.lost[--b->states.lost_count]);
+    while (b->states.count && credit_next(b->credit, &claim, &service))
+        if (!send_claim(b, claim, service))
+            return;
+}
+
+static void give_back(struct broker *b, const struct header *answer, struct slice service,
+                      zmq_msg_t *body)
+{
+    struct header header = { .verb = VERB_RETURN, .service = service, .count = answer->count };
+    b->counters.returned++;
+    if (backend_ask(b, ROUTE_OF_BROKER, (struct peer_ref){ 0 }, &header, body))
+        log_event_seldom(LOG_LEVEL_WARN, "return_failed", "why=%s", b->error_text);
+}
+
+/* Tasks go to the worker, or back to the store at once if it is gone. */
+static void hand_out(struct broker *b, const struct route *route, struct envelope *in)
+{
+    int r = reply_route(b, route, &in->header, &in->body);
+    if (r == 0)
+        return;
+    give_back(b, &in->header, route->kept.header.service, &in->body);
+    struct peer *worker = r == -EHOSTUNREACH ? peers_at(b->peers, route->asker) : NULL;
+    if (worker)
+        hello_forget(b, &worker);
+}
+
+static void end_claim(struct broker *b, struct route *route, struct envelope *in)
+{
+    if (in->header.status == STATUS_EMPTY) {
+        credit_empty(b->credit, &route->claim);
+        return;
+    }
+    if (in->header.status == STATUS_OK) {
+        hand_out(b, route, in);
+        credit_served(b->credit, &route->claim);
+        return;
+    }
+    (void)reply_route(b, route, &in->header, &in->body);
+    credit_drop(b->credit, &route->claim);
+}
+
+/* Tasks for a claim that its worker was told to have failed. */
+static void on_late(struct broker *b, struct envelope *in)
+{
+    const struct header *header = &in->header;
+    if (header->request & ping_bit)
+        return;
+    b->counters.late++;
+    if (route_number_is_claim(header->request) && header->status == STATUS_OK && header->count)
+        give_back(b, header, header->service, &in->body);
+}
+
+static int on_answer(struct door *door, struct peer *peer, struct envelope *in)
+{
+    struct broker *b = door->broker;
+    struct route *route = routes_find(b->routes, in->header.request);
+    (void)peer;
+    if (!route) {
+        on_late(b, in);
+        return 0;
+    }
+    if (route->claim)
+        end_claim(b, route, in);
+    else
+        (void)reply_route(b, route, &in->header, &in->body);
+    routes_close(b->routes, &route);
+    return 0;
+}
+
+static int on_ready(struct door *door, struct peer *peer, struct envelope *in)
+{
+    (void)peer;
+    credit_ready(door->broker->credit, in->header.service);
+    return 0;
+}
+
+verb_fn *const backend_says[VERB_END] = {
+    [VERB_HELLO] = hello_on_hello, [VERB_PING] = hello_on_ping, [VERB_BYE] = hello_on_bye,
+    [VERB_ANSWER] = on_answer,     [VERB_READY] = on_ready,
+};
+
+void backend_ping(struct broker *b)
+{
+    for (uint32_t i = b->states.count; i-- > 0;) {
+        struct peer *state = b->states.up[i];
+        struct header header = { .verb = VERB_PING, .request = ping_bit | ++b->pings };
+        if (say(b, state, &header, NULL) == -EHOSTUNREACH)
+            lose_unreachable(b, state);
+    }
+}
+
+void backend_expire(struct broker *b)
+{
+    for (struct route *route; (route = routes_due(b->routes, b->now_ms));) {
+        log_event_seldom(LOG_LEVEL_WARN, "unanswered", "verb=%s",
+                         verb_text(route->kept.header.verb));
+        b->counters.timed_out++;
+        fail_route(b, route, refuse_unanswered(b));
+    }
+}

@@ -1,0 +1,6 @@
+#include "broker/broker.h"
+
+int main(int argc, char **argv)
+{
+    return program_main(&broker_row, argc, argv);
+}

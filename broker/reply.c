@@ -1,0 +1,74 @@
+#include "broker/reply.h"
+
+#include "common/status.h"
+
+#include <errno.h>
+
+int reply_send(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body)
+{
+    struct counters *counters = &door->broker->counters;
+    answer->verb = VERB_ANSWER;
+    answer->epoch = door->broker->epoch;
+    int r = envelope_send(door->socket, id, answer, body);
+    if (r)
+        counters->dropped++;
+    else
+        counters->sent++;
+    return r;
+}
+
+void reply_ok(struct door *door, struct envelope *in)
+{
+    struct header answer = { .request = in->header.request };
+    (void)reply_send(door, frame_slice(&in->peer), &answer, NULL);
+}
+
+static void send_scratch(struct door *door, struct slice id, struct header *answer)
+{
+    const msgpack_sbuffer *scratch = &door->broker->scratch;
+    zmq_msg_t body;
+    if (zmq_msg_init_size(&body, scratch->size)) {
+        door->broker->counters.dropped++;
+        return;
+    }
+    memcpy(zmq_msg_data(&body), scratch->data, scratch->size);
+    (void)reply_send(door, id, answer, &body);
+    zmq_msg_close(&body);
+}
+
+void reply_scratch(struct door *door, struct envelope *in, uint32_t count)
+{
+    struct header answer = { .request = in->header.request, .count = count };
+    send_scratch(door, frame_slice(&in->peer), &answer);
+}
+
+void reply_error(struct door *door, struct slice id, uint64_t request, int status)
+{
+    struct broker *b = door->broker;
+    struct header answer = { .request = request, .status = (uint32_t)status };
+    msgpack_packer pk;
+    msgpack_sbuffer_clear(&b->scratch);
+    msgpack_packer_init(&pk, &b->scratch, msgpack_sbuffer_write);
+    message_encode(&m_error_layout, &b->error, &pk);
+    send_scratch(door, id, &answer);
+}
+
+int reply_route(struct broker *b, const struct route *route, const struct header *answer,
+                zmq_msg_t *body)
+{
+    const struct peer *peer = peers_at(b->peers, route->asker);
+    if (!peer) {
+        b->counters.dropped += route->asker.generation != 0;
+        return -EHOSTUNREACH;
+    }
+    struct header header = *answer;
+    header.request = route->kept.header.request;
+    return reply_send(&b->doors[peer->role], peer->id, &header, body);
+}
+
+void reply_route_error(struct broker *b, const struct route *route, int status)
+{
+    const struct peer *peer = peers_at(b->peers, route->asker);
+    if (peer)
+        reply_error(&b->doors[peer->role], peer->id, route->kept.header.request, status);
+}

@@ -1,0 +1,75 @@
+/* The ffmpeg service: its four nodes as rows. The work is done by gantry-engine, see engine.h. */
+#include "services/worker/node.h"
+
+// clang-format off
+#define OFF NODE_PACKED("\xc2")
+#define ON NODE_PACKED("\xc3")
+#define ZIP NODE_PACKED("\xa3zip")
+#define LEVEL NODE_PACKED("\xa7" "default")
+#define NONE { NULL, 0 }
+#define LATER "; true is refused until object storage lands"
+
+static const struct gantry_input extract_keyframes_inputs[] = {
+    { "video_path", "path", true, NONE, "the video" },
+    { "keyframe_sample_count", "whole", false, NODE_PACKED("\x64"), "pictures to take, 1 to 10000, spread evenly over the video; fewer when it has fewer" },
+    { "upload_keyframes_to_minio", "switch", false, OFF, "upload the folder" LATER },
+    { "compress_keyframes_before_upload", "switch", false, OFF, "upload it as one archive" LATER },
+    { "keyframe_compression_format", "text", false, ZIP, "format of the archive" },
+    { "keyframe_compression_level", "text", false, LEVEL, "effort spent on the archive" },
+    { "delete_local_keyframes_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER },
+};
+static const char *const extract_keyframes_outputs[] = { "keyframe_dir", "keyframe_files_count", NULL };
+static const char *const extract_keyframes_key[] = { "keyframe_dir", NULL };
+
+static const struct gantry_input extract_audio_inputs[] = {
+    { "video_path", "path", true, NONE, "the video" },
+};
+static const char *const extract_audio_outputs[] = { "audio_path", NULL };
+static const char *const extract_audio_key[] = { "audio_path", NULL };
+
+static const struct gantry_input crop_subtitle_images_inputs[] = {
+    { "video_path", "path", true, NONE, "the video" },
+    { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed until areas are detected" },
+    { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder" LATER },
+    { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive" LATER },
+    { "compression_format", "text", false, ZIP, "format of the archive" },
+    { "compression_level", "text", false, LEVEL, "effort spent on the archive" },
+    { "delete_local_cropped_images_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER },
+    { "decode_processes", "whole", false, NODE_PACKED("\x0a"), "most ffmpeg at once, 1 to 64; never more than there are processors" },
+};
+static const char *const crop_subtitle_images_outputs[] = { "cropped_images_path", "cropped_images_files_count", NULL };
+static const char *const crop_subtitle_images_key[] = { "cropped_images_path", NULL };
+
+static const struct gantry_input split_audio_segments_inputs[] = {
+    { "audio_path", "path", true, NONE, "the sound, or a video with sound" },
+    { "subtitle_path", "path", true, NONE, "SRT, or JSON of segments [{start, end, text, speaker?}] or {segments: [...]}" },
+    { "group_by_speaker", "switch", false, OFF, "a folder for each speaker" },
+    { "output_format", "text", false, NODE_PACKED("\xa3wav"), "wav, mp3 or flac" },
+    { "sample_rate", "whole", false, NODE_PACKED("\xcd\x3e\x80"), "Hz, 1000 to 192000" },
+    { "channels", "whole", false, NODE_PACKED("\x01"), "1 to 8" },
+    { "min_segment_duration", "number", false, NODE_PACKED("\xcb\x3f\xf0\0\0\0\0\0\0"), "seconds; shorter ones are skipped, and counted in the listing" },
+    { "max_segment_duration", "number", false, NODE_PACKED("\xcb\x40\x3e\0\0\0\0\0\0"), "seconds; longer ones are cut into equal parts" },
+    { "include_silence", "switch", false, OFF, "cut out what lies between the subtitles too" },
+    { "enable_concurrent", "switch", false, ON, "encode several at once (wav needs no encoding)" },
+    { "max_workers", "whole", false, NODE_PACKED("\x08"), "most at once, 1 to 64; never more than there are processors" },
+    { "concurrent_timeout", "whole", false, NODE_PACKED("\xcd\x02\x58"), "seconds for encoding all; segments not done by then have failed" },
+};
+static const char *const split_audio_segments_outputs[] = {
+    "audio_segments_dir", "audio_source", "subtitle_source", "total_segments", "successful_segments", "failed_segments",
+    "total_duration", "processing_time", "audio_format", "sample_rate", "channels", "split_info_file", "segments_count",
+    "speaker_summary", NULL
+};
+static const char *const split_audio_segments_key[] = { "audio_segments_dir", NULL };
+
+#define NODE(method, text) { .name = "ffmpeg." #method, .doc = (text), .inputs = method##_inputs, \
+    .inputs_count = sizeof method##_inputs / sizeof method##_inputs[0], .outputs = method##_outputs, .key = method##_key }
+
+static const struct node_row rows[] = {
+    NODE(extract_audio, "the sound of a video as WAV, pcm_s16le, 16 kHz, mono: {folder}/audio/{name}.wav"),
+    NODE(extract_keyframes, "pictures spread evenly over a video: {folder}/keyframes/frame_000000.jpg and on"),
+    NODE(crop_subtitle_images, "the subtitle's area of every picture: {folder}/cropped_images/frames/frame_{index from 0, 8 digits}.jpg"),
+    NODE(split_audio_segments, "one sound file for each subtitle, and a listing: {folder}/audio_segments/split_info.json"),
+};
+// clang-format on
+
+const struct node_table nodes_ffmpeg = { "ffmpeg", rows, sizeof rows / sizeof rows[0] };

@@ -1,0 +1,77 @@
+/* ffmpeg.extract_audio: the sound of a video as speech engines want it, 16 kHz mono. */
+#include "services/worker/media.h"
+#include "services/worker/utf8.h"
+
+#include "common/scoped.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { STEM_MAX = NAME_MAX - 4, WAV_HEADER = 44 };
+
+/* "audio/{name}.wav" of "/x/name.mp4". NULL when out of memory. */
+static char *output_name(const char *video_path)
+{
+    const char *slash = strrchr(video_path, '/');
+    const char *name = slash ? slash + 1 : video_path;
+    const char *dot = strrchr(name, '.');
+    size_t size = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    size_t most = utf8_cut(name, STEM_MAX);
+    char *text = NULL;
+    return asprintf(&text, "audio/%.*s.wav", (int)(size < most ? size : most), name) < 0 ? NULL
+                                                                                         : text;
+}
+
+static void extract_args(struct media_args *args, const char *video_path, const char *output)
+{
+    media_add_input(args, video_path);
+    const char *options[] = { "-vn",       "-sn", "-dn",   "-map_metadata", "-1", "-c:a",
+                              "pcm_s16le", "-ar", "16000", "-ac",           "1",  "-rf64",
+                              "auto",      "-f",  "wav" };
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        media_add(args, "%s", options[i]);
+    media_add(args, "file:%s", output);
+}
+
+static double seconds_of_wav(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 ? (double)(about.st_size - WAV_HEADER) / 32000 : 0;
+}
+
+int ffmpeg_extract_audio(engine_t *engine)
+{
+    const char *video_path;
+    struct media_info info;
+    int r = engine_text(engine, "video_path", &video_path);
+    if (r == 0)
+        r = media_probe(engine, "video_path", video_path, &info);
+    if (r != 0)
+        return r;
+    if (!info.has_audio)
+        return engine_refuse(engine, STATUS_FAILED, "video_path", "%s has no audio stream",
+                             video_path);
+
+    scoped_text char *output = output_name(video_path);
+    if (!output)
+        return -ENOMEM;
+    if (mkdir("audio", 0777) != 0)
+        return -errno;
+    double seconds = info.audio_duration_s > 0 ? info.audio_duration_s : info.duration_s;
+    scoped_in(media_args) args = { 0 };
+    extract_args(&args, video_path, output);
+    struct media_call call = { .args = &args, .seconds = seconds, .from = 0, .to = 1 };
+    r = media_call(engine, "video_path", &call);
+    if (r == 0)
+        r = media_check_sound(engine, "video_path", &call.end, seconds_of_wav(output),
+                              info.audio_duration_s);
+    if (r != 0)
+        return r;
+
+    engine_put_path(engine, "audio_path", output);
+    engine_hand_over(engine, output);
+    return 0;
+}

@@ -42,6 +42,7 @@ static const struct engine_row rows[] = {
     { "ffmpeg.extract_keyframes", ffmpeg_extract_keyframes },
     { "ffmpeg.crop_subtitle_images", ffmpeg_crop_subtitle_images },
     { "ffmpeg.split_audio_segments", ffmpeg_split_audio_segments },
+    { "system.sleep", system_sleep },
 };
 
 const struct engine_row *engine_find(const char *node)

@@ -30,6 +30,7 @@ engine_run_fn ffmpeg_extract_audio;        /* nodes/ffmpeg_audio.c */
 engine_run_fn ffmpeg_extract_keyframes;    /* nodes/ffmpeg_keyframes.c */
 engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
 engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
+engine_run_fn system_sleep;                /* nodes/system_sleep.c */
 
 /* main() of the program. */
 int engine_main(int argc, char **argv);

@@ -1,0 +1,174 @@
+#include "services/worker/inputs.h"
+
+#include "common/paths.h"
+#include "common/status.h"
+#include "proto/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static int fault(struct fault *ret_fault, int code, const char *field, const char *message, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int fault(struct fault *ret_fault, int code, const char *field, const char *message, ...)
+{
+    ret_fault->code = code;
+    (void)snprintf(ret_fault->field, sizeof ret_fault->field, "%s", field);
+    va_list args;
+    va_start(args, message);
+    (void)vsnprintf(ret_fault->message, sizeof ret_fault->message, message, args);
+    va_end(args);
+    return code;
+}
+
+static int out_of_memory(struct fault *ret_fault)
+{
+    return fault(ret_fault, -ENOMEM, "", "out of memory");
+}
+
+static bool is_kind(struct slice value, const char *type)
+{
+    static const struct {
+        const char *type;
+        unsigned kinds; /* bits by enum kind */
+    } rows[] = {
+        { "text", 1u << KIND_STR },
+        { "path", 1u << KIND_STR },
+        { "whole", 1u << KIND_UINT | 1u << KIND_INT },
+        { "number", 1u << KIND_UINT | 1u << KIND_INT | 1u << KIND_FLOAT },
+        { "switch", 1u << KIND_BOOL },
+        { "list", 1u << KIND_ARRAY },
+        { "map", 1u << KIND_MAP },
+        { "any", ~0u },
+    };
+    struct reader reader = reader_of(value);
+    struct token t;
+    if (!reader_next(&reader, &t))
+        return false;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i].type, type) == 0)
+            return rows[i].kinds & 1u << t.kind;
+    return false;
+}
+
+static const struct gantry_input *declared(const struct node_row *row, struct slice name)
+{
+    for (size_t i = 0; i < row->inputs_count; i++)
+        if (slice_is(name, row->inputs[i].name))
+            return &row->inputs[i];
+    return NULL;
+}
+
+/* Everything given must be declared: a misspelt name is an error, never ignored. */
+static int check_names(const struct node_row *row, struct slice given, struct fault *ret_fault)
+{
+    struct reader reader;
+    uint32_t pairs = 0;
+    if (given.size == 0)
+        return 0;
+    if (codec_check(given) != 0 || !codec_map(given, &reader, &pairs))
+        return fault(ret_fault, STATUS_INVALID, "", "the inputs of %s are no map", row->name);
+    for (uint32_t i = 0; i < pairs; i++) {
+        struct slice key, value, name;
+        if (!reader_value(&reader, &key) || !reader_value(&reader, &value) ||
+            !codec_str(key, &name))
+            return fault(ret_fault, STATUS_INVALID, "", "names of inputs must be texts");
+        char text[65];
+        if (!declared(row, name))
+            return fault(ret_fault, STATUS_INVALID, slice_copy(name, text, sizeof text) ? text : "",
+                         "%s has no input %.*s", row->name, (int)(name.size < 64 ? name.size : 64),
+                         (const char *)name.data);
+    }
+    return 0;
+}
+
+/* The value given, or the default; empty for neither. null is as good as not given. */
+static struct slice value_of(const struct gantry_input *input, struct slice given)
+{
+    struct slice value;
+    if (given.size && codec_find(given, input->name, &value) && !codec_is_nil(value))
+        return value;
+    return slice_make(input->fallback.data, input->fallback.size);
+}
+
+static bool is_url(struct slice path)
+{
+    const char *at = memmem(path.data, path.size, "://", 3);
+    return at && at != path.data && !memchr(path.data, '/', (size_t)(at - (const char *)path.data));
+}
+
+static int pack_path(const struct gantry_input *input, const struct inputs_places *places,
+                     struct slice value, msgpack_packer *pk, struct fault *ret_fault)
+{
+    struct slice given = { 0 };
+    (void)codec_str(value, &given);
+    int shown = given.size < 256 ? (int)given.size : 256;
+    const char *name = input->name;
+    if (is_url(given))
+        return fault(ret_fault, STATUS_UNSUPPORTED, name,
+                     "%s is an address: only files can be read so far", name);
+
+    char path[PATH_MAX];
+    int r = paths_resolve_input(places->folder, places->roots, given, false, path);
+    if (r == 0)
+        pack_text(pk, path);
+    if (r == STATUS_NOT_FOUND)
+        return fault(ret_fault, r, name, "%s: there is no file %.*s", name, shown,
+                     (const char *)given.data);
+    if (r == STATUS_DENIED)
+        return fault(ret_fault, r, name,
+                     "%s: %.*s lies outside the task's folder and storage.input_roots, or behind a "
+                     "symbolic link",
+                     name, shown, (const char *)given.data);
+    if (r > 0)
+        return fault(ret_fault, r, name, "%s: %.*s is not the path of a regular file", name, shown,
+                     (const char *)given.data);
+    if (r < 0)
+        return fault(ret_fault, r, name, "%s: %.*s: %s", name, shown, (const char *)given.data,
+                     strerror(-r));
+    return 0;
+}
+
+static int pack_input(const struct gantry_input *input, const struct inputs_places *places,
+                      struct slice value, msgpack_packer *pk, struct fault *ret_fault)
+{
+    if (!is_kind(value, input->type))
+        return fault(ret_fault, STATUS_INVALID, input->name, "%s must be of type %s", input->name,
+                     input->type);
+    pack_text(pk, input->name);
+    if (strcmp(input->type, "path") == 0)
+        return pack_path(input, places, value, pk, ret_fault);
+    pack_raw(pk, value);
+    return 0;
+}
+
+int inputs_resolve(const struct node_row *row, const struct inputs_places *places,
+                   struct slice given, struct parcel *ret_inputs, struct fault *ret_fault)
+{
+    int r = check_names(row, given, ret_fault);
+    if (r)
+        return r;
+    size_t count = 0;
+    for (size_t i = 0; i < row->inputs_count; i++) {
+        bool there = value_of(&row->inputs[i], given).size > 0;
+        if (!there && row->inputs[i].required)
+            return fault(ret_fault, STATUS_INVALID, row->inputs[i].name, "%s is missing",
+                         row->inputs[i].name);
+        count += there;
+    }
+    size_t mark = parcel_mark(ret_inputs);
+    msgpack_packer pk = parcel_packer(ret_inputs);
+    msgpack_pack_map(&pk, count);
+    for (size_t i = 0; r == 0 && i < row->inputs_count; i++) {
+        struct slice value = value_of(&row->inputs[i], given);
+        if (value.size)
+            r = pack_input(&row->inputs[i], places, value, &pk, ret_fault);
+    }
+    if (r == 0 && ret_inputs->failed)
+        r = out_of_memory(ret_fault);
+    if (r)
+        parcel_cut(ret_inputs, mark);
+    else
+        parcel_keep(ret_inputs);
+    return r;
+}

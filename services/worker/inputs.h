@@ -1,0 +1,23 @@
+#pragma once
+/* A node's inputs as its engine gets them: checked against the declaration, defaults filled in, and
+ * every path replaced by where the file really lies. */
+#include "services/worker/node.h"
+
+#include "proto/parcel.h"
+
+/* Why an attempt failed, when it is not the engine that says so. */
+struct fault {
+    int code; /* a status, or -errno */
+    char field[65];
+    char message[512];
+};
+
+struct inputs_places {
+    const char *folder; /* the task's own */
+    const char *roots;  /* further ones, comma separated */
+};
+
+/* 0, and one more item, a map, in ret_inputs. Else the fault's code, which says what is wrong with
+ * which input. Looks at files, so it may block. */
+int inputs_resolve(const struct node_row *row, const struct inputs_places *places,
+                   struct slice given, struct parcel *ret_inputs, struct fault *ret_fault);

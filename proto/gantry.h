@@ -3,7 +3,8 @@
  *
  * One thread a client or worker; several of each are fine. Results of every call: 0 done; positive:
  * a status (GANTRY_STATUS_...), what the other side said; negative: -errno of this machine. Times
- * are milliseconds; a timeout of 0 means "for ever", unless a call says otherwise. */
+ * are milliseconds; a timeout of 0 means "for ever", unless a call says otherwise.
+ * From within a callback calls may be begun, but those that wait answer -EDEADLK. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,8 +93,9 @@ GANTRY_API int gantry_submit(gantry_client_t *self, const struct gantry_task *ta
                              struct gantry_receipt *receipts, int64_t timeout_ms);
 
 /* One try and no retries, the answer comes to done from within gantry_client_run() or any other
- * call on the client; exactly once per call. All tasks of one call must be of one service and
- * priority, at most the broker's batch (256 by default). receipts are borrowed for the call. */
+ * call on the client; exactly once per call that answered 0. All tasks of one call must be of one
+ * service and priority, at most the broker's batch (256 by default). receipts are borrowed for the
+ * call. */
 typedef void gantry_submitted_fn(void *arg, int status, const struct gantry_receipt *receipts,
                                  size_t count);
 GANTRY_API int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks,
@@ -218,7 +220,8 @@ GANTRY_API gantry_worker_t *gantry_worker_new(const struct gantry_worker_options
 GANTRY_API void gantry_worker_destroy(gantry_worker_t **self_p);
 
 /* Works until gantry_worker_drain() was called and the last job has ended (0), or for timeout_ms
- * (GANTRY_TIMEOUT), or -errno. Safe to call again. */
+ * (GANTRY_TIMEOUT), or until the nodes are refused (GANTRY_INVALID and its kin). Safe to call
+ * again. */
 GANTRY_API int gantry_worker_run(gantry_worker_t *self, int64_t timeout_ms);
 /* Claims nothing more. Callable from a job's callbacks or a signal handler. */
 GANTRY_API void gantry_worker_drain(gantry_worker_t *self);

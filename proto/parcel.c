@@ -92,6 +92,14 @@ static uint8_t *put_head(struct parcel *self)
     return items - 5;
 }
 
+struct slice parcel_array(struct parcel *self)
+{
+    if (self->failed)
+        return (struct slice){ 0 };
+    const uint8_t *from = put_head(self);
+    return slice_make(from, (size_t)(self->data + self->size - from));
+}
+
 static int take(const struct parcel *self, const uint8_t *from, zmq_msg_t *ret_body)
 {
     size_t size = (size_t)(self->data + self->size - from);

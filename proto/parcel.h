@@ -26,6 +26,8 @@ size_t parcel_mark(const struct parcel *self);
 void parcel_keep(struct parcel *self);
 /* Takes back what was written since mark. */
 void parcel_cut(struct parcel *self, size_t mark);
+/* The whole array so far, borrowed; empty when a write failed. */
+struct slice parcel_array(struct parcel *self);
 /* The body as a message. 0 or -ENOMEM (also when a write failed). */
 int parcel_take(struct parcel *self, zmq_msg_t *ret_body);
 /* The bytes since the first item, without a head: for a body that is one map. Same results. */

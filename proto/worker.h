@@ -7,10 +7,14 @@
 void gantry_worker_watch(gantry_worker_t *self, void (*changed)(void *arg, void *socket),
                          void *arg);
 bool gantry_worker_read(gantry_worker_t *self, int64_t now_ms);
-/* Renews, claims, reports, tells jobs to stop. Answers when to call again at the latest. */
+/* Renews, claims, reports, tells jobs to stop. Answers when to call again at the latest; call it
+ * after reads too (once all is read), and after jobs ended, for what they left to be sent. */
 int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms);
 /* Draining, and neither a job nor an unacknowledged result is left. */
 bool gantry_worker_idle(const gantry_worker_t *self);
+/* The status with which the broker refused the nodes, or 0: no task will come. Asked again now and
+ * then. */
+int gantry_worker_refused(const gantry_worker_t *self);
 /* Until when every lease held is good, by clock_ms: what runs longer without a renewal must be dead
  * by then. */
 int64_t gantry_worker_lease_until(const gantry_worker_t *self);

@@ -1,0 +1,185 @@
+/* DONE and RETURN: what ended is kept and told again until the other side says that it is written,
+ * or that somebody else has it by now. */
+#include "proto/shift.h"
+
+#include "common/clock.h"
+#include "common/status.h"
+#include "proto/codec.h"
+
+enum { PAUSE_MS = 500, REFUSED_MS = 1000 };
+
+void report_add(gantry_worker_t *self, gantry_job_t *job)
+{
+    self->running_count--;
+    job->phase = JOB_ENDED;
+    link_append(&self->ended, &job->link);
+}
+
+static bool passing(uint32_t status)
+{
+    return status == STATUS_UNAVAILABLE || status == STATUS_BUSY || status == STATUS_TIMEOUT;
+}
+
+static void again_at(gantry_worker_t *self, gantry_job_t *job, int64_t due_ms)
+{
+    job->due_ms = due_ms;
+    link_append(&self->later, &job->link);
+}
+
+/* The result itself is not wanted: say that instead, once. What is refused even so is tried again
+ * now and then: dropped, it would only be run again and again. */
+static void demote(gantry_worker_t *self, gantry_job_t *job, uint32_t status, struct slice message)
+{
+    char text[1025];
+    const struct gantry_end end = { .code = (int)status, .message = text };
+    if (!slice_copy(message, text, sizeof text) || message.size == 0)
+        slice_copy(slice_of(status_text((int)status)), text, sizeof text);
+    if (job->verb == VERB_DONE && !job->demoted && result_pack(job, STATE_FAILED, &end) == 0) {
+        job->demoted = true;
+        link_append(&self->ended, &job->link);
+        return;
+    }
+    again_at(self, job, self->now_ms + REFUSED_MS);
+}
+
+static void on_outcome(gantry_worker_t *self, gantry_job_t *job, struct slice item,
+                       int64_t retry_ms)
+{
+    struct m_outcome outcome;
+    if (message_decode(&m_outcome_layout, item, &outcome, NULL))
+        again_at(self, job, self->now_ms + REFUSED_MS);
+    else if (outcome.status == STATUS_OK || outcome.status == STATUS_STALE)
+        jobs_remove(self->jobs, job);
+    else if (passing(outcome.status))
+        again_at(self, job, self->now_ms + retry_ms);
+    else
+        demote(self, job, outcome.status, outcome.message);
+}
+
+/* The whole message was refused: for now, or because of one of them, which is found one by one. */
+static void on_refusal(gantry_worker_t *self, gantry_job_t *job, const struct header *header,
+                       int64_t retry_ms)
+{
+    if (passing(header->status) || header->status == STATUS_OK) {
+        again_at(self, job, self->now_ms + retry_ms);
+    } else if (!job->alone) {
+        job->alone = true;
+        link_append(&self->ended, &job->link);
+    } else {
+        demote(self, job, header->status, (struct slice){ 0 });
+    }
+}
+
+static void on_outcomes(void *arg, const struct header *header, struct slice body)
+{
+    struct report *report = arg;
+    gantry_worker_t *self = report->worker;
+    struct link jobs;
+    struct reader reader = { 0 };
+    uint32_t count = 0;
+    int64_t retry = header->status == STATUS_TIMEOUT ? 0 : answer_retry_ms(header, body, PAUSE_MS);
+    bool listed = header->status == 0 && codec_array(body, &reader, &count);
+    link_init(&jobs);
+    link_append_all(&jobs, &report->jobs);
+    link_append(&self->idle_reports, &report->link);
+    self->reports_open--;
+    while (!link_idle(&jobs)) {
+        gantry_job_t *job = link_owner(link_first(&jobs), gantry_job_t, link);
+        struct slice item;
+        if (listed && reader_value(&reader, &item))
+            on_outcome(self, job, item, retry);
+        else
+            on_refusal(self, job, header, retry);
+    }
+}
+
+/* Too large for any message: a result of its own has to say so. */
+static bool too_large(gantry_worker_t *self, gantry_job_t *job)
+{
+    if (job->result.size + 1 <= self->body_max || job->demoted)
+        return false;
+    demote(self, job, STATUS_TOO_LARGE,
+           SLICE("the output is larger than the broker's limit of a body"));
+    return true;
+}
+
+static bool fits(const gantry_worker_t *self, const gantry_job_t *job, uint32_t verb)
+{
+    const struct parcel *parcel = &self->body;
+    if (parcel->count == 0)
+        return true;
+    return job->verb == verb && !job->alone && parcel->count < self->batch_max &&
+           parcel_mark(parcel) + job->result.size <= self->body_max;
+}
+
+/* Moves what goes into one message from ended to the report. */
+static uint32_t gather(gantry_worker_t *self, struct report *report)
+{
+    uint32_t verb = 0;
+    bool alone = false;
+    parcel_start(&self->body);
+    msgpack_packer pk = parcel_packer(&self->body);
+    while (!link_idle(&self->ended) && !alone) {
+        gantry_job_t *job = link_owner(link_first(&self->ended), gantry_job_t, link);
+        if (!fits(self, job, verb))
+            break;
+        verb = job->verb;
+        alone = job->alone;
+        pack_raw(&pk, job->result);
+        parcel_keep(&self->body);
+        link_append(&report->jobs, &job->link);
+    }
+    return verb;
+}
+
+static int send_report(gantry_worker_t *self, struct report *report)
+{
+    struct request request = { .verb = gather(self, report), .timeout_ms = LOST_MS };
+    request.count = self->body.count;
+    zmq_msg_t body;
+    int r = parcel_take(&self->body, &body);
+    if (r)
+        return r;
+    r = session_request(self->session, &request, &body, on_outcomes, report);
+    zmq_msg_close(&body);
+    return r;
+}
+
+static void move_due(gantry_worker_t *self)
+{
+    for (struct link *at = link_first(&self->later); at; at = link_first(&self->later)) {
+        gantry_job_t *job = link_owner(at, gantry_job_t, link);
+        if (job->due_ms > self->now_ms)
+            return;
+        link_append(&self->ended, at);
+    }
+}
+
+static void put_off(gantry_worker_t *self, struct link *jobs)
+{
+    while (!link_idle(jobs))
+        again_at(self, link_owner(link_first(jobs), gantry_job_t, link), self->now_ms + PAUSE_MS);
+}
+
+void report_tick(gantry_worker_t *self)
+{
+    move_due(self);
+    while (!link_idle(&self->ended) && !link_idle(&self->idle_reports)) {
+        gantry_job_t *first = link_owner(link_first(&self->ended), gantry_job_t, link);
+        if (too_large(self, first))
+            continue;
+        struct report *report = link_owner(link_first(&self->idle_reports), struct report, link);
+        if (send_report(self, report)) { /* no memory, or no room in the session */
+            put_off(self, &report->jobs);
+            return;
+        }
+        link_remove(&report->link);
+        self->reports_open++;
+    }
+}
+
+int64_t report_due(const gantry_worker_t *self)
+{
+    struct link *first = link_first(&self->later);
+    return first ? link_owner(first, gantry_job_t, link)->due_ms : INT64_MAX;
+}

@@ -1,0 +1,86 @@
+#pragma once
+/* Every flag of every verb: one row each. The parser, --help, and what the tests expect of the man
+ * page and of the completions come from these rows.
+ *
+ * Columns: kind, field of struct options, name, letter or 0, value's name or NULL, verbs that take
+ * it, what it is. SWITCH takes no value, TEXT any, TEXTS may be repeated, WHOLE is a number >= 0,
+ * TIME is a number with a unit (ms, s, m, h; none: seconds) kept as milliseconds. A WHOLE or TIME
+ * that was not given is -1. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    ON_UP = 1 << 0,
+    ON_SUBMIT = 1 << 1,
+    ON_SHOW = 1 << 2,
+    ON_WAIT = 1 << 3,
+    ON_LIST = 1 << 4,
+    ON_CANCEL = 1 << 5,
+    ON_STATUS = 1 << 6,
+    ON_WORKERS = 1 << 7,
+    ON_QUEUES = 1 << 8,
+    ON_NODES = 1 << 9,
+    ON_HELP = 1 << 10,
+    ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_LIST | ON_CANCEL | ON_STATUS | ON_WORKERS |
+                 ON_QUEUES | ON_NODES,
+    ON_ALL = ON_UP | ON_CLIENTS | ON_HELP
+};
+
+// clang-format off
+#define FLAGS(F)                                                                                                \
+    F(TEXT,   id,         "id",         0,   "ID",       ON_SUBMIT, "task to add the stage to (default: a new id)") \
+    F(TEXT,   input,      "input",      'i', "JSON|@FILE", ON_SUBMIT, "inputs as a JSON map, from FILE or (@-) from standard input") \
+    F(TEXT,   priority,   "priority",   'p', "LEVEL",    ON_SUBMIT, "high, normal or low (default: normal)")    \
+    F(TIME,   attempt_ms, "limit",      0,   "TIME",     ON_SUBMIT, "longest time of one attempt (default: the node's own)") \
+    F(TEXT,   callback,   "callback",   0,   "URL",      ON_SUBMIT, "refused: callbacks are not offered yet")   \
+    F(SWITCH, wait,       "wait",       'w', NULL,       ON_SUBMIT, "wait until the stage has ended and show the record") \
+    F(SWITCH, progress,   "progress",   0,   NULL,       ON_SUBMIT | ON_WAIT, "show progress on standard error also with --json") \
+    F(SWITCH, quiet,      "quiet",      'q', NULL,       ON_SUBMIT | ON_WAIT, "no progress and no notes")       \
+    F(TEXT,   state,      "state",      's', "STATE",    ON_LIST,   "only pending, running, completed, failed, cancelled or ended") \
+    F(TEXT,   service,    "service",    0,   "SERVICE",  ON_LIST,   "only stages of this service")             \
+    F(WHOLE,  items,      "limit",      'n', "N",        ON_LIST,   "at most N stages (default: 100)")          \
+    F(TEXTS,  input_roots, "input-root", 0,  "DIR",      ON_UP,     "folder whose files may be inputs; may be repeated (default: the current folder)") \
+    F(TEXT,   services,   "services",   0,   "LIST",     ON_UP,     "services the workers run (default: ffmpeg,system)") \
+    F(WHOLE,  workers,    "workers",    0,   "N",        ON_UP,     "worker processes (default: 1)")            \
+    F(WHOLE,  slots,      "slots",      0,   "N",        ON_UP,     "tasks a worker runs at once (default: 2)") \
+    F(TEXTS,  settings,   "set",        0,   "NAME=VALUE", ON_UP,   "any setting of gantry.yaml(5), such as lease_ms=5000; may be repeated") \
+    F(WHOLE,  ready_fd,   "ready-fd",   0,   "FD",       ON_UP,     "write READY to this descriptor too once all is up") \
+    F(TEXT,   data,       "data",       'd', "DIR",      ON_UP | ON_CLIENTS, "folder of a local system (default: $GANTRY_DATA, ./gantry-data)") \
+    F(TEXT,   broker,     "broker",     'b', "ENDPOINT", ON_CLIENTS, "clients' endpoint of a broker, several by commas (default: $GANTRY_BROKER)") \
+    F(TIME,   timeout_ms, "timeout",    't', "TIME",     ON_UP | ON_CLIENTS, "longest time to wait for an answer (30s, 500ms, 2m)") \
+    F(SWITCH, json,       "json",       'j', NULL,       ON_CLIENTS, "print JSON")                              \
+    F(SWITCH, no_color,   "no-color",   0,   NULL,       ON_UP | ON_CLIENTS, "no colours (also: NO_COLOR, or no terminal)") \
+    F(SWITCH, help,       "help",       'h', NULL,       ON_ALL,     "this help")
+// clang-format on
+
+enum { TEXTS_MAX = 64 };
+
+struct texts {
+    const char *items[TEXTS_MAX];
+    size_t count;
+};
+
+#define FLAG_C_SWITCH bool
+#define FLAG_C_TEXT const char *
+#define FLAG_C_TEXTS struct texts
+#define FLAG_C_WHOLE int64_t
+#define FLAG_C_TIME int64_t
+
+struct options {
+#define FLAG_MEMBER(kind, field, name, letter, value, on, doc) FLAG_C_##kind field;
+    FLAGS(FLAG_MEMBER)
+#undef FLAG_MEMBER
+};
+
+/* Takes the flags of a verb (its ON_ bit) out of argv, which starts with the verb's name; texts are
+ * borrowed from it. 0 and *ret_first is the first argument that is no flag; or STATUS_INVALID
+ * after a line on stderr that says what is wrong. */
+int flags_parse(unsigned on, int argc, char **argv, struct options *ret_options, int *ret_first);
+
+/* The flags of one verb, one aligned line each. */
+void flags_print(FILE *out, unsigned on);
+
+/* "1500ms", "2", "1.5", "2s", "3m", "1h" as milliseconds; -1 when it is none of these. */
+int64_t flags_time(const char *text);

@@ -173,7 +173,7 @@ class Gantry:
                 running.append(k[8:])
                 for field, hold in value.items():
                     holds[field.decode()] = holds.get(field.decode(), 0) + 1
-                    assert len(hold) == 46
+                    assert len(hold) in (51, 59)
             elif k.startswith("ended:"):
                 ended += value
         live = 0

@@ -115,9 +115,9 @@ def test_full_batches(gantry):
     assert [h["id"] for h in out] == ["t%d" % i for i in range(1024)]
     assert len({h["token"] for h in out}) == 1024
     assert gantry.heartbeat(*[(h, "0.25") for h in out], claim_open=2) == ([], [], 0)
-    assert gantry.redis.hlen(f"{gantry.shard}progress:{sid_of(0)}") == 1024
+    assert gantry.get("t1023")["a.x"]["progress"] == 0.25
     assert gantry.finish(*[(h, COMPLETED) for h in out]) == [OK] * 1024
-    assert gantry.redis.exists(f"{gantry.shard}running:{sid_of(0)}", f"{gantry.shard}progress:{sid_of(0)}") == 0
+    assert gantry.redis.exists(f"{gantry.shard}running:{sid_of(0)}") == 0
     gantry.check()
 
 
@@ -197,7 +197,7 @@ def test_finish_writes_the_state_and_the_lists(gantry):
     ended = gantry.redis.lrange(b"%sended:%s" % (gantry.shard.encode(), hour), 0, -1)
     assert ended == [b"t/a.x 4 %d" % stage["ended_ms"], b"u/a.x 6 %d" % stage["ended_ms"]]
     assert gantry.events()[-1] == {b"f": b"t/a.x u/a.x"}
-    assert gantry.redis.keys(gantry.shard + "running:*") == [] and gantry.redis.keys(gantry.shard + "progress:*") == []
+    assert gantry.redis.keys(gantry.shard + "running:*") == []
     gantry.check()
 
 
@@ -227,6 +227,8 @@ def test_an_old_token_is_stale(gantry):
     assert gantry.finish((dict(new, token=old["token"]), COMPLETED), sid=1) == [STALE]
     assert gantry.finish((new, COMPLETED), sid=1) == [OK]
     assert gantry.finish((old, COMPLETED)) == [STALE]
+    for id_, task in (("none", "a.x"), ("", ""), ("t/a.x", ""), ("../x", "a.x.s")):
+        assert gantry.finish(({"id": id_, "task": task, "token": old["token"]}, COMPLETED)) == [STALE]
     assert gantry.finish(({"id": "none", "task": "a.x", "token": old["token"]}, COMPLETED)) == [STALE]
     gantry.check()
 
@@ -291,7 +293,7 @@ def test_heartbeat_names_what_is_stale_and_what_to_cancel(gantry):
     fake = dict(three, token=b"z" * 12)
     stale, cancel, requeued = gantry.heartbeat((one, "0.1"), (two, "0.2"), (fake, "0.9"), claim_open=1)
     assert (stale, cancel, requeued) == ([b"z" * 12], [two["token"]], 0)
-    assert gantry.redis.hgetall(f"{gantry.shard}progress:{sid_of(0)}") == {b"t1/a.x": b"0.1", b"t2/a.x": b"0.2"}
+    assert [gantry.get(t)["a.x"].get("progress") for t in ("t1", "t2", "t3")] == [0.1, 0.2, None]
     gantry.heartbeat((one, ""), (two, "0.3"), claim_open=1)
     assert gantry.get("t1")["a.x"]["progress"] == 0.1 and gantry.get("t2")["a.x"]["progress"] == 0.3
     assert gantry.get("t2")["a.x"]["state"] == CANCELLING
@@ -571,7 +573,7 @@ MALFORMED = [
     ("finish",), ("finish", SID), ("finish", SID, "w", "t", "a.x", T12, 4), ("finish", SID, "w", "t", "a.x", T12[:11], 4, b"\x80"),
     ("finish", SID, "w", "t", "a.x", T12, 2, b"\x80"), ("finish", SID, "w", "t", "a.x", T12, 7, b"\x80"),
     ("finish", SID, "w", "t", "a.x", T12, 4, ""), ("finish", SID, "w", "t", "a.x", T12, 4, b"\x90"),
-    ("finish", SID, "w", "held", "a.x", "HELD", 4, b"\x80", "t", "bad", T12, 4, b"\x80"),
+    ("finish", SID, "w", "held", "a.x", "HELD", 4, b"\x80", "t", "a.x", T12, 9, b"\x80"),
     ("give_back",), ("give_back", SID, "t", "a.x"), ("give_back", SID, "held", "a.x", "HELD", "t", "a.x", "short"),
     ("heartbeat", SID, "w", 1), ("heartbeat", SID, "w", -1, 10), ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12),
     ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12, "2"), ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12, "nan"),

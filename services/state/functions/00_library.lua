@@ -22,10 +22,9 @@ local QUIET_DEPTH = 128       -- a queue deeper than this has had its READY
 
 local NO_TOKEN, NO_SESSION = '\0\0\0\0\0\0\0\0\0\0\0\0', '00000000000000000000000000000000'
 local EMPTY_MAP = '\128'
-local FIELD = '^[%w._-]+/[%l%d_]+%.[%l%d_]+$'
 
 -- Redis hides Lua's libraries while a library loads, so these are set by the first call.
-local floor, find, sub, byte, match, pack, unpack_bytes
+local call, floor, find, sub, byte, char, match, pack, unpack_bytes
 local PENDING_STATE, CRASH_ERROR
 
 local function refuse(name, what)
@@ -66,14 +65,8 @@ local function items(name, args, head, width)
   return n
 end
 
-local function field_of(name, id, task)
-  local field = id .. '/' .. task
-  if not find(field, FIELD) then refuse(name, 'id or task') end
-  return field
-end
-
 local function now_ms()
-  local t = redis.call('TIME')
+  local t = call('TIME')
   return t[1] * 1000 + floor(t[2] / 1000)
 end
 
@@ -81,78 +74,98 @@ end
 local function call_many(command, key, list)
   local n = #list
   if n <= CHUNK then
-    if n > 0 then return redis.call(command, key, unpack(list)) end
+    if n > 0 then return call(command, key, unpack(list)) end
     return
   end
   local last
   for i = 1, n, CHUNK do
-    last = redis.call(command, key, unpack(list, i, math.min(i + CHUNK - 1, n)))
+    last = call(command, key, unpack(list, i, math.min(i + CHUNK - 1, n)))
   end
   return last
 end
 
 -- HMGET of a list of any length.
 local function get_many(key, fields)
-  if #fields <= CHUNK then return redis.call('HMGET', key, unpack(fields)) end
+  if #fields <= CHUNK then return call('HMGET', key, unpack(fields)) end
   local values = {}
   for i = 1, #fields, CHUNK do
-    local part = redis.call('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
+    local part = call('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
     for j = 1, #part do values[i + j - 1] = part[j] end
   end
   return values
 end
 
--- The packed state's head: fixed widths, so that reading is by offset.
-local STATE_FORMAT = '>BBBI4BI4BI4BI4BBc12BBc32BI8BI8B'
-local function state_pack(state, generation, attempt, failures, crashes, token, sid, started, ended, priority)
-  return pack(STATE_FORMAT, 0x9a, state, 0xce, generation, 0xce, attempt, 0xce, failures, 0xce, crashes,
-    0xc4, 12, token, 0xd9, 32, sid, 0xcf, started, 0xcf, ended, priority)
+-- The packed state: fixed widths, so that reading is by offset.  Its `counters` are the 20 bytes of generation, attempt,
+-- failures and crashes, `started` the 9 bytes of started_ms; a hold has the same bytes, so finish only joins strings.
+local COUNTERS_FORMAT = '>BI4BI4BI4BI4'
+local FIRST_RUN = '\206\0\0\0\0\206\0\0\0\1\206\0\0\0\0\206\0\0\0\0'
+local NOT_STARTED = '\207\0\0\0\0\0\0\0\0'
+
+local function counters_pack(generation, attempt, failures, crashes)
+  return pack(COUNTERS_FORMAT, 0xce, generation, 0xce, attempt, 0xce, failures, 0xce, crashes)
+end
+
+local function counters_unpack(packed, at) -- generation, attempt, failures, crashes
+  local _, generation, _, attempt, _, failures, _, crashes = unpack_bytes(COUNTERS_FORMAT, packed, at)
+  return generation, attempt, failures, crashes
+end
+
+local function time_pack(ms) return '\207' .. pack('>I8', ms) end
+
+-- started, ended: as time_pack; priority: one character
+local function state_pack(state, counters, token, sid, started, ended, priority)
+  return '\154' .. char(state) .. counters .. '\196\012' .. token .. '\217 ' .. sid .. started .. ended .. priority
 end
 
 local function state_of(packed) return byte(packed, 2) end
+local function state_counters(packed) return counters_unpack(packed, 3) end
 local function state_generation(packed) return (unpack_bytes('>I4', packed, 4)) end
-local function state_counters(packed) -- attempt, failures, crashes
-  local attempt, _, failures, _, crashes = unpack_bytes('>I4BI4BI4', packed, 9)
-  return attempt, failures, crashes
-end
 local function state_token(packed) return sub(packed, 25, 36) end
 local function state_ended(packed) return (unpack_bytes('>I8', packed, 81)) end
-local function state_priority(packed) return byte(packed, 89) end
+local function state_priority(packed) return sub(packed, 89, 89) end
 local function terminal(state) return state >= COMPLETED end
+
+-- A stage waits again.
+local function pending_pack(generation, attempt, failures, crashes, priority)
+  return state_pack(PENDING, counters_pack(generation, attempt, failures, crashes), NO_TOKEN, NO_SESSION,
+    NOT_STARTED, NOT_STARTED, priority) .. EMPTY_MAP
+end
 
 local function body_created(body)
   return byte(body) == 0xcf and #body >= 9 and unpack_bytes('>I8', body, 2) or 0
 end
 
--- What a session holds: the fence.
-local HOLD_FORMAT = '>c12BBI4I4I4I4I8I8'
-local function hold_pack(token, cancel, priority, attempt, generation, failures, crashes, seq, claimed)
-  return pack(HOLD_FORMAT, token, cancel, priority, attempt, generation, failures, crashes, seq, claimed)
-end
+-- A hold, the fence: token 12, cancel 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
+-- big-endian double once there is one.
+local function hold_token(hold) return sub(hold, 1, 12) end
 local function hold_cancelled(hold) return byte(hold, 13) == 1 end
-local function hold_seq(hold) return (unpack_bytes('>I8', hold, 31)) end
-local function hold_claimed(hold) return (unpack_bytes('>I8', hold, 39)) end
+local function hold_priority(hold) return sub(hold, 14, 14) end
+local function hold_counters(hold) return sub(hold, 15, 34) end
+local function hold_seq(hold) return (unpack_bytes('>I8', hold, 35)) end
+local function hold_started(hold) return sub(hold, 43, 51) end
+local function hold_progress(hold) return #hold == 59 and sub(hold, 52) or nil end
 
 local function text_pack(s)
-  return #s < 32 and string.char(0xa0 + #s) .. s or '\217' .. string.char(#s) .. s
+  return #s < 32 and char(0xa0 + #s) .. s or '\217' .. char(#s) .. s
 end
 
--- {worker?, progress?} as a packed map.
+-- {worker?, progress?} as a packed map; progress: 8 bytes, big-endian double.
 local function tail_of(worker, progress)
   local n, out = 0, ''
   if worker and worker ~= '' then
     n, out = n + 1, text_pack('worker') .. text_pack(worker)
   end
   if progress then
-    n, out = n + 1, out .. text_pack('progress') .. '\203' .. pack('>d', progress)
+    n, out = n + 1, out .. text_pack('progress') .. '\203' .. progress
   end
-  return string.char(0x80 + n) .. out
+  return char(0x80 + n) .. out
 end
 
 local function prepare()
-  floor, find, sub, byte, match = math.floor, string.find, string.sub, string.byte, string.match
+  call, floor = redis.call, math.floor
+  find, sub, byte, char, match = string.find, string.sub, string.byte, string.char, string.match
   pack, unpack_bytes = struct.pack, struct.unpack
-  PENDING_STATE = state_pack(PENDING, 0, 0, 0, 0, NO_TOKEN, NO_SESSION, 0, 0, 0) .. EMPTY_MAP
+  PENDING_STATE = pending_pack(0, 0, 0, 0, '\0')
   CRASH_ERROR = cmsgpack.pack({
     code = 'FAILED',
     message = 'the lease was lost ' .. CRASHES_MAX .. ' times: each time the worker died, hung or was cut off',

@@ -11,7 +11,7 @@ local function bye(keys, args)
   local change = change_new(keys[1], now_ms())
   session_end(change, sid, false)
   change_write(change)
-  return { change.counts.requeues or 0, #change.finals }
+  return { change.requeues, #change.finals }
 end
 
 local function extend(P, sids, lease_end)
@@ -28,22 +28,22 @@ local function sweep(keys, args)
   local lease = whole('sweep', 'lease_ms', args[1], 1, 2 ^ 40)
   if #args ~= 1 then refuse('sweep', 'number of arguments') end
   local now = now_ms()
-  local last = tonumber(redis.call('GET', P .. 'swept_at') or nil)
+  local last = tonumber(call('GET', P .. 'swept_at') or nil)
   if last and now >= last and now - last < SWEEP_GAP_MS then return { 0, 0, 0, 0, 0 } end
-  redis.call('SET', P .. 'swept_at', now)
+  call('SET', P .. 'swept_at', now)
   if not last or now < last or now - last > SWEEP_AWAY_MS then
-    local all = redis.call('ZRANGE', P .. 'sessions', 0, -1)
+    local all = call('ZRANGE', P .. 'sessions', 0, -1)
     extend(P, all, now + lease)
     return { 2, 0, #all, 0, 0 }
   end
 
-  local due = redis.call('ZRANGEBYSCORE', P .. 'sessions', '-inf', now)
+  local due = call('ZRANGEBYSCORE', P .. 'sessions', '-inf', now)
   if #due == 0 then return { 1, 0, 0, 0, 0 } end
-  local may = math.max(1, floor(redis.call('ZCARD', P .. 'sessions') * SWEEP_SHARE))
+  local may = math.max(1, floor(call('ZCARD', P .. 'sessions') * SWEEP_SHARE))
   local change = change_new(P, now)
   local expired, stages, later = 0, 0, {}
   for _, sid in ipairs(due) do
-    if redis.call('EXISTS', P .. 'running:' .. sid) == 0 then
+    if call('EXISTS', P .. 'running:' .. sid) == 0 then
       session_end(change, sid, true) -- holds nothing, so nobody is harmed: not counted
       expired = expired + 1
     elseif may == 0 then
@@ -55,7 +55,7 @@ local function sweep(keys, args)
   end
   extend(P, later, now + lease)
   change_write(change)
-  return { 1, expired, #later, change.counts.requeues or 0, #change.finals }
+  return { 1, expired, #later, change.requeues, #change.finals }
 end
 
 define('bye', bye, 'allow-oom')

@@ -34,7 +34,7 @@ local function holders_of(P, stages)
     if not is_over(stage) then fields[#fields + 1] = stage[1] .. '/' .. stage[2] end
   end
   if #fields == 0 then return held end
-  for _, sid in ipairs(redis.call('ZRANGE', P .. 'sessions', 0, -1)) do
+  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
     local holds = get_many(P .. 'running:' .. sid, fields)
     for i, field in ipairs(fields) do
       if holds[i] then held[field] = { sid, holds[i] } end
@@ -43,13 +43,11 @@ local function holders_of(P, stages)
   return held
 end
 
-local function running_state(P, field, holder)
+local function running_state(P, holder)
   local sid, hold = holder[1], holder[2]
-  local token, cancel, priority, attempt, generation, failures, crashes, _, claimed = unpack_bytes(HOLD_FORMAT, hold)
-  local worker = redis.call('HGET', P .. 'workers', sid) or ''
-  local progress = redis.call('HGET', P .. 'progress:' .. sid, field)
-  return state_pack(cancel == 1 and CANCELLING or RUNNING, generation, attempt, failures, crashes,
-    token, sid, claimed, 0, priority) .. tail_of(worker, progress and tonumber(progress))
+  local worker = call('HGET', P .. 'workers', sid) or ''
+  return state_pack(hold_cancelled(hold) and CANCELLING or RUNNING, hold_counters(hold), hold_token(hold), sid,
+    hold_started(hold), NOT_STARTED, hold_priority(hold)) .. tail_of(worker, hold_progress(hold))
 end
 
 local function get(keys, args)
@@ -69,7 +67,7 @@ local function get(keys, args)
       local field = stage[1] .. '/' .. stage[2]
       local r = #reply
       reply[r + 1], reply[r + 2] = stage[2], stage[3]
-      reply[r + 3] = held[field] and running_state(P, field, held[field]) or stage[4] or PENDING_STATE
+      reply[r + 3] = held[field] and running_state(P, held[field]) or stage[4] or PENDING_STATE
     end
   end
   return reply
@@ -87,13 +85,12 @@ local function cancel(keys, args)
     local holder = held[field]
     if holder then
       local hold = sub(holder[2], 1, 12) .. '\001' .. sub(holder[2], 14)
-      redis.call('HSET', P .. 'running:' .. holder[1], field, hold)
+      call('HSET', P .. 'running:' .. holder[1], field, hold)
     elseif not is_over(stage) then
       -- its queue entry is dropped when a claim meets it
       local packed = stage[4] or PENDING_STATE
-      local attempt, failures, crashes = state_counters(packed)
-      redis.call('HSET', P .. 'task:' .. id, stage[2] .. '.s', state_pack(CANCELLED, state_generation(packed),
-        attempt, failures, crashes, NO_TOKEN, NO_SESSION, 0, change.now, state_priority(packed)) .. EMPTY_MAP)
+      call('HSET', P .. 'task:' .. id, stage[2] .. '.s', state_pack(CANCELLED, sub(packed, 3, 22), NO_TOKEN, NO_SESSION,
+        NOT_STARTED, change.packed_now, state_priority(packed)) .. EMPTY_MAP)
       change_final(change, field, CANCELLED)
     end
   end

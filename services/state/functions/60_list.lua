@@ -37,7 +37,7 @@ local function sorted(list)
 end
 
 local function services_of(P, service)
-  return service ~= '' and { service } or sorted(redis.call('SMEMBERS', P .. 'queues'))
+  return service ~= '' and { service } or sorted(call('SMEMBERS', P .. 'queues'))
 end
 
 local function list_entry(walk, entry)
@@ -61,7 +61,7 @@ local function list_pending(walk, at)
       local skip = from and (service < from or (service == from and p < tonumber(rank)))
       local i = here and tonumber(offset) or 0
       while not skip do
-        local page = redis.call('LRANGE', walk.prefix .. 'queue:' .. service .. ':' .. priority, i, i + LIST_PAGE - 1)
+        local page = call('LRANGE', walk.prefix .. 'queue:' .. service .. ':' .. priority, i, i + LIST_PAGE - 1)
         if #page == 0 then break end
         for _, entry in ipairs(page) do
           if list_full(walk) then return service .. ' ' .. p .. ' ' .. i end
@@ -76,9 +76,9 @@ end
 
 local function list_running(walk, at)
   local from, after = match(at or '', '^(%x+) (%S*)$')
-  for _, sid in ipairs(sorted(redis.call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
+  for _, sid in ipairs(sorted(call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
     if not from or sid >= from then
-      local flat = redis.call('HGETALL', walk.prefix .. 'running:' .. sid)
+      local flat = call('HGETALL', walk.prefix .. 'running:' .. sid)
       local holds, fields = {}, {}
       for i = 1, #flat, 2 do
         fields[#fields + 1] = flat[i]
@@ -91,7 +91,7 @@ local function list_running(walk, at)
           local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
           if walk.service == '' or service == walk.service then
             local hold = holds[field]
-            list_add(walk, id, task, hold_cancelled(hold) and CANCELLING or RUNNING, hold_claimed(hold))
+            list_add(walk, id, task, hold_cancelled(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
           end
           walk.work = walk.work + 1
           last = field
@@ -116,13 +116,13 @@ end
 
 local function list_ended(walk, at)
   local from, index = match(at or '', '^(%d+) (%d+)$')
-  local hours = redis.call('ZREVRANGEBYSCORE', walk.prefix .. 'hours', from or '+inf', '-inf')
+  local hours = call('ZREVRANGEBYSCORE', walk.prefix .. 'hours', from or '+inf', '-inf')
   for _, hour in ipairs(hours) do
     local key = walk.prefix .. 'ended:' .. hour
-    local i = redis.call('LLEN', key) - 1
+    local i = call('LLEN', key) - 1
     if hour == from then i = math.min(i, tonumber(index)) end
     while i >= 0 do
-      local page = redis.call('LRANGE', key, math.max(0, i - LIST_PAGE + 1), i)
+      local page = call('LRANGE', key, math.max(0, i - LIST_PAGE + 1), i)
       for j = #page, 1, -1 do
         if list_full(walk) then return hour .. ' ' .. i end
         list_end(walk, page[j])
@@ -164,8 +164,8 @@ end
 local function queues(keys)
   local P = keys[1]
   local running = {}
-  for _, sid in ipairs(redis.call('ZRANGE', P .. 'sessions', 0, -1)) do
-    for _, field in ipairs(redis.call('HKEYS', P .. 'running:' .. sid)) do
+  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
+    for _, field in ipairs(call('HKEYS', P .. 'running:' .. sid)) do
       local service = match(field, '/([^.]+)%.')
       running[service] = (running[service] or 0) + 1
     end
@@ -175,9 +175,9 @@ local function queues(keys)
     local r = #reply
     local queue = P .. 'queue:' .. service .. ':'
     reply[r + 1] = service
-    reply[r + 2] = redis.call('LLEN', queue .. 'normal')
-    reply[r + 3] = redis.call('LLEN', queue .. 'high')
-    reply[r + 4] = redis.call('LLEN', queue .. 'low')
+    reply[r + 2] = call('LLEN', queue .. 'normal')
+    reply[r + 3] = call('LLEN', queue .. 'high')
+    reply[r + 4] = call('LLEN', queue .. 'low')
     reply[r + 5] = running[service] or 0
   end
   return reply
@@ -205,13 +205,13 @@ local function register(keys, args)
   end
   if count > 0 then
     call_many('HSET', P .. 'nodes', changed)
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'n', count)
+    call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'n', count)
   end
   return count
 end
 
 local function nodes(keys)
-  return redis.call('HGETALL', keys[1] .. 'nodes')
+  return call('HGETALL', keys[1] .. 'nodes')
 end
 
 local function version()

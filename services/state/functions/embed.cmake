@@ -6,7 +6,8 @@ set(functions_lua
     ${functions_dir}/00_library.lua
     ${functions_dir}/10_change.lua
     ${functions_dir}/20_submit.lua
-    ${functions_dir}/30_work.lua
+    ${functions_dir}/30_claim.lua
+    ${functions_dir}/35_work.lua
     ${functions_dir}/40_session.lua
     ${functions_dir}/50_record.lua
     ${functions_dir}/60_list.lua)

@@ -1,0 +1,326 @@
+#include "services/state/catalogue.h"
+
+#include "common/paths.h"
+#include "common/status.h"
+#include "proto/codec.h"
+#include "proto/message.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUCKETS = 1024, PATH_BYTES_MAX = 4095 };
+
+static bool any_value(struct slice value)
+{
+    return value.size > 0;
+}
+
+static bool is_text(struct slice value)
+{
+    struct slice text;
+    return codec_str(value, &text);
+}
+
+static bool is_path(struct slice value)
+{
+    struct slice text;
+    return codec_str(value, &text) && text.size > 0 && text.size <= PATH_BYTES_MAX &&
+           !memchr(text.data, 0, text.size);
+}
+
+static bool is_whole(struct slice value)
+{
+    struct reader reader = reader_of(value);
+    struct token token;
+    return reader_next(&reader, &token) && (token.kind == KIND_UINT || token.kind == KIND_INT);
+}
+
+static bool is_number(struct slice value)
+{
+    double number;
+    return codec_number(value, &number) && isfinite(number);
+}
+
+static bool is_switch(struct slice value)
+{
+    bool truth;
+    return codec_bool(value, &truth);
+}
+
+static bool is_list(struct slice value)
+{
+    struct reader reader;
+    uint32_t count;
+    return codec_array(value, &reader, &count);
+}
+
+static bool is_map(struct slice value)
+{
+    struct reader reader;
+    uint32_t pairs;
+    return codec_map(value, &reader, &pairs);
+}
+
+struct type {
+    const char *name;
+    bool (*fits)(struct slice value);
+    const char *wanted;
+};
+
+static const struct type types[] = {
+    { "text", is_text, "a string" },
+    { "path", is_path, "a path: a string of 1 to 4095 bytes without NUL" },
+    { "whole", is_whole, "a whole number" },
+    { "number", is_number, "a finite number" },
+    { "switch", is_switch, "true or false" },
+    { "list", is_list, "a list" },
+    { "map", is_map, "a map" },
+    { "any", any_value, "any value" },
+};
+
+static const struct type *find_type(struct slice name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (slice_is(name, types[i].name))
+            return &types[i];
+    return NULL;
+}
+
+struct input {
+    struct slice name;
+    const struct type *type;
+    bool required;
+};
+
+struct node {
+    struct node *next; /* of its bucket */
+    char *bytes;       /* the declaration, that all slices borrow from */
+    struct slice name;
+    uint32_t inputs_count;
+    struct input inputs[CATALOGUE_INPUTS_MAX];
+};
+
+struct catalogue {
+    size_t count;
+    struct node *buckets[BUCKETS];
+};
+
+catalogue_t *catalogue_new(void)
+{
+    return calloc(1, sizeof(catalogue_t));
+}
+
+static void free_node(struct node *node)
+{
+    free(node->bytes);
+    free(node);
+}
+
+void catalogue_destroy(catalogue_t **self_p)
+{
+    catalogue_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct node *node = self->buckets[i], *next; node; node = next) {
+            next = node->next;
+            free_node(node);
+        }
+    }
+    free(self);
+}
+
+static int read_input(struct slice bytes, uint32_t index, struct input *ret_input,
+                      struct refusal *refusal)
+{
+    struct m_input in;
+    const char *wrong = NULL;
+    char field[64];
+    int r = message_decode(&m_input_layout, bytes, &in, &wrong);
+    const struct type *type = r ? NULL : find_type(in.type);
+    if (!r && !type)
+        wrong = "type";
+    else if (!r && in.name.size == 0)
+        wrong = "name";
+    if (r || wrong) {
+        snprintf(field, sizeof field, "inputs.%u.%s", index, wrong ? wrong : "");
+        return refusal_say(refusal, STATUS_INVALID, field, "not an input's declaration");
+    }
+    *ret_input = (struct input){ .name = in.name, .type = type, .required = in.required };
+    return 0;
+}
+
+static int read_inputs(struct slice list, struct node *node, struct refusal *refusal)
+{
+    struct reader reader;
+    uint32_t count;
+    if (list.size == 0 || codec_is_nil(list))
+        return 0;
+    if (!codec_array(list, &reader, &count) || count > CATALOGUE_INPUTS_MAX)
+        return refusal_say(refusal, STATUS_INVALID, "inputs", "must be a list of at most %d inputs",
+                           CATALOGUE_INPUTS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice value;
+        if (!reader_value(&reader, &value))
+            return refusal_say(refusal, STATUS_MALFORMED, "inputs", "cut off");
+        int r = read_input(value, i, &node->inputs[node->inputs_count++], refusal);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int read_node(struct slice declaration, struct node *ret_node, struct refusal *refusal)
+{
+    struct m_node in;
+    const char *wrong = NULL;
+    if (declaration.size > CATALOGUE_DECLARATION_MAX) {
+        refusal->limit = CATALOGUE_DECLARATION_MAX;
+        refusal->current = declaration.size;
+        return refusal_say(refusal, STATUS_TOO_LARGE, "nodes", "a node's declaration is too long");
+    }
+    int r = message_decode(&m_node_layout, declaration, &in, &wrong);
+    if (r)
+        return refusal_say(refusal, r, wrong ? wrong : "nodes", "not a node's declaration");
+    if (!task_name_valid(in.name))
+        return refusal_say(refusal, STATUS_INVALID, "name", "must be service.method of [a-z0-9_]");
+    ret_node->name = in.name;
+    return read_inputs(in.inputs, ret_node, refusal);
+}
+
+int catalogue_verify(struct slice declaration, struct refusal *refusal, struct slice *ret_name)
+{
+    struct node node = { 0 };
+    int r = read_node(declaration, &node, refusal);
+    if (!r)
+        *ret_name = node.name;
+    return r;
+}
+
+static struct node **place(catalogue_t *self, struct slice name)
+{
+    struct node **at = &self->buckets[slice_hash(name) % BUCKETS];
+    while (*at && !slice_equal((*at)->name, name))
+        at = &(*at)->next;
+    return at;
+}
+
+int catalogue_put(catalogue_t *self, struct slice declaration)
+{
+    struct refusal refusal = { 0 };
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        return -ENOMEM;
+    node->bytes = slice_dup(declaration);
+    int r = node->bytes ? 0 : -ENOMEM;
+    if (!r)
+        r = read_node(slice_make(node->bytes, declaration.size), node, &refusal);
+    struct node **at = r ? NULL : place(self, node->name);
+    if (!r && !*at && self->count >= CATALOGUE_NODES_MAX)
+        r = STATUS_BUSY;
+    if (r) {
+        free_node(node);
+        return r;
+    }
+    if (*at) {
+        struct node *old = *at;
+        *at = old->next;
+        free_node(old);
+        self->count--;
+    }
+    node->next = *at;
+    *at = node;
+    self->count++;
+    return 0;
+}
+
+size_t catalogue_count(const catalogue_t *self)
+{
+    return self->count;
+}
+
+static int unknown_node(const catalogue_t *self, struct slice task, struct refusal *refusal)
+{
+    if (self->count == 0)
+        return refusal_say(
+            refusal, STATUS_NOT_FOUND, "task",
+            "no node %.*s: no worker has ever registered; start one that serves %.*s",
+            SLICE_ARG(task), SLICE_ARG(task_name_service(task)));
+    return refusal_say(
+        refusal, STATUS_NOT_FOUND, "task",
+        "no worker has ever registered a node %.*s; NODES (gantry nodes) lists those "
+        "there are",
+        SLICE_ARG(task));
+}
+
+static const struct input *find_input(const struct node *node, struct slice name,
+                                      uint32_t *ret_index)
+{
+    for (uint32_t i = 0; i < node->inputs_count; i++) {
+        if (slice_equal(node->inputs[i].name, name)) {
+            *ret_index = i;
+            return &node->inputs[i];
+        }
+    }
+    return NULL;
+}
+
+/* One given input; its bit in *given is set, unless it is nil, which counts as not given. */
+static int check_given(const struct node *node, struct slice key, struct slice value,
+                       uint64_t *given, struct refusal *refusal)
+{
+    struct slice name;
+    uint32_t index = 0;
+    if (!codec_str(key, &name))
+        return refusal_say(refusal, STATUS_INVALID, "input", "names of inputs are strings");
+    const struct input *input = find_input(node, name, &index);
+    if (!input)
+        return refusal_input(refusal, name, "%.*s has no such input", SLICE_ARG(node->name));
+    if (codec_is_nil(value))
+        return 0;
+    *given |= (uint64_t)1 << index;
+    return input->type->fits(value)
+               ? 0
+               : refusal_input(refusal, name, "must be %s", input->type->wanted);
+}
+
+static int check_inputs(const struct node *node, struct slice map, uint64_t *given,
+                        struct refusal *refusal)
+{
+    struct reader reader;
+    uint32_t pairs;
+    if (map.size == 0 || codec_is_nil(map))
+        return 0;
+    if (!codec_map(map, &reader, &pairs))
+        return refusal_say(refusal, STATUS_INVALID, "input", "must be a map");
+    for (uint32_t i = 0; i < pairs; i++) {
+        struct slice key, value;
+        if (!reader_value(&reader, &key) || !reader_value(&reader, &value))
+            return refusal_say(refusal, STATUS_MALFORMED, "input", "cut off");
+        int r = check_given(node, key, value, given, refusal);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
+                    struct refusal *refusal)
+{
+    const struct node *node = self->buckets[slice_hash(task) % BUCKETS];
+    while (node && !slice_equal(node->name, task))
+        node = node->next;
+    if (!node)
+        return unknown_node(self, task, refusal);
+
+    uint64_t given = 0;
+    int r = check_inputs(node, input, &given, refusal);
+    for (uint32_t i = 0; i < node->inputs_count && !r; i++)
+        if (node->inputs[i].required && !(given & (uint64_t)1 << i))
+            r = refusal_input(refusal, node->inputs[i].name, "is required by %.*s",
+                              SLICE_ARG(node->name));
+    return r;
+}

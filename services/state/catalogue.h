@@ -1,0 +1,30 @@
+#pragma once
+/* What nodes there are and what inputs they take, as workers declared them. A copy of what Redis
+ * has, so that a wrong submit is refused before anything is written. */
+#include "services/state/refusal.h"
+
+typedef struct catalogue catalogue_t;
+
+enum {
+    CATALOGUE_NODES_MAX = 4096,
+    CATALOGUE_INPUTS_MAX = 64,          /* of one node */
+    CATALOGUE_DECLARATION_MAX = 1 << 16 /* bytes */
+};
+
+/* NULL when out of memory. */
+catalogue_t *catalogue_new(void);
+void catalogue_destroy(catalogue_t **self_p);
+
+/* Is this one node's declaration? 0 and its name (borrowed), or a status, told in refusal with the
+ * field such as "inputs.3.type". Foreign bytes must have passed codec_check. */
+int catalogue_verify(struct slice declaration, struct refusal *refusal, struct slice *ret_name);
+
+/* Adds or replaces. The declaration is copied. 0; a status as catalogue_verify says; STATUS_BUSY
+ * (CATALOGUE_NODES_MAX); -ENOMEM. */
+int catalogue_put(catalogue_t *self, struct slice declaration);
+size_t catalogue_count(const catalogue_t *self);
+
+/* May this be submitted? input is a map or empty. 0; STATUS_NOT_FOUND (no such node) or
+ * STATUS_INVALID, told in refusal with the field. */
+int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
+                    struct refusal *refusal);

@@ -1,0 +1,206 @@
+/* Follows the stream of events on a connection of its own, since it blocks: work that is new goes
+ * to the brokers as READY, ends to those who wait, new nodes to the catalogue. */
+#include "common/log.h"
+#include "common/paths.h"
+#include "common/status.h"
+#include "services/state/reply.h"
+#include "services/state/state.h"
+
+#include <stdio.h>
+
+enum { READ_MOST = 256, BLOCK_MOST_MS = 1000, SERVICES_A_READ = 64, ID_MAX = 48 };
+
+struct events {
+    state_t *state;
+    redis_t *redis;
+    struct command command;
+    int64_t block_ms;
+    char key[128];
+    char last[ID_MAX]; /* the newest entry seen */
+    /* services that one answer named; each is told once */
+    struct slice services[SERVICES_A_READ];
+    size_t services_count;
+};
+
+static void read_on(struct events *self);
+
+static void say_services(struct events *self)
+{
+    for (size_t i = 0; i < self->services_count; i++)
+        state_say_ready(self->state, self->services[i]);
+    self->services_count = 0;
+}
+
+static void on_service(struct events *self, struct slice service)
+{
+    for (size_t i = 0; i < self->services_count; i++)
+        if (slice_equal(self->services[i], service))
+            return;
+    if (!service_valid(service))
+        return;
+    if (self->services_count == SERVICES_A_READ)
+        say_services(self);
+    self->services[self->services_count++] = service;
+}
+
+/* "id/task id/task ..." */
+static void on_finals(struct events *self, struct slice list)
+{
+    const char *at = list.data, *end = at + list.size;
+    while (at < end) {
+        const char *blank = memchr(at, ' ', (size_t)(end - at));
+        const char *stop = blank ? blank : end;
+        const char *slash = memchr(at, '/', (size_t)(stop - at));
+        if (slash)
+            looks_ended(self->state, slice_make(at, (size_t)(slash - at)));
+        at = stop + 1;
+    }
+}
+
+static void on_entry(struct events *self, const redisReply *entry)
+{
+    if (!reply_is_array(entry, 2) || entry->element[1]->type != REDIS_REPLY_ARRAY)
+        return;
+    (void)slice_copy(reply_text(entry->element[0]), self->last, sizeof self->last);
+    const redisReply *fields = entry->element[1];
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        const struct slice name = reply_text(fields->element[i]);
+        const struct slice value = reply_text(fields->element[i + 1]);
+        if (slice_is(name, "q"))
+            on_service(self, value);
+        else if (slice_is(name, "f"))
+            on_finals(self, value);
+        else if (slice_is(name, "n"))
+            nodes_refresh(self->state);
+    }
+}
+
+/* [[key, [entry...]]], or nil when nothing came in time. */
+static const redisReply *entries_of(const redisReply *reply)
+{
+    if (!reply_has(reply, 1) || !reply_is_array(reply->element[0], 2))
+        return NULL;
+    const redisReply *entries = reply->element[0]->element[1];
+    return entries->type == REDIS_REPLY_ARRAY ? entries : NULL;
+}
+
+static void on_read(void *arg, int status, const redisReply *reply)
+{
+    struct events *self = arg;
+    if (status && reply)
+        redis_drop(self->redis, reply->str);
+    if (status)
+        return;
+    const redisReply *entries = entries_of(reply);
+    for (size_t i = 0; entries && i < entries->elements; i++)
+        on_entry(self, entries->element[i]);
+    say_services(self);
+    looks_flush(self->state);
+    read_on(self);
+}
+
+static void call(struct events *self, redis_done_fn *done)
+{
+    if (redis_call(self->redis, command_end(&self->command), done, self))
+        redis_drop(self->redis, "a call could not be made");
+}
+
+static void read_on(struct events *self)
+{
+    command_begin(&self->command);
+    command_text(&self->command, "XREAD");
+    command_text(&self->command, "COUNT");
+    command_whole(&self->command, READ_MOST);
+    command_text(&self->command, "BLOCK");
+    command_whole(&self->command, (uint64_t)self->block_ms);
+    command_text(&self->command, "STREAMS");
+    command_text(&self->command, self->key);
+    command_text(&self->command, self->last);
+    call(self, on_read);
+}
+
+static void on_newest(void *arg, int status, const redisReply *reply)
+{
+    struct events *self = arg;
+    if (status && reply)
+        redis_drop(self->redis, reply->str);
+    if (status)
+        return;
+    snprintf(self->last, sizeof self->last, "0-0");
+    if (reply_has(reply, 1) && reply_has(reply->element[0], 1))
+        (void)slice_copy(reply_text(reply->element[0]->element[0]), self->last, sizeof self->last);
+    /* what ended or was registered while nobody followed */
+    looks_all(self->state);
+    looks_flush(self->state);
+    if (store_ready(self->state->store))
+        nodes_refresh(self->state);
+    read_on(self);
+}
+
+/* Ids of a restored or emptied Redis may have gone back, so the place to follow from is asked anew.
+ */
+static void on_connected(void *arg)
+{
+    struct events *self = arg;
+    command_begin(&self->command);
+    command_text(&self->command, "XREVRANGE");
+    command_text(&self->command, self->key);
+    command_text(&self->command, "+");
+    command_text(&self->command, "-");
+    command_text(&self->command, "COUNT");
+    command_text(&self->command, "1");
+    call(self, on_newest);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    (void)arg;
+    log_event_seldom(LOG_LEVEL_DEBUG, "events_lost", "why=%s", why);
+}
+
+static int judge(void *arg, struct slice error)
+{
+    (void)arg;
+    (void)error;
+    return STATUS_INTERNAL;
+}
+
+struct events *events_new(state_t *state)
+{
+    const struct settings *settings = state->settings;
+    struct events *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->state = state;
+    self->block_ms = settings->redis_timeout_ms / 2 < BLOCK_MOST_MS ? settings->redis_timeout_ms / 2
+                                                                    : BLOCK_MOST_MS;
+    snprintf(self->key, sizeof self->key, "%sevents", settings->redis_shard);
+    const struct redis_options options = {
+        .loop = program_loop(state->program),
+        .addr = settings->redis_addr,
+        .password = settings->redis_password,
+        .db = settings->redis_db,
+        .timeout_ms = settings->redis_timeout_ms,
+        .calls_max = 4,
+        .bytes_max = 1 << 20,
+        .connected = on_connected,
+        .lost = on_lost,
+        .judge = judge,
+        .arg = self,
+    };
+    self->redis = redis_new(&options);
+    if (!self->redis)
+        events_destroy(&self);
+    return self;
+}
+
+void events_destroy(struct events **self_p)
+{
+    struct events *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    redis_destroy(&self->redis);
+    command_clear(&self->command);
+    free(self);
+}

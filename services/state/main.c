@@ -1,0 +1,6 @@
+#include "services/state/state.h"
+
+int main(int argc, char **argv)
+{
+    return program_main(&state_program, argc, argv);
+}

@@ -1,0 +1,169 @@
+/* REGISTER and NODES, and the catalogue that submits are checked against. */
+#include "common/log.h"
+#include "common/status.h"
+#include "proto/codec.h"
+#include "services/state/reply.h"
+#include "services/state/state.h"
+
+#include <errno.h>
+
+enum { REGISTER_MAX = 256, NODE_FIELDS_COUNT = 2 };
+
+/* Submits that met an unknown node are checked again, once. */
+static void take_up(state_t *self, int status)
+{
+    ask_t *ask = self->unsure;
+    self->unsure = NULL;
+    for (ask_t *next; ask; ask = next) {
+        next = ask->next;
+        if (status)
+            ask_fail(&ask, status, NULL);
+        else
+            submit_asked(self, ask);
+    }
+    batches_flush(self->submits);
+}
+
+void nodes_forget(state_t *self)
+{
+    for (ask_t *ask = self->unsure, *next; ask; ask = next) {
+        next = ask->next;
+        ask_drop(&ask);
+    }
+    for (ask_t *ask = self->unsure_next, *next; ask; ask = next) {
+        next = ask->next;
+        ask_drop(&ask);
+    }
+    self->unsure = self->unsure_next = NULL;
+}
+
+/* A catalogue of what Redis has; NULL when out of memory. What is no declaration is left out. */
+static catalogue_t *read_catalogue(const redisReply *reply)
+{
+    catalogue_t *catalogue = catalogue_new();
+    for (size_t i = 1; catalogue && i < reply->elements; i += NODE_FIELDS_COUNT) {
+        struct slice declaration = reply_text(reply->element[i]);
+        int r = codec_check(declaration);
+        if (!r)
+            r = catalogue_put(catalogue, declaration);
+        if (r)
+            log_event_seldom(LOG_LEVEL_WARN, "node_ignored", "node=%.*s",
+                             SLICE_ARG(reply_text(reply->element[i - 1])));
+    }
+    return catalogue;
+}
+
+static void on_refreshed(void *arg, int status, const redisReply *reply)
+{
+    state_t *self = arg;
+    self->catalogue_asked = false;
+    if (!status && !reply_has(reply, 0))
+        status = STATUS_INTERNAL;
+    catalogue_t *catalogue = status ? NULL : read_catalogue(reply);
+    if (catalogue) {
+        catalogue_destroy(&self->catalogue);
+        self->catalogue = catalogue;
+    } else if (!status) {
+        status = -ENOMEM;
+    }
+    take_up(self, status);
+    self->unsure = self->unsure_next;
+    self->unsure_next = NULL;
+    if (self->catalogue_again || self->unsure)
+        nodes_refresh(self);
+}
+
+void nodes_refresh(state_t *self)
+{
+    if (self->catalogue_asked) {
+        self->catalogue_again = true; /* the reading under way may have been too early */
+        return;
+    }
+    self->catalogue_again = false;
+    struct command *command = store_function(self->store, "nodes");
+    int r =
+        self->stopping ? STATUS_UNAVAILABLE : store_call(self->store, command, on_refreshed, self);
+    if (r)
+        take_up(self, r);
+    else
+        self->catalogue_asked = true;
+}
+
+void nodes_unsure(state_t *self, ask_t *ask)
+{
+    ask_t **list = self->catalogue_asked ? &self->unsure_next : &self->unsure;
+    ask->next = *list;
+    *list = ask;
+    nodes_refresh(self);
+}
+
+static void on_registered(void *arg, int status, const redisReply *reply)
+{
+    ask_t *ask = arg;
+    if (status) {
+        ask_fail(&ask, status, reply);
+        return;
+    }
+    if (reply_whole(reply) > 0) /* others learn of it by the event */
+        nodes_refresh(ask->state);
+    ask_answer(&ask, STATUS_OK, 0, (struct slice){ 0 });
+}
+
+static int put_nodes(struct command *command, struct slice nodes, struct refusal *why)
+{
+    struct reader reader;
+    uint32_t count;
+    if (!codec_array(nodes, &reader, &count))
+        return refusal_say(why, STATUS_INVALID, "nodes", "must be a list");
+    if (count > REGISTER_MAX) {
+        why->limit = REGISTER_MAX;
+        why->current = count;
+        return refusal_say(why, STATUS_TOO_LARGE, "nodes", "at most %d in one message",
+                           REGISTER_MAX);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice declaration = { 0 }, name;
+        (void)reader_value(&reader, &declaration); /* the body was checked */
+        int r = catalogue_verify(declaration, why, &name);
+        if (r)
+            return r;
+        command_arg(command, name);
+        command_arg(command, declaration);
+    }
+    return 0;
+}
+
+void register_asked(state_t *self, ask_t *ask)
+{
+    struct m_register said;
+    struct refusal why = { 0 };
+    if (!state_read(&ask, &m_register_layout, &said))
+        return;
+    struct command *command = store_function(self->store, "register");
+    if (put_nodes(command, said.nodes, &why))
+        ask_refuse(&ask, &why);
+    else
+        state_call(ask, command, on_registered);
+}
+
+static void on_nodes(void *arg, int status, const redisReply *reply)
+{
+    ask_t *ask = arg;
+    if (!status && !reply_has(reply, 0))
+        status = STATUS_INTERNAL;
+    if (status) {
+        ask_fail(&ask, status, reply);
+        return;
+    }
+    msgpack_packer *pk = state_packer(ask->state);
+    const size_t count = reply->elements / NODE_FIELDS_COUNT;
+    msgpack_pack_array(pk, count);
+    for (size_t i = 0; i < count; i++)
+        pack_raw(pk, reply_text(reply->element[i * NODE_FIELDS_COUNT + 1]));
+    ask_answer(&ask, STATUS_OK, (uint32_t)count, state_packed(ask->state));
+}
+
+void nodes_asked(state_t *self, ask_t *ask)
+{
+    state_call(ask, store_function(self->store, "nodes"), on_nodes);
+}

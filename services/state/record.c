@@ -1,0 +1,165 @@
+#include "services/state/record.h"
+
+#include "common/paths.h"
+#include "proto/codec.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+enum { STATE_HEAD = 10 };
+
+/* The values of the packed state's head, in order. */
+struct head {
+    uint64_t whole[STATE_HEAD]; /* 0 where the value is no number */
+};
+
+static bool next_whole(struct reader *reader, uint64_t *ret_whole)
+{
+    struct slice value;
+    return reader_value(reader, &value) && codec_whole(value, ret_whole);
+}
+
+static void read_options(struct slice map, struct body *body)
+{
+    struct slice value;
+    uint64_t whole;
+    if (codec_find(map, "input", &value))
+        body->input = value;
+    if (codec_find(map, "owner", &value))
+        (void)codec_str(value, &body->owner);
+    if (codec_find(map, "priority", &value))
+        (void)codec_str(value, &body->priority);
+    if (codec_find(map, "timeout_ms", &value) && codec_whole(value, &whole) && whole <= UINT32_MAX)
+        body->timeout_ms = (uint32_t)whole;
+}
+
+bool body_read(struct slice bytes, struct body *ret_body)
+{
+    struct reader reader = reader_of(bytes);
+    struct token token;
+    struct slice map;
+    struct body body = { 0 };
+    if (!next_whole(&reader, &body.created_ms) || !reader_next(&reader, &token) ||
+        token.kind != KIND_BIN || !reader_value(&reader, &map))
+        return false;
+    body.token = token.bytes;
+    read_options(map, &body);
+    *ret_body = body;
+    return true;
+}
+
+static bool read_head(struct reader *reader, struct head *ret_head)
+{
+    struct token token;
+    if (!reader_next(reader, &token) || token.kind != KIND_ARRAY || token.count != STATE_HEAD)
+        return false;
+    for (int i = 0; i < STATE_HEAD; i++) {
+        struct slice value;
+        ret_head->whole[i] = 0;
+        if (!reader_value(reader, &value))
+            return false;
+        (void)codec_whole(value, &ret_head->whole[i]);
+    }
+    return ret_head->whole[0] < STATE_END;
+}
+
+static void read_tail(struct slice map, struct m_stage *told)
+{
+    struct slice value;
+    if (codec_find(map, "output", &value))
+        told->output = value;
+    if (codec_find(map, "error", &value))
+        told->error = value;
+    if (codec_find(map, "usage", &value))
+        told->usage = value;
+    if (codec_find(map, "worker", &value))
+        (void)codec_str(value, &told->worker);
+    if (codec_find(map, "progress", &value))
+        (void)codec_number(value, &told->progress);
+}
+
+bool stage_read(struct slice task, struct slice body, struct slice state, struct stage *ret_stage)
+{
+    struct body b;
+    struct head head;
+    struct slice tail;
+    struct reader reader = reader_of(state);
+    if (!body_read(body, &b) || !read_head(&reader, &head) || !reader_value(&reader, &tail))
+        return false;
+    struct stage stage = { .task = task, .state = (int)head.whole[0] };
+    stage.told = (struct m_stage){
+        .state = slice_of(state_text(stage.state)),
+        .generation = (uint32_t)head.whole[1],
+        .attempt = (uint32_t)head.whole[2],
+        .failures = (uint32_t)head.whole[3],
+        .crashes = (uint32_t)head.whole[4],
+        .started_ms = head.whole[7],
+        .ended_ms = head.whole[8],
+        .priority = b.priority,
+        .created_ms = b.created_ms,
+        .input = b.input,
+    };
+    read_tail(tail, &stage.told);
+    *ret_stage = stage;
+    return true;
+}
+
+bool stage_ended(const struct stage *self)
+{
+    return state_terminal(self->state);
+}
+
+const char *record_status(const struct stage *stages, size_t count)
+{
+    /* the first of these that some stage is in decides */
+    static const struct {
+        int state;
+        const char *status;
+    } ranks[] = {
+        { STATE_RUNNING, "running" },     { STATE_CANCELLING, "running" },
+        { STATE_PENDING, "pending" },     { STATE_SCHEDULED, "pending" },
+        { STATE_FAILED, "failed" },       { STATE_QUARANTINED, "failed" },
+        { STATE_CANCELLED, "cancelled" },
+    };
+    for (size_t r = 0; r < sizeof ranks / sizeof *ranks; r++)
+        for (size_t i = 0; i < count; i++)
+            if (stages[i].state == ranks[r].state)
+                return ranks[r].status;
+    return count ? "completed" : "pending";
+}
+
+static uint64_t created_ms(const struct stage *stages, size_t count)
+{
+    uint64_t least = count ? stages[0].told.created_ms : 0;
+    for (size_t i = 1; i < count; i++)
+        if (stages[i].told.created_ms < least)
+            least = stages[i].told.created_ms;
+    return least;
+}
+
+bool record_pack(struct slice id, const char *storage_root, const struct stage *stages,
+                 size_t count, msgpack_packer *pk)
+{
+    char path[PATH_MAX + TASK_ID_MAX + 2];
+    msgpack_sbuffer buffer;
+    msgpack_packer inner;
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&inner, &buffer, msgpack_sbuffer_write);
+    bool whole = msgpack_pack_map(&inner, count) == 0;
+    for (size_t i = 0; i < count && whole; i++) {
+        pack_slice(&inner, stages[i].task);
+        message_encode(&m_stage_layout, &stages[i].told, &inner);
+    }
+    snprintf(path, sizeof path, "%s/%.*s", storage_root, SLICE_ARG(id));
+    const struct m_record record = {
+        .id = id,
+        .status = slice_of(record_status(stages, count)),
+        .storage_path = slice_of(path),
+        .created_ms = created_ms(stages, count),
+        .stages = slice_make(buffer.data, buffer.size),
+    };
+    if (whole)
+        message_encode(&m_record_layout, &record, pk);
+    msgpack_sbuffer_destroy(&buffer);
+    return whole;
+}

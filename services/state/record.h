@@ -1,0 +1,33 @@
+#pragma once
+/* What Redis keeps of a stage, read; and the record that is told of it. Knows no Redis. */
+#include "common/slice.h"
+#include "proto/message.h"
+
+/* A stage's body, borrowed from its bytes. Missing parts are zero or empty. */
+struct body {
+    uint64_t created_ms;
+    struct slice token;
+    struct slice input; /* msgpack */
+    struct slice owner, priority;
+    uint32_t timeout_ms;
+};
+
+/* False: the bytes are no body (somebody else wrote there). */
+bool body_read(struct slice bytes, struct body *ret_body);
+
+struct stage {
+    struct slice task;
+    int state; /* enum stage_state */
+    struct m_stage told;
+};
+
+/* Everything is borrowed from the three. False: they are no stage. */
+bool stage_read(struct slice task, struct slice body, struct slice state, struct stage *ret_stage);
+
+/* The task's status as its stages make it. */
+const char *record_status(const struct stage *stages, size_t count);
+bool stage_ended(const struct stage *self);
+
+/* Writes the record of a task. False when out of memory. */
+bool record_pack(struct slice id, const char *storage_root, const struct stage *stages,
+                 size_t count, msgpack_packer *pk);

@@ -1,0 +1,397 @@
+#include "services/state/state.h"
+
+#include "common/log.h"
+#include "common/status.h"
+#include "proto/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { SWEEP_MS = 1000, FAREWELL_MS = 100, REQUESTS_MAX = 16 };
+
+/* Verbs without a row are answered UNSUPPORTED. */
+static verb_fn *const brokers_say[VERB_END] = {
+    [VERB_SUBMIT] = submit_asked,
+    [VERB_GET] = get_asked,
+    [VERB_WAIT] = wait_asked,
+    [VERB_LIST] = list_asked,
+    [VERB_CANCEL] = cancel_asked,
+    [VERB_NODES] = nodes_asked,
+    [VERB_CLAIM] = claim_asked,
+    [VERB_DONE] = done_asked,
+    [VERB_HEARTBEAT] = heartbeat_asked,
+    [VERB_RETURN] = return_asked,
+    [VERB_BYE] = bye_asked,
+    [VERB_QUEUES] = queues_asked,
+    [VERB_REGISTER] = register_asked,
+};
+
+msgpack_packer *state_packer(state_t *self)
+{
+    msgpack_sbuffer_clear(&self->packed);
+    return &self->packer;
+}
+
+struct slice state_packed(const state_t *self)
+{
+    return slice_make(self->packed.data, self->packed.size);
+}
+
+void state_call(ask_t *ask, struct command *command, redis_done_fn *done)
+{
+    int r = store_call(ask->state->store, command, done, ask);
+    if (r)
+        ask_fail(&ask, r, NULL);
+}
+
+bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m)
+{
+    const char *field = NULL;
+    struct refusal why = { 0 };
+    int r = message_decode(layout, ask_body(*ask_p), m, &field);
+    if (!r)
+        return true;
+    refusal_say(&why, r, field, "%s",
+                r == STATUS_INVALID ? "missing, of the wrong type or too long"
+                                    : "the body must be a map");
+    ask_refuse(ask_p, &why);
+    return false;
+}
+
+bool state_read_batch(ask_t **ask_p, struct reader *ret_reader, uint32_t *ret_count)
+{
+    const ask_t *ask = *ask_p;
+    struct refusal why = { 0 };
+    if (!codec_array(ask_body(ask), ret_reader, ret_count)) {
+        refusal_say(&why, STATUS_MALFORMED, NULL, "the body must be a list");
+    } else if (*ret_count > ITEMS_MAX) {
+        why.limit = ITEMS_MAX;
+        why.current = *ret_count;
+        refusal_say(&why, STATUS_TOO_LARGE, "count", "at most %d items in one message", ITEMS_MAX);
+    } else if (*ret_count == 0 || *ret_count != ask->count) {
+        refusal_say(&why, STATUS_INVALID, "count",
+                    "the header says %u items and the body has %u; there must be one at least",
+                    ask->count, *ret_count);
+    }
+    if (why.status)
+        ask_refuse(ask_p, &why);
+    return why.status == 0;
+}
+
+void state_verdict(ask_t *ask)
+{
+    state_t *self = ask->state;
+    if (--ask->open)
+        return;
+    if (ask->trouble) {
+        ask_fail(&ask, 0, NULL);
+        return;
+    }
+    msgpack_packer *pk = state_packer(self);
+    msgpack_pack_array(pk, ask->items);
+    for (uint32_t i = 0; i < ask->items; i++) {
+        if (ask->verb == VERB_SUBMIT)
+            submit_pack(ask, i, pk);
+        else
+            finish_pack(ask, i, pk);
+    }
+    ask_answer(&ask, STATUS_OK, ask->items, state_packed(self));
+}
+
+void state_say_ready(state_t *self, struct slice service)
+{
+    for (size_t i = 0; i < self->brokers_count; i++)
+        session_say(self->brokers[i].session, VERB_READY, service, NULL);
+}
+
+static void refuse_body(ask_t **ask_p)
+{
+    struct refusal why = { 0 };
+    refusal_say(&why, STATUS_MALFORMED, NULL, "the body is not one msgpack value");
+    ask_refuse(ask_p, &why);
+}
+
+static void refuse_verb(ask_t **ask_p)
+{
+    struct refusal why = { 0 };
+    refusal_say(&why, STATUS_UNSUPPORTED, "verb", "the state service has no verb %s (%u)",
+                verb_text((*ask_p)->verb), (*ask_p)->verb);
+    ask_refuse(ask_p, &why);
+}
+
+static void on_asked(void *arg, const struct header *header, zmq_msg_t *body)
+{
+    struct broker *broker = arg;
+    state_t *self = broker->state;
+    if (self->stopping)
+        return; /* after our BYE the broker asks another one */
+    ask_t *ask = ask_new(self, broker, header, body);
+    if (!ask) {
+        session_answer(broker->session, header->request, STATUS_UNAVAILABLE, 0, NULL);
+        return;
+    }
+    verb_fn *say = header->verb < VERB_END ? brokers_say[header->verb] : NULL;
+    if (ask_body(ask).size && codec_check(ask_body(ask)))
+        refuse_body(&ask);
+    else if (!say)
+        refuse_verb(&ask);
+    else
+        say(self, ask);
+}
+
+static void flush(state_t *self)
+{
+    batches_flush(self->submits);
+    batches_flush(self->finishes);
+    batches_flush(self->returns);
+    looks_flush(self);
+}
+
+static void on_drained(void *arg)
+{
+    const struct broker *broker = arg;
+    flush(broker->state);
+}
+
+static void on_welcomed(void *arg, const struct m_welcome *welcome)
+{
+    struct broker *broker = arg;
+    broker->epoch = welcome->epoch;
+    log_event(LOG_LEVEL_INFO, "broker_connected", "endpoint=%s", broker->endpoint);
+}
+
+static void on_broker_lost(void *arg)
+{
+    struct broker *broker = arg;
+    if (!broker->state->stopping)
+        log_event(LOG_LEVEL_WARN, "broker_lost", "endpoint=%s", broker->endpoint);
+    waits_forget(broker->state, broker);
+}
+
+static void on_socket(void *arg, void *socket)
+{
+    const struct broker *broker = arg;
+    attach_socket(broker->attach, socket);
+}
+
+static bool read_broker(void *arg, int64_t now_ms)
+{
+    const struct broker *broker = arg;
+    return session_read(broker->session, now_ms);
+}
+
+static int64_t tick_broker(void *arg, int64_t now_ms)
+{
+    const struct broker *broker = arg;
+    return session_tick(broker->session, now_ms);
+}
+
+static int add_broker(state_t *self, const char *endpoint, size_t size)
+{
+    if (self->brokers_count == BROKERS_MAX)
+        return -E2BIG;
+    struct broker *broker = &self->brokers[self->brokers_count++];
+    broker->state = self;
+    broker->endpoint = slice_dup(slice_make(endpoint, size));
+    const struct attach_row row = { read_broker, tick_broker, on_drained, broker };
+    const struct session_options options = {
+        .zmq = self->zmq,
+        .endpoints = broker->endpoint,
+        .hello = { .role = SLICE("state"),
+                   .name = slice_of(self->name),
+                   .software = SLICE("gantry-state/" GANTRY_VERSION),
+                   .host = slice_of(self->host),
+                   .pid = (uint32_t)getpid() },
+        .requests_max = REQUESTS_MAX,
+        .events = { on_socket, on_welcomed, on_broker_lost, on_asked },
+        .arg = broker,
+    };
+    broker->attach = attach_new(program_hub(self->program), program_loop(self->program), &row);
+    if (broker->endpoint && broker->attach)
+        broker->session = session_new(&options);
+    return broker->session ? 0 : -ENOMEM;
+}
+
+static int add_brokers(state_t *self)
+{
+    const char *at = self->settings->state_brokers;
+    int r = 0;
+    while (*at && !r) {
+        at += strspn(at, ", ");
+        const size_t size = strcspn(at, ", ");
+        if (size)
+            r = add_broker(self, at, size);
+        at += size;
+    }
+    if (r == 0 && self->brokers_count == 0)
+        r = -EINVAL;
+    if (r)
+        log_event(LOG_LEVEL_ERROR, "start_failed", "setting=state.brokers most=%d why=%s",
+                  (int)BROKERS_MAX, strerror(-r));
+    return r;
+}
+
+static void on_store_ready(void *arg)
+{
+    state_t *self = arg;
+    log_event(LOG_LEVEL_INFO, "store_ready", "redis=%s durability=%s", self->settings->redis_addr,
+              store_durability(self->store));
+    nodes_refresh(self);
+    looks_all(self);
+    looks_flush(self);
+}
+
+static void on_store_lost(void *arg, const char *why)
+{
+    const state_t *self = arg;
+    log_event_seldom(LOG_LEVEL_WARN, "store_away", "redis=%s why=%s", self->settings->redis_addr,
+                     why);
+}
+
+static void on_swept(void *arg, int status, const redisReply *reply)
+{
+    (void)arg;
+    if (status == STATUS_INTERNAL)
+        log_event_seldom(LOG_LEVEL_ERROR, "sweep_failed", "why=%s", reply ? reply->str : "");
+    if (status || reply->type != REDIS_REPLY_ARRAY || reply->elements < 5)
+        return;
+    if (reply->element[1]->integer || reply->element[2]->integer)
+        log_event(LOG_LEVEL_WARN, "leases_lost",
+                  "sessions=%lld extended=%lld requeued=%lld ended=%lld",
+                  reply->element[1]->integer, reply->element[2]->integer,
+                  reply->element[3]->integer, reply->element[4]->integer);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    state_t *self = timer->data;
+    struct command *command = store_function(self->store, "sweep");
+    command_whole(command, (uint64_t)self->settings->lease_ms);
+    (void)store_call(self->store, command, on_swept, self); /* away or busy: in a second again */
+}
+
+static void start_timers(state_t *self)
+{
+    uv_timer_t *timers[] = { &self->sweep, &self->expiry, &self->farewell };
+    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
+        uv_timer_init(program_loop(self->program), timers[i]);
+        timers[i]->data = self;
+        self->timers++;
+    }
+    uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+static int make_parts(state_t *self)
+{
+    const struct store_options store = {
+        .loop = program_loop(self->program),
+        .settings = self->settings,
+        .ready = on_store_ready,
+        .lost = on_store_lost,
+        .arg = self,
+    };
+    self->tasks = calloc(ITEMS_MAX, sizeof *self->tasks);
+    self->submits = batches_new(&submit_row, self);
+    self->finishes = batches_new(&finish_row, self);
+    self->returns = batches_new(&return_row, self);
+    self->waits = waits_new((size_t)self->settings->state_waits_max);
+    self->catalogue = catalogue_new();
+    self->zmq = zmq_ctx_new();
+    if (!self->tasks || !self->submits || !self->finishes || !self->returns || !self->waits ||
+        !self->catalogue || !self->zmq || looks_new(self))
+        return -ENOMEM;
+    self->store = store_new(&store);
+    self->events = self->store ? events_new(self) : NULL;
+    return self->events ? 0 : -ENOMEM;
+}
+
+static void free_state(state_t *self)
+{
+    batches_destroy(&self->submits);
+    batches_destroy(&self->finishes);
+    batches_destroy(&self->returns);
+    catalogue_destroy(&self->catalogue);
+    waits_destroy(&self->waits);
+    while (self->spare_asks) {
+        ask_t *next = self->spare_asks->next;
+        free(self->spare_asks);
+        self->spare_asks = next;
+    }
+    msgpack_sbuffer_destroy(&self->packed);
+    free(self->tasks);
+    if (self->zmq)
+        zmq_ctx_term(self->zmq);
+    free(self);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    state_t *self = handle->data;
+    if (--self->timers == 0)
+        free_state(self);
+}
+
+static void state_destroy(void *arg)
+{
+    state_t *self = arg;
+    self->stopping = true;
+    store_destroy(&self->store);
+    events_destroy(&self->events);
+    nodes_forget(self);
+    looks_destroy(self);
+    for (size_t i = 0; i < self->brokers_count; i++) {
+        session_destroy(&self->brokers[i].session);
+        attach_destroy(&self->brokers[i].attach);
+        free(self->brokers[i].endpoint);
+    }
+    uv_close((uv_handle_t *)&self->sweep, on_timer_closed);
+    uv_close((uv_handle_t *)&self->expiry, on_timer_closed);
+    uv_close((uv_handle_t *)&self->farewell, on_timer_closed);
+}
+
+static int state_start(program_t *program, const struct settings *settings, void **ret_self)
+{
+    state_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return -ENOMEM;
+    self->program = program;
+    self->settings = settings;
+    msgpack_sbuffer_init(&self->packed);
+    msgpack_packer_init(&self->packer, &self->packed, msgpack_sbuffer_write);
+    if (gethostname(self->host, sizeof self->host - 1))
+        snprintf(self->host, sizeof self->host, "localhost");
+    snprintf(self->name, sizeof self->name, "%.100s-%d", self->host, (int)getpid());
+    *ret_self = self;
+    start_timers(self);
+    int r = make_parts(self);
+    return r ? r : add_brokers(self);
+}
+
+static void on_farewell(uv_timer_t *timer)
+{
+    const state_t *self = timer->data;
+    program_end(self->program, 0);
+}
+
+/* The brokers ask others what we have not answered; every call may be made twice. */
+static void state_stop(void *arg)
+{
+    state_t *self = arg;
+    flush(self);
+    self->stopping = true;
+    for (size_t i = 0; i < self->brokers_count; i++)
+        session_say(self->brokers[i].session, VERB_BYE, (struct slice){ 0 }, NULL);
+    uv_timer_start(&self->farewell, on_farewell, FAREWELL_MS, 0);
+}
+
+const struct program_row state_program = {
+    .name = "gantry-state",
+    .summary = "keeps Gantry's records in Redis; the only one that speaks to it",
+    .examples = "  gantry-state --state-brokers tcp://10.0.0.1:7003 --redis-addr 10.0.0.2:6379\n",
+    .used_by = USED_BY_STATE,
+    .start = state_start,
+    .stop = state_stop,
+    .destroy = state_destroy,
+};

@@ -1,0 +1,120 @@
+#pragma once
+/* gantry-state: the only one that speaks to Redis. It keeps nothing of its own, so any number of
+ * them may run, and any may die. This header is what its files share; program.h's row is all others
+ * need. */
+#include "common/program.h"
+#include "proto/attach.h"
+#include "proto/codec.h"
+#include "proto/session.h"
+#include "services/state/ask.h"
+#include "services/state/batch.h"
+#include "services/state/catalogue.h"
+#include "services/state/store.h"
+#include "services/state/waits.h"
+
+extern const struct program_row state_program;
+
+enum { BROKERS_MAX = 16, CLAIM_COUNTERS = 64 };
+
+struct broker {
+    state_t *state;
+    session_t *session;
+    attach_t *attach;
+    char *endpoint;
+    uint32_t epoch; /* as its last WELCOME said */
+};
+
+struct looks;
+struct events;
+
+struct state {
+    program_t *program;
+    const struct settings *settings;
+    void *zmq;
+    store_t *store;
+    struct events *events;
+    bool stopping; /* nothing is answered any more */
+
+    struct broker brokers[BROKERS_MAX];
+    size_t brokers_count;
+    char host[128];
+    char name[128]; /* as brokers show it */
+
+    batches_t *submits, *finishes, *returns;
+    waits_t *waits;
+    struct looks *looks;
+
+    catalogue_t *catalogue;
+    bool catalogue_asked; /* a reading is under way */
+    bool catalogue_again; /* and another one is wanted after it */
+    ask_t *unsure; /* submits whose node was not known, until the reading under way has ended */
+    ask_t *unsure_next; /* those that came after it was asked for */
+
+    uint8_t claims[CLAIM_COUNTERS]; /* calls made, by hash of the service: every eighth is lowest
+                                       first */
+
+    uv_timer_t sweep;    /* each second */
+    uv_timer_t expiry;   /* of waits; runs while there are any */
+    uv_timer_t farewell; /* lets the BYEs leave */
+    int timers;          /* open handles; 0 frees */
+
+    struct m_task *tasks;   /* scratch of one message */
+    struct slice finishing; /* the worker of the result being added */
+    ask_t *spare_asks;
+    uint32_t spare_asks_count;
+    msgpack_sbuffer packed; /* scratch of one answer */
+    msgpack_packer packer;
+};
+
+/* ITEMS_MAX: of one message; what a function takes at most. */
+enum { ITEMS_MAX = 1024 };
+
+/* The answer's buffer, emptied. Out of memory while packing: state_packed() is cut short, and what
+ * is not whole is refused by who reads it. */
+msgpack_packer *state_packer(state_t *self);
+struct slice state_packed(const state_t *self);
+
+/* Calls the function that was begun with store_function(); done gets the ask and must end it. */
+void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
+
+/* Every handler takes the ask. Its body passed codec_check, or is empty. */
+typedef void verb_fn(state_t *self, ask_t *ask);
+verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
+    cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked;
+
+/* Decodes the body, or refuses the ask: false. */
+bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m);
+/* The items of a batch: their number agrees with the header's and is 1..ITEMS_MAX, else the ask is
+ * refused. */
+bool state_read_batch(ask_t **ask_p, struct reader *ret_reader, uint32_t *ret_count);
+
+/* Batches: rows, and the last item's end. */
+extern const struct batches_row submit_row, finish_row, return_row;
+/* An item was decided (or failed, see ask_trouble); after the last one the message is answered. */
+void state_verdict(ask_t *ask);
+void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
+void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
+
+/* Nodes. */
+void nodes_refresh(state_t *self);
+/* Keeps a submit until the catalogue was read anew. */
+void nodes_unsure(state_t *self, ask_t *ask);
+void nodes_forget(state_t *self);
+
+/* Waits. */
+int looks_new(state_t *self);
+void looks_destroy(state_t *self);
+/* A stage of this task has ended, by whomever. */
+void looks_ended(state_t *self, struct slice id);
+/* Whatever waits is looked up again. */
+void looks_all(state_t *self);
+void looks_flush(state_t *self);
+/* The broker sends again what it asked before. */
+void waits_forget(state_t *self, const struct broker *broker);
+
+/* Follows what other state services write. NULL when out of memory. */
+struct events *events_new(state_t *self);
+void events_destroy(struct events **self_p);
+
+/* Tells all brokers. */
+void state_say_ready(state_t *self, struct slice service);

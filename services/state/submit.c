@@ -1,0 +1,245 @@
+/* SUBMIT: every item is checked before anything is written; those that are sound go, with the sound
+ * ones of all other messages of this turn, into one call a queue. */
+#include "common/paths.h"
+#include "common/status.h"
+#include "proto/codec.h"
+#include "services/state/reply.h"
+#include "services/state/state.h"
+
+#include <errno.h>
+
+enum { RETRY_QUEUE_FULL_MS = 1000, REPLY_FIELDS = 3, KEY_MAX = ASK_SERVICE_MAX + 1 };
+
+static int read_task(struct slice bytes, struct m_task *task, struct refusal *why)
+{
+    const char *field = NULL;
+    int r = message_decode(&m_task_layout, bytes, task, &field);
+    if (r)
+        return refusal_say(why, r, field, "%s",
+                           r == STATUS_INVALID ? "missing, of the wrong type or too long"
+                                               : "a task is a map");
+    if (!task_id_valid(task->id))
+        return refusal_say(
+            why, STATUS_INVALID, "id",
+            "must be 1 to 128 of [A-Za-z0-9._-], begin with a letter or digit, have no "
+            "\"..\" and not be \"pending\"");
+    if (!task_name_valid(task->task))
+        return refusal_say(why, STATUS_INVALID, "task", "must be service.method of [a-z0-9_]");
+    if (task->token.size != WIRE_SUBMIT_TOKEN_SIZE)
+        return refusal_say(why, STATUS_INVALID, "token", "must be %d random bytes",
+                           WIRE_SUBMIT_TOKEN_SIZE);
+    if (task->callback.size)
+        return refusal_say(why, STATUS_UNSUPPORTED, "callback", "callbacks are not offered yet");
+    return 0;
+}
+
+static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why)
+{
+    if (!slice_equal(task_name_service(task->task), ask_service(ask)))
+        return refusal_say(why, STATUS_INVALID, "task", "is not of the message's service %.*s",
+                           SLICE_ARG(ask_service(ask)));
+    return catalogue_check(ask->state->catalogue, task->task, task->input, why);
+}
+
+/* Reads item index into tasks; its verdict stays open when it is sound. */
+static int check_item(ask_t *ask, struct slice bytes, uint32_t index)
+{
+    struct m_task *task = &ask->state->tasks[index];
+    struct verdict *verdict = &ask->verdicts[index];
+    struct refusal why = { 0 };
+    int r = read_task(bytes, task, &why);
+    if (!r) {
+        verdict->id = task->id;
+        verdict->task = task->task;
+        r = check_task(ask, task, &why);
+    }
+    if (r)
+        ask_refuse_item(ask, index, &why);
+    return r;
+}
+
+/* What the function puts behind created_ms as the stage's body. */
+static struct slice pack_rest(state_t *state, const ask_t *ask, const struct m_task *task)
+{
+    msgpack_packer *pk = state_packer(state);
+    pack_bin(pk, task->token);
+    msgpack_pack_map(pk, 2u + (task->owner.size ? 1 : 0) + (task->timeout_ms ? 1 : 0));
+    pack_text(pk, "input");
+    if (task->input.size && !codec_is_nil(task->input))
+        pack_raw(pk, task->input);
+    else
+        msgpack_pack_map(pk, 0);
+    if (task->owner.size) {
+        pack_text(pk, "owner");
+        pack_slice(pk, task->owner);
+    }
+    if (task->timeout_ms) {
+        pack_text(pk, "timeout_ms");
+        msgpack_pack_uint32(pk, task->timeout_ms);
+    }
+    pack_text(pk, "priority");
+    pack_text(pk, priority_text(ask->priority));
+    return state_packed(state);
+}
+
+static void hand_out(ask_t *ask, uint32_t index)
+{
+    state_t *state = ask->state;
+    const struct m_task *task = &state->tasks[index];
+    uint8_t key[KEY_MAX];
+    memcpy(key, ask->service, ask->service_size);
+    key[ask->service_size] = (uint8_t)ask->priority;
+    struct command *command =
+        batches_add(state->submits, slice_make(key, ask->service_size + 1u), ask, index);
+    if (!command) {
+        ask_trouble(ask, -ENOMEM, NULL);
+        return;
+    }
+    ask->open++;
+    command_arg(command, task->id);
+    command_arg(command, task->task);
+    command_arg(command, pack_rest(state, ask, task));
+}
+
+static bool check_header(ask_t **ask_p)
+{
+    ask_t *ask = *ask_p;
+    struct refusal why = { 0 };
+    if (!service_valid(ask_service(ask)))
+        refusal_say(&why, STATUS_INVALID, "service", "must be 1 to 32 of [a-z0-9_]");
+    else if (ask->priority >= PRIORITY_END)
+        refusal_say(&why, STATUS_INVALID, "priority", "must be 0 normal, 1 high or 2 low");
+    if (why.status)
+        ask_refuse(ask_p, &why);
+    return why.status == 0;
+}
+
+/* False: some node is not known. */
+static bool check_items(ask_t *ask, struct reader reader)
+{
+    bool known = true;
+    for (uint32_t i = 0; i < ask->items; i++) {
+        struct slice bytes = { 0 };
+        (void)reader_value(&reader,
+                           &bytes); /* the body was checked: there are as many as it says */
+        known &= check_item(ask, bytes, i) != STATUS_NOT_FOUND;
+    }
+    return known;
+}
+
+static void forget_verdicts(ask_t *ask)
+{
+    for (uint32_t i = 0; i < ask->items; i++) {
+        free(ask->verdicts[i].refusal);
+        ask->verdicts[i] = (struct verdict){ 0 };
+    }
+}
+
+void submit_asked(state_t *self, ask_t *ask)
+{
+    struct reader reader;
+    uint32_t count;
+    if (!check_header(&ask) || !state_read_batch(&ask, &reader, &count))
+        return;
+    if (!store_ready(self->store)) {
+        ask_fail(&ask, STATUS_UNAVAILABLE, NULL);
+        return;
+    }
+    if (!ask->items && ask_items(ask, count)) {
+        ask_fail(&ask, -ENOMEM, NULL);
+        return;
+    }
+    ask->open = 1;
+    if (!check_items(ask, reader) && !ask->second_look) {
+        forget_verdicts(ask);
+        ask->second_look = true;
+        nodes_unsure(self, ask);
+        return;
+    }
+    for (uint32_t i = 0; i < count && !ask->trouble; i++)
+        if (ask->verdicts[i].status == 0)
+            hand_out(ask, i);
+    state_verdict(ask);
+}
+
+/* The key is the service and, in its last byte, the priority. */
+static void begin(void *arg, struct command *command, struct slice key)
+{
+    state_t *self = arg;
+    const uint8_t *bytes = key.data;
+    store_begin(self->store, command, "submit");
+    command_arg(command, slice_make(bytes, key.size - 1));
+    command_whole(command, bytes[key.size - 1]);
+    command_whole(command, (uint64_t)self->settings->queue_max);
+}
+
+static void on_submitted(void *arg, int status, const redisReply *reply)
+{
+    batch_t *batch = arg;
+    if (!status && !reply_is_array(reply, (size_t)batch_count(batch) * REPLY_FIELDS))
+        status = STATUS_INTERNAL;
+    batch_end(batch, status, reply);
+}
+
+static int send_batch(void *arg, struct slice command, batch_t *batch)
+{
+    state_t *self = arg;
+    return store_send(self->store, command, on_submitted, batch);
+}
+
+static void ended(void *arg, void *message, uint32_t index, int status, const void *result,
+                  uint32_t at)
+{
+    (void)arg;
+    ask_t *ask = message;
+    struct verdict *verdict = &ask->verdicts[index];
+    const redisReply *reply = result;
+    if (status) {
+        ask_trouble(ask, status, reply);
+    } else {
+        const int64_t state = reply_whole(reply->element[at * REPLY_FIELDS + 1]);
+        verdict->status = (uint8_t)reply_whole(reply->element[at * REPLY_FIELDS]);
+        verdict->reuse = (uint8_t)reply_whole(reply->element[at * REPLY_FIELDS + 2]);
+        if (verdict->status == STATUS_BUSY)
+            verdict->current = (uint64_t)state;
+        else
+            verdict->state = (uint8_t)state;
+    }
+    state_verdict(ask);
+}
+
+const struct batches_row submit_row = { .begin = begin, .send = send_batch, .ended = ended };
+
+static void pack_error(const struct verdict *verdict, const struct settings *settings,
+                       struct m_receipt *to)
+{
+    const struct refusal *why = verdict->refusal;
+    to->message = slice_of(status_text(verdict->status));
+    if (verdict->status == STATUS_BUSY) {
+        to->scope = SLICE("queue");
+        to->limit = (uint64_t)settings->queue_max;
+        to->current = verdict->current;
+        to->retry_after_ms = RETRY_QUEUE_FULL_MS;
+    }
+    if (!why)
+        return;
+    to->message = slice_of(why->message);
+    to->field = slice_of(why->field);
+}
+
+void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk)
+{
+    static const char *const reuses[] = { "miss", "wait", "hit" };
+    const struct verdict *verdict = &ask->verdicts[index];
+    struct m_receipt receipt = { .status = verdict->status,
+                                 .id = verdict->id,
+                                 .task = verdict->task };
+    if (verdict->status) {
+        pack_error(verdict, ask->state->settings, &receipt);
+    } else {
+        receipt.state = slice_of(state_text(verdict->state));
+        receipt.reuse = slice_of(reuses[verdict->reuse < 3 ? verdict->reuse : 0]);
+        receipt.durability = slice_of(store_durability(ask->state->store));
+    }
+    message_encode(&m_receipt_layout, &receipt, pk);
+}

@@ -404,6 +404,28 @@ def test_a_sweep_expires_a_fifth_and_gives_the_others_one_more_lease(gantry):
     gantry.check()
 
 
+def test_a_sweep_has_a_bound_of_work_and_goes_on_in_the_next(gantry):
+    for i in range(0, 10000, 1000):
+        gantry.submit(*[("t%d" % j, "a.x", j) for j in range(i, i + 1000)])
+    for n in range(10):
+        gantry.claim(1000, sid=n)
+    gantry.heartbeat(sid=20)
+    gantry.lapse(*range(10))
+    assert gantry.sweep() == [1, 2, 8, 2000, 0] and gantry.sweep() == [1, 0, 0, 0, 0]
+    gantry.submit(*[("u%d" % j, "a.x", j) for j in range(20)], priority=HIGH)
+    for n in range(30, 50):
+        gantry.claim(1, sid=n)
+    gantry.claim(1000, sid=50)
+    gantry.claim(1000, sid=51)
+    # of 31 sessions 6 may go: three of 1000 each are more than one sweep does
+    gantry.lapse(*range(2, 10))
+    gantry.lapse(*range(30, 52))
+    first, second = gantry.sweep(), gantry.sweep()
+    assert first[1] == 3 and first[2] == 24 and first[3] == 3000
+    assert second[1] == 3 and second[2] == 0
+    gantry.check()
+
+
 def test_one_of_few_sessions_may_always_expire_and_idle_ones_are_free(gantry):
     gantry.submit(("t1", "a.x", 1), ("t2", "a.x", 2))
     gantry.claim(1, sid=0)

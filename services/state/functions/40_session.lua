@@ -3,7 +3,7 @@
 local SWEEP_GAP_MS = 900    -- several state services sweep each second; one of them is enough
 local SWEEP_AWAY_MS = 3000  -- no sweep for so long: Redis or all state services were away, not the workers
 local SWEEP_SHARE = 0.2     -- of the sessions may expire in a sweep: more at once looks like a broker's outage
-local SWEEP_STAGES_MAX = 2048 -- released in one sweep, so that Redis is not held up; the rest a second later
+local SWEEP_STAGES_MAX = 2048 -- released in one sweep, so that Redis is not held up; those still due come a second later
 
 local function bye(keys, args)
   local sid = session('bye', args[1])
@@ -48,9 +48,12 @@ local function sweep(keys, args)
       expired = expired + 1
     elseif may == 0 then
       later[#later + 1] = sid
-    elseif stages < SWEEP_STAGES_MAX then
-      stages = stages + session_end(change, sid, true)
-      expired, may = expired + 1, may - 1
+    else
+      may = may - 1
+      if stages < SWEEP_STAGES_MAX then
+        stages = stages + session_end(change, sid, true)
+        expired = expired + 1
+      end
     end
   end
   extend(P, later, now + lease)

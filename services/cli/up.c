@@ -106,7 +106,7 @@ static void tell_ready(const struct up *self)
     printf("  clients   %s\n", plan->clients);
     printf("  inputs    from %s\n", plan->input_roots);
     printf("  logs      %s/log\n", plan->layout.dir);
-    printf("  try       gantry submit system.echo text=hello --wait\n");
+    printf("  try       gantry submit system.echo value=hello --wait\n");
     printf("READY\n");
     (void)fflush(stdout);
     if (fd >= 0 && fd <= INT_MAX) {

@@ -22,7 +22,7 @@ const struct cli_verb cli_verbs[] = {
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --wait\n"
       "  id=$(gantry submit ffmpeg.extract_keyframes video_path=talk.mp4 keyframe_sample_count=20)\n"
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --id $id      a second stage of the same task\n"
-      "  gantry submit system.echo --input '{\"text\": \"hello\"}' --priority high --json\n",
+      "  gantry submit system.echo --input '{\"value\": \"hello\"}' --priority high --json\n",
       1, -1, cli_submit },
     { "show", ON_SHOW, "ID", "the record of a task",
       "examples:\n"

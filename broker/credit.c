@@ -4,6 +4,7 @@
 #include "broker/slab.h"
 #include "common/status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -275,7 +276,9 @@ bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_ser
             continue;
         if (--queue->tries)
             link_append(&self->eager, link);
-        struct entry *entry = link_owner(link_first(&queue->waiting), struct place, link)->entry;
+        struct link *longest = link_first(&queue->waiting);
+        assert(longest); /* parked counts who stands there */
+        struct entry *entry = link_owner(longest, struct place, link)->entry;
         unpark(self, entry);
         entry->queue = queue;
         entry->readies = queue->readies;

@@ -18,6 +18,7 @@
 enum { ARGS = 24, CHILDREN = 3 };
 
 static pid_t children[CHILDREN];
+static char quiet[] = "--log-level=warn";
 static volatile sig_atomic_t ending;
 
 static void on_terminate(int signal_number)
@@ -51,8 +52,10 @@ static void beside(const char *name, char path[PATH_MAX])
 
 static void start_redis(const char *dir, const char *fsync)
 {
-    char path[BENCH_TEXT];
-    (void)snprintf(path, sizeof path, "%s/redis.sock", dir);
+    char path[PATH_MAX + 16], folder[PATH_MAX];
+    if (!realpath(dir, folder)) /* Redis goes into it before it makes its socket */
+        bench_die("dir= is no folder");
+    (void)snprintf(path, sizeof path, "%s/redis.sock", folder);
     char aof[8] = "yes", policy[16];
     (void)snprintf(policy, sizeof policy, "%s", fsync);
     if (strcmp(fsync, "none") == 0) {
@@ -65,7 +68,7 @@ static void start_redis(const char *dir, const char *fsync)
                                  "--unixsocket",
                                  path,
                                  "--dir",
-                                 dir,
+                                 folder,
                                  "--save",
                                  "",
                                  "--appendonly",
@@ -115,7 +118,7 @@ static void start_broker(const char *dir, uint64_t port)
                    (unsigned long long)port + 1);
     (void)snprintf(states, sizeof states, "--broker-states=ipc://%s/states", dir);
     (void)snprintf(status, sizeof status, "--broker-status=ipc://%s/status", dir);
-    children[1] = start((char *[]){ program, clients, workers, states, status, NULL });
+    children[1] = start((char *[]){ program, clients, workers, states, status, quiet, NULL });
 }
 
 static void start_state(const char *dir)
@@ -125,7 +128,7 @@ static void start_state(const char *dir)
     (void)snprintf(redis, sizeof redis, "--redis-addr=%s/redis.sock", dir);
     (void)snprintf(brokers, sizeof brokers, "--state-brokers=ipc://%s/states", dir);
     (void)snprintf(root, sizeof root, "--storage-root=%s/workflows", dir);
-    children[2] = start((char *[]){ program, redis, brokers, root, NULL });
+    children[2] = start((char *[]){ program, redis, brokers, root, quiet, NULL });
 }
 
 static void stop_all(void)

@@ -26,6 +26,16 @@ void report_buffer_clear(struct report_buffer *self)
     msgpack_sbuffer_destroy(&self->bytes);
 }
 
+static bool grow(char **bytes, size_t *room)
+{
+    char *more = realloc(*bytes, *room * 2);
+    if (!more)
+        return false;
+    *bytes = more;
+    *room *= 2;
+    return true;
+}
+
 int report_read_all(int fd, size_t size_max, void **ret_bytes, struct slice *ret_all)
 {
     size_t size = 0, room = 4096;
@@ -42,13 +52,8 @@ int report_read_all(int fd, size_t size_max, void **ret_bytes, struct slice *ret
         size += n > 0 ? (size_t)n : 0;
         if (size > size_max)
             return STATUS_TOO_LARGE;
-        if (size == room) {
-            char *more = realloc(bytes, room * 2);
-            if (!more)
-                return -ENOMEM;
-            bytes = more;
-            room *= 2;
-        }
+        if (size == room && !grow(&bytes, &room))
+            return -ENOMEM;
     }
     *ret_all = slice_make(bytes, size);
     *ret_bytes = bytes;

@@ -5,6 +5,7 @@
 #include "proto/codec.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 static int fault(struct fault *ret_fault, int code, const char *field, const char *message, ...)
@@ -19,11 +20,6 @@ static int fault(struct fault *ret_fault, int code, const char *field, const cha
     (void)vsnprintf(ret_fault->message, sizeof ret_fault->message, message, args);
     va_end(args);
     return code;
-}
-
-static int out_of_memory(struct fault *ret_fault)
-{
-    return fault(ret_fault, -ENOMEM, "", "out of memory");
 }
 
 static bool is_kind(struct slice value, const char *type)
@@ -143,7 +139,7 @@ static int pack_input(const struct gantry_input *input, const struct inputs_plac
 }
 
 int inputs_resolve(const struct node_row *row, const struct inputs_places *places,
-                   struct slice given, struct parcel *ret_inputs, struct fault *ret_fault)
+                   struct slice given, struct packed *ret_inputs, struct fault *ret_fault)
 {
     int r = check_names(row, given, ret_fault);
     if (r)
@@ -156,8 +152,7 @@ int inputs_resolve(const struct node_row *row, const struct inputs_places *place
                          row->inputs[i].name);
         count += there;
     }
-    size_t mark = parcel_mark(ret_inputs);
-    msgpack_packer pk = parcel_packer(ret_inputs);
+    msgpack_packer pk = packed_packer(ret_inputs);
     msgpack_pack_map(&pk, count);
     for (size_t i = 0; r == 0 && i < row->inputs_count; i++) {
         struct slice value = value_of(&row->inputs[i], given);
@@ -165,10 +160,6 @@ int inputs_resolve(const struct node_row *row, const struct inputs_places *place
             r = pack_input(&row->inputs[i], places, value, &pk, ret_fault);
     }
     if (r == 0 && ret_inputs->failed)
-        r = out_of_memory(ret_fault);
-    if (r)
-        parcel_cut(ret_inputs, mark);
-    else
-        parcel_keep(ret_inputs);
+        r = fault(ret_fault, -ENOMEM, "", "out of memory");
     return r;
 }

@@ -3,7 +3,7 @@
  * every path replaced by where the file really lies. */
 #include "services/worker/node.h"
 
-#include "proto/parcel.h"
+#include "services/worker/packed.h"
 
 /* Why an attempt failed, when it is not the engine that says so. */
 struct fault {
@@ -17,7 +17,7 @@ struct inputs_places {
     const char *roots;  /* further ones, comma separated */
 };
 
-/* 0, and one more item, a map, in ret_inputs. Else the fault's code, which says what is wrong with
- * which input. Looks at files, so it may block. */
+/* 0, and the map in ret_inputs, which was empty. Else the fault's code, which says what is wrong
+ * with which input. Looks at files, so it may block. */
 int inputs_resolve(const struct node_row *row, const struct inputs_places *places,
-                   struct slice given, struct parcel *ret_inputs, struct fault *ret_fault);
+                   struct slice given, struct packed *ret_inputs, struct fault *ret_fault);

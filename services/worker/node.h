@@ -1,16 +1,20 @@
 #pragma once
-/* What a node is, as a row: its declaration and what runs it. One table a service; a new node is a row
- * (and an engine's function, see engine.h). The rows feed REGISTER, the checks of inputs and the documentation. */
+/* What a node is, as a row: its declaration and what runs it. One table a service; a new node is a
+ * row (and an engine's function, see engine.h). The rows feed REGISTER, the checks of inputs and
+ * the documentation. */
 #include "common/slice.h"
 #include "proto/gantry.h"
 
 #include <msgpack.h>
 
 /* For struct gantry_input's fallback: a literal of msgpack, such as NODE_PACKED("\x64") for 100. */
-#define NODE_PACKED(literal) { (literal), sizeof(literal) - 1 }
+#define NODE_PACKED(literal)           \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
 
-/* Runs within the worker, at once: only for what can neither block nor fail half-way. input is the map with
- * defaults applied; packs exactly one map. 0 or a status. */
+/* Runs within the worker, at once: only for what can neither block nor fail half-way. input is the
+ * map with defaults applied; packs exactly one map. 0 or a status. */
 typedef int node_inline_fn(struct slice input, msgpack_packer *output);
 
 struct node_row {

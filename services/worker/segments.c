@@ -77,11 +77,11 @@ static bool add_entry(segments_t *self, const struct subtitle_entry *entry,
     return add_stretch(self, segment, rules);
 }
 
-static bool add_silence(segments_t *self, double start_s, double end_s,
+static bool add_silence(segments_t *self, double from_s, double to_s,
                         const struct segment_rules *rules)
 {
-    struct segment segment = { start_s, end_s, NULL, 1, 1, SEGMENT_WANTED, NULL, NULL };
-    return end_s - start_s < fmax(rules->min_s, 1e-3) || add_stretch(self, segment, rules);
+    struct segment segment = { from_s, to_s, NULL, 1, 1, SEGMENT_WANTED, NULL, NULL };
+    return to_s - from_s < fmax(rules->min_s, 1e-3) || add_stretch(self, segment, rules);
 }
 
 static int by_start(const void *a, const void *b)

@@ -70,8 +70,10 @@ static const char *read_time(const char *at, double *ret_s)
     }
     double unit = 0.1;
     if (*at == ',' || *at == '.')
-        for (at++; isdigit((unsigned char)*at); unit /= 10)
-            seconds += unit * (*at++ - '0');
+        for (at++; isdigit((unsigned char)*at); at++) {
+            seconds += unit * (*at - '0');
+            unit /= 10;
+        }
     *ret_s = round(seconds * 1e6) / 1e6;
     return parts >= 2 && parts <= 3 ? at : NULL;
 }

@@ -44,11 +44,25 @@ static int check_format(struct split *self)
     return 0;
 }
 
-static int read_inputs(struct split *self)
+static int read_workers(struct split *self)
 {
     engine_t *e = self->engine;
     bool concurrent = false;
     uint64_t workers = 1, timeout_s = 0;
+    int r = engine_switch(e, "enable_concurrent", &concurrent);
+    r = r ? r : engine_whole(e, "max_workers", 1, WORKERS_MAX, &workers);
+    r = r ? r : engine_whole(e, "concurrent_timeout", 1, 86400, &timeout_s);
+    if (r != 0 || !concurrent)
+        return r;
+    size_t processors = media_processors();
+    self->parallel = workers < processors ? (size_t)workers : processors;
+    self->limit_ms = (int64_t)timeout_s * 1000;
+    return 0;
+}
+
+static int read_inputs(struct split *self)
+{
+    engine_t *e = self->engine;
     int r = engine_text(e, "audio_path", &self->audio_path);
     r = r ? r : engine_text(e, "subtitle_path", &self->subtitle_path);
     r = r ? r : engine_switch(e, "group_by_speaker", &self->grouped);
@@ -58,15 +72,8 @@ static int read_inputs(struct split *self)
     r = r ? r : engine_number(e, "min_segment_duration", 0, 86400, &self->rules.min_s);
     r = r ? r : engine_number(e, "max_segment_duration", 0.1, 86400, &self->rules.max_s);
     r = r ? r : engine_switch(e, "include_silence", &self->rules.silence);
-    r = r ? r : engine_switch(e, "enable_concurrent", &concurrent);
-    r = r ? r : engine_whole(e, "max_workers", 1, WORKERS_MAX, &workers);
-    r = r ? r : engine_whole(e, "concurrent_timeout", 1, 86400, &timeout_s);
-    if (r != 0)
-        return r;
-    size_t processors = media_processors();
-    self->parallel = !concurrent ? 1 : workers < processors ? (size_t)workers : processors;
-    self->limit_ms = concurrent ? (int64_t)timeout_s * 1000 : 0;
-    return check_format(self);
+    r = r ? r : read_workers(self);
+    return r ? r : check_format(self);
 }
 
 static int read_subtitle(struct split *self)
@@ -118,7 +125,8 @@ static int decode(struct split *self)
 
     struct stat about;
     uint64_t bytes = stat(SAMPLES, &about) == 0 ? (uint64_t)about.st_size : 0;
-    self->rules.audio_s = (double)(bytes / (2 * self->channels)) / (double)self->sample_rate;
+    uint64_t frames = bytes / (2 * self->channels);
+    self->rules.audio_s = (double)frames / (double)self->sample_rate;
     return media_check_sound(self->engine, "audio_path", &call.end, self->rules.audio_s,
                              info.audio_duration_s);
 }
@@ -141,9 +149,9 @@ static int make_folders(const struct split *self)
 static void encode_command(void *arg, size_t index, struct media_args *args)
 {
     const struct split *self = arg;
-    const struct segment *segment = self->wanted[index];
+    const struct segment *segment = &self->segments->items[self->wanted[index]];
     char file[SEGMENT_FILE_MAX + 64];
-    split_file(self, (size_t)(segment - self->segments->items), file, sizeof file);
+    split_file(self, self->wanted[index], file, sizeof file);
     bool mp3 = strcmp(self->format, "mp3") == 0;
     media_add(args, "-f");
     media_add(args, "s16le");
@@ -166,9 +174,9 @@ static void encode_command(void *arg, size_t index, struct media_args *args)
 static int encode_ended(void *arg, size_t index, const struct media_end *end)
 {
     struct split *self = arg;
-    struct segment *segment = self->wanted[index];
+    struct segment *segment = &self->segments->items[self->wanted[index]];
     char file[SEGMENT_FILE_MAX + 64];
-    split_file(self, (size_t)(segment - self->segments->items), file, sizeof file);
+    split_file(self, self->wanted[index], file, sizeof file);
     struct stat about;
     if (end->code == -1)
         segment_fail(segment, "not done within concurrent_timeout");
@@ -202,9 +210,9 @@ static int cut_by_copying(struct split *self)
     if (samples < 0)
         return -errno;
     for (size_t i = 0; i < self->wanted_count; i++) {
-        struct segment *segment = self->wanted[i];
+        struct segment *segment = &self->segments->items[self->wanted[i]];
         char file[SEGMENT_FILE_MAX + 64];
-        split_file(self, (size_t)(segment - self->segments->items), file, sizeof file);
+        split_file(self, self->wanted[i], file, sizeof file);
         int r = split_write_wav(self, samples, segment, file);
         if (r == -ENOSPC || r == -EDQUOT)
             return r;
@@ -222,12 +230,12 @@ static int cut(struct split *self)
     self->segments = segments_new(self->subtitle, &self->rules);
     if (!self->segments)
         return -ENOMEM;
-    self->wanted = calloc(self->segments->count + 1, sizeof(struct segment *));
+    self->wanted = calloc(self->segments->count + 1, sizeof *self->wanted);
     if (!self->wanted)
         return -ENOMEM;
     for (size_t i = 0; i < self->segments->count; i++)
         if (self->segments->items[i].state == SEGMENT_WANTED)
-            self->wanted[self->wanted_count++] = &self->segments->items[i];
+            self->wanted[self->wanted_count++] = i;
 
     int r = make_folders(self);
     if (r != 0)

@@ -70,7 +70,7 @@ int split_write_wav(const struct split *self, int samples, const struct segment 
     put32(header + 28, self->sample_rate * frame);
     put16(header + 32, frame);
     put16(header + 34, 16);
-    memcpy(header + 36, "data", 4);
+    memcpy(header + 36, (const unsigned char[]){ 'd', 'a', 't', 'a' }, 4);
     put32(header + 40, size);
 
     scoped_fd int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -167,18 +167,19 @@ static double total_seconds(const segments_t *segments)
 static int write_info(const struct split *self, const json_t *speakers, size_t done, size_t failed)
 {
     const segments_t *segments = self->segments;
+    size_t total = done + failed;
     json_t *list = json_array();
     for (size_t i = 0; i < segments->count; i++)
         (void)json_array_append_new(list, describe(self, i));
-    scoped(json_value) info = json_pack(
-        "{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:I,s:I,s:I,s:I,s:O,s:o}", "audio_source", self->audio_path,
-        "subtitle_source", self->subtitle_path, "audio_format", self->format, "sample_rate",
-        (json_int_t)self->sample_rate, "channels", (json_int_t)self->channels, "audio_duration",
-        self->rules.audio_s, "total_duration", total_seconds(segments), "total_segments",
-        (json_int_t)(done + failed), "successful_segments", (json_int_t)done, "failed_segments",
-        (json_int_t)failed, "skipped_segments",
-        (json_int_t)segments_count(segments, SEGMENT_SKIPPED), "speaker_summary", speakers,
-        "segments", list);
+    scoped(json_value) info =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:I,s:I,s:I,s:I,s:O,s:o}", "audio_source",
+                  self->audio_path, "subtitle_source", self->subtitle_path, "audio_format",
+                  self->format, "sample_rate", (json_int_t)self->sample_rate, "channels",
+                  (json_int_t)self->channels, "audio_duration", self->rules.audio_s,
+                  "total_duration", total_seconds(segments), "total_segments", (json_int_t)total,
+                  "successful_segments", (json_int_t)done, "failed_segments", (json_int_t)failed,
+                  "skipped_segments", (json_int_t)segments_count(segments, SEGMENT_SKIPPED),
+                  "speaker_summary", speakers, "segments", list);
     if (!info)
         return -ENOMEM;
     return json_dump_file(info, INFO_FILE, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) == 0 ? 0

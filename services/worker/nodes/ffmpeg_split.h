@@ -16,7 +16,7 @@ struct split {
     int64_t limit_ms;
     subtitle_t *subtitle;
     segments_t *segments;
-    struct segment **wanted;
+    size_t *wanted; /* places in segments */
     size_t wanted_count, ended;
 };
 

@@ -1,0 +1,35 @@
+#pragma once
+/* What an engine says on its descriptor: msgpack maps, one after another, of which the last is its
+ * result. Bounded and checked; knows no process. docs/nodes.md, "Engines", has the words. */
+#include "common/slice.h"
+
+enum {
+    MESSAGES_OUTPUT_MAX = 1 << 20, /* bytes of one message */
+    MESSAGES_DEPTH_SPARE = 4       /* how deep an output lies in the messages that carry it on */
+};
+
+enum messages_result { MESSAGES_NONE, MESSAGES_OUTPUT, MESSAGES_SKIPPED, MESSAGES_ERROR };
+
+struct messages {
+    char *bytes; /* what came and is not done with: at last the result */
+    size_t size;
+    size_t room;
+    double progress;
+    enum messages_result result;
+    struct slice output; /* map, of OUTPUT and SKIPPED */
+    struct slice files;  /* array, of OUTPUT; may be empty */
+    struct slice code;   /* of ERROR, as the next two; texts */
+    struct slice message;
+    struct slice field;
+};
+
+/* A zeroed one is empty. Slices end with it. */
+void messages_clear(struct messages *self);
+
+/* Takes the next bytes; what follows a result is passed over. 0; STATUS_TOO_LARGE;
+ * STATUS_MALFORMED: not a map, or none of the words, or nested too deep; -ENOMEM. After any but 0
+ * it takes nothing more. */
+int messages_read(struct messages *self, struct slice bytes);
+
+/* Nothing more comes. 0, or STATUS_MALFORMED when a message is left half said. */
+int messages_end(const struct messages *self);

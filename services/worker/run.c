@@ -1,0 +1,308 @@
+#include "services/worker/shop.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/paths.h"
+#include "common/scoped.h"
+#include "common/status.h"
+#include "proto/codec.h"
+#include "services/worker/env.h"
+#include "services/worker/hand_over.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const struct settings *settings_of(const run_t *self)
+{
+    return self->shop->row.settings;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static struct gantry_bytes bytes_of(const struct packed *packed)
+{
+    struct slice slice = packed_slice(packed);
+    return (struct gantry_bytes){ slice.data, slice.size };
+}
+
+static void pack_usage(const run_t *self, struct packed *usage)
+{
+    const struct exec_report *report = &self->end.report;
+    msgpack_packer pk = packed_packer(usage);
+    if (self->begin_ms == 0)
+        return;
+    msgpack_pack_map(&pk, 4);
+    pack_text(&pk, "wall_ms");
+    msgpack_pack_int64(&pk, self->wall_ms);
+    pack_text(&pk, "user_ms");
+    msgpack_pack_int64(&pk, report->user_ms);
+    pack_text(&pk, "system_ms");
+    msgpack_pack_int64(&pk, report->system_ms);
+    pack_text(&pk, "rss_bytes");
+    msgpack_pack_int64(&pk, report->rss_bytes);
+}
+
+static void end_job(run_t *self, const struct gantry_end *end)
+{
+    gantry_job_t *job = self->job;
+    self->job = NULL;
+    if (self->kind == VERDICT_DONE)
+        gantry_job_done(job, end);
+    else if (self->kind == VERDICT_SKIPPED)
+        gantry_job_skipped(job, end);
+    else if (self->kind == VERDICT_CANCELLED)
+        gantry_job_cancelled(job, end);
+    else if (self->kind == VERDICT_RETURN)
+        gantry_job_return(job);
+    else
+        gantry_job_failed(job, end);
+}
+
+static void log_end(const run_t *self)
+{
+    if (self->kind == VERDICT_FAILED)
+        log_event(LOG_LEVEL_INFO, "failed", "id=%s task=%s attempt=%u code=%s message=%s", self->id,
+                  self->row->name, self->attempt, status_name(self->fault.code),
+                  self->fault.message);
+    else
+        log_event(LOG_LEVEL_DEBUG, "ended", "id=%s task=%s attempt=%u verdict=%d", self->id,
+                  self->row->name, self->attempt, (int)self->kind);
+}
+
+static void finish(run_t *self)
+{
+    scoped_in(packed) usage = { 0 };
+    char last_words[TAIL_BYTES + 1];
+    pack_usage(self, &usage);
+    if (self->facts.stopped && self->facts.why == GANTRY_STOP_CANCEL)
+        self->kind = VERDICT_CANCELLED; /* may have come during the hand-over */
+    if (self->fault.code < 0)
+        self->fault.code = STATUS_INTERNAL;
+    struct gantry_end end = { .usage = bytes_of(&usage) };
+    if (self->kind == VERDICT_DONE || self->kind == VERDICT_SKIPPED) {
+        end.output.data = self->messages.output.data;
+        end.output.size = self->messages.output.size;
+    } else if (self->kind == VERDICT_FAILED) {
+        tail_text(&self->end.tail, last_words);
+        end.code = self->fault.code;
+        end.message = self->fault.message;
+        end.field = self->fault.field[0] ? self->fault.field : NULL;
+        end.exit_code = self->end.report.exit_code;
+        end.signal = self->end.report.signal;
+        end.last_words = last_words[0] ? last_words : NULL;
+    }
+    log_end(self);
+    const struct shop_row *shop = &self->shop->row; /* its owner's hold keeps it */
+    end_job(self, &end);
+    run_destroy(&self);
+    shop->ended(shop->arg);
+}
+
+/* In a thread: files that were made go to their place, and the attempt's folder goes away. */
+static void close_folder(uv_work_t *task)
+{
+    run_t *self = task->data;
+    const struct hand_over row = { self->work, self->folder, self->messages.files, self->until_ms };
+    if (self->kind == VERDICT_DONE) {
+        int r = hand_over(&row, &self->fault);
+        if (r)
+            self->kind = r == STATUS_STALE ? VERDICT_RETURN : VERDICT_FAILED;
+    }
+    (void)paths_remove_tree(self->work); /* what stays is swept by clean-up */
+}
+
+static void on_folder_closed(uv_work_t *task, int status)
+{
+    (void)status;
+    run_t *self = task->data;
+    if (self->job)
+        finish(self);
+    else
+        run_destroy(&self);
+}
+
+static void close_run(run_t *self)
+{
+    (void)uv_timer_stop(&self->limit);
+    self->until_ms = self->shop->until_ms;
+    if (self->work[0])
+        (void)uv_queue_work(self->shop->row.loop, &self->task, close_folder, on_folder_closed);
+    else
+        finish(self);
+}
+
+static void fail(run_t *self, int code, const char *message)
+{
+    self->kind = VERDICT_FAILED;
+    self->fault = (struct fault){ .code = code };
+    (void)snprintf(self->fault.message, sizeof self->fault.message, "%s", message);
+    close_run(self);
+}
+
+/* ---- the engine ------------------------------------------------------------------------------ */
+
+static bool on_said(void *arg, struct slice bytes)
+{
+    run_t *self = arg;
+    int r = messages_read(&self->messages, bytes);
+    if (r)
+        self->facts.unreadable = r;
+    else if (self->job)
+        gantry_job_progress(self->job, self->messages.progress);
+    return r == 0;
+}
+
+static void on_ended(void *arg, const struct child_end *end)
+{
+    run_t *self = arg;
+    self->wall_ms = clock_ms() - self->begin_ms;
+    self->end = *end;
+    if (!self->facts.unreadable)
+        self->facts.unreadable = messages_end(&self->messages);
+    self->facts.messages = &self->messages;
+    self->facts.end = &self->end;
+    self->kind = verdict_of(&self->facts, &self->fault);
+    child_destroy(&self->child);
+    close_run(self);
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+    run_t *self = timer->data;
+    self->facts.late_ms = (uint32_t)uv_timer_get_repeat(timer);
+    (void)uv_timer_stop(timer);
+    child_stop(self->child, settings_of(self)->worker_grace_ms);
+}
+
+static int start_engine(run_t *self)
+{
+    const struct env_row variables = { settings_of(self), self->id,     self->row->name,
+                                       self->attempt,     self->folder, self->work };
+    scoped(env) env = env_new(&variables);
+    if (!env)
+        return -ENOMEM;
+    const char *const command[] = { self->shop->engine, self->row->name, NULL };
+    const struct child_row row = {
+        .loop = self->shop->row.loop,
+        .launcher = self->shop->launcher,
+        .command = command,
+        .env = env_list(env),
+        .folder = self->work,
+        .input = packed_slice(&self->inputs),
+        .until_ms = self->shop->until_ms,
+        .grace_ms = settings_of(self)->worker_grace_ms,
+        .said = on_said,
+        .ended = on_ended,
+        .arg = self,
+    };
+    self->begin_ms = clock_ms();
+    return child_start(&row, &self->child);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+/* In a thread, for a shared disk may take its time. */
+static void prepare(uv_work_t *task)
+{
+    run_t *self = task->data;
+    int r = paths_task_folder(settings_of(self)->storage_root, slice_of(self->id), self->folder);
+    if (r == 0)
+        r = paths_attempt_folder(self->folder, self->row->name, self->attempt, self->work);
+    if (r) {
+        self->work[0] = '\0';
+        self->fault.code = r;
+        (void)snprintf(self->fault.message, sizeof self->fault.message,
+                       "the task's folder beneath %.200s cannot be made: %s",
+                       settings_of(self)->storage_root, r < 0 ? strerror(-r) : "bad id");
+        return;
+    }
+    const struct inputs_places places = { self->folder, self->shop->roots };
+    (void)inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs,
+                         &self->fault);
+}
+
+static void on_prepared(uv_work_t *task, int status)
+{
+    (void)status;
+    run_t *self = task->data;
+    if (!self->job) {
+        run_destroy(&self);
+        return;
+    }
+    if (self->facts.stopped) {
+        self->kind = self->facts.why == GANTRY_STOP_CANCEL ? VERDICT_CANCELLED : VERDICT_RETURN;
+        close_run(self);
+        return;
+    }
+    if (self->fault.code) {
+        self->kind = VERDICT_FAILED;
+        close_run(self);
+        return;
+    }
+    int r = start_engine(self);
+    if (r) {
+        fail(self, STATUS_INTERNAL, strerror(-r));
+        return;
+    }
+    uint32_t limit_ms = gantry_job_timeout_ms(self->job);
+    limit_ms = limit_ms ? limit_ms : self->row->timeout_ms;
+    if (limit_ms)
+        (void)uv_timer_start(&self->limit, on_limit, limit_ms, limit_ms);
+}
+
+/* Done here and now; nothing of it touches a file. */
+static void run_inline(gantry_job_t *job, const struct shop_node *node)
+{
+    struct gantry_bytes input = gantry_job_input(job);
+    const struct inputs_places nowhere = { "", "" };
+    struct fault fault = { 0 };
+    scoped_in(packed) inputs = { 0 };
+    scoped_in(packed) output = { 0 };
+    int r =
+        inputs_resolve(node->row, &nowhere, slice_make(input.data, input.size), &inputs, &fault);
+    if (r == 0) {
+        msgpack_packer pk = packed_packer(&output);
+        r = node->row->run(packed_slice(&inputs), &pk);
+    }
+    struct gantry_end end = { .output = bytes_of(&output), .message = fault.message };
+    if (r == 0 && end.output.size) {
+        gantry_job_done(job, &end);
+    } else {
+        end.code = r > 0 ? r : STATUS_INTERNAL;
+        end.field = fault.field[0] ? fault.field : NULL;
+        gantry_job_failed(job, &end);
+    }
+    node->shop->row.ended(node->shop->row.arg);
+}
+
+void run_begin(gantry_job_t *job, void *arg)
+{
+    const struct shop_node *node = arg;
+    gantry_job_set_user(job, NULL);
+    if (node->row->run) {
+        run_inline(job, node);
+        return;
+    }
+    run_t *self = run_new(job, node);
+    if (!self) {
+        log_event_seldom(LOG_LEVEL_ERROR, "no_memory", "id=%s", gantry_job_id(job));
+        gantry_job_return(job);
+        return;
+    }
+    gantry_job_set_user(job, self);
+    (void)uv_queue_work(node->shop->row.loop, &self->task, prepare, on_prepared);
+}
+
+void run_stop(gantry_job_t *job, enum gantry_stop why, void *arg)
+{
+    (void)arg;
+    run_t *self = gantry_job_user(job);
+    if (!self || (self->facts.stopped && self->facts.why == GANTRY_STOP_STALE))
+        return;
+    self->facts.stopped = true;
+    self->facts.why = why;
+    if (self->child && why == GANTRY_STOP_STALE)
+        child_kill(self->child);
+    else if (self->child)
+        child_stop(self->child, settings_of(self)->worker_grace_ms);
+}

@@ -1,0 +1,119 @@
+#include "services/worker/shop.h"
+
+#include "proto/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void let_go(shop_t *self)
+{
+    if (--self->holders > 0)
+        return;
+    free(self->launcher);
+    free(self->engine);
+    free(self->roots);
+    free(self);
+}
+
+static char *text(const char *first, const char *between, const char *second)
+{
+    char *joined = NULL;
+    return asprintf(&joined, "%s%s%s", first, between, second) < 0 ? NULL : joined;
+}
+
+shop_t *shop_new(const struct shop_row *row)
+{
+    shop_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->row = *row;
+    self->holders = 1;
+    self->launcher = text(row->programs, "/", "gantry-exec");
+    self->engine = text(row->programs, "/", "gantry-engine");
+    self->roots = text(row->settings->storage_local, ",", row->settings->storage_input_roots);
+    if (!self->launcher || !self->engine || !self->roots)
+        shop_destroy(&self);
+    return self;
+}
+
+void shop_destroy(shop_t **self_p)
+{
+    shop_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    while (self->runs) {
+        run_t *run = self->runs;
+        self->runs = run->next;
+        run->job = NULL;
+        if (run->child) /* else a thread has it, and it goes when that is done */
+            run_destroy(&run);
+    }
+    let_go(self);
+}
+
+void shop_renew(shop_t *self, int64_t until_ms)
+{
+    if (until_ms <= self->until_ms)
+        return;
+    self->until_ms = until_ms;
+    for (run_t *run = self->runs; run; run = run->next)
+        if (run->child)
+            child_renew(run->child, until_ms);
+}
+
+/* ---- runs, as far as they are only memory ------------------------------------------------------
+ */
+
+static void on_closed(uv_handle_t *handle)
+{
+    run_t *self = handle->data;
+    packed_clear(&self->given);
+    packed_clear(&self->inputs);
+    messages_clear(&self->messages);
+    free(self->id);
+    let_go(self->shop);
+    free(self);
+}
+
+void run_destroy(run_t **self_p)
+{
+    run_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    run_t **at = &self->shop->runs;
+    while (*at && *at != self)
+        at = &(*at)->next;
+    if (*at)
+        *at = self->next;
+    child_destroy(&self->child);
+    uv_close((uv_handle_t *)&self->limit, on_closed);
+}
+
+run_t *run_new(gantry_job_t *job, const struct shop_node *node)
+{
+    run_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->shop = node->shop;
+    self->shop->holders++;
+    self->job = job;
+    self->row = node->row;
+    self->attempt = gantry_job_attempt(job);
+    self->id = strdup(gantry_job_id(job));
+    (void)uv_timer_init(node->shop->row.loop, &self->limit);
+    self->limit.data = self;
+    self->task.data = self;
+    self->next = node->shop->runs;
+    node->shop->runs = self;
+
+    struct gantry_bytes input = gantry_job_input(job);
+    msgpack_packer pk = packed_packer(&self->given);
+    if (input.size)
+        pack_raw(&pk, slice_make(input.data, input.size));
+    if (!self->id || self->given.failed)
+        run_destroy(&self);
+    return self;
+}

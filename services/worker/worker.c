@@ -1,0 +1,259 @@
+#include "services/worker/worker.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/paths.h"
+#include "common/status.h"
+#include "proto/attach.h"
+#include "proto/worker.h"
+#include "services/worker/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    NODES_MAX = 256,
+    LEAVE_MS = 5000 /* how long the last results may wait for their acknowledgement */
+};
+
+struct worker {
+    program_t *program;
+    const struct settings *settings;
+    uv_timer_t patience; /* of a drain */
+    bool impatient;      /* the running ones were told to go back */
+    bool draining;
+    bool ended;
+    shop_t *shop;
+    gantry_worker_t *gantry;
+    attach_t *attach;
+    int refused; /* as logged last */
+    size_t count;
+    struct gantry_node nodes[NODES_MAX];
+    struct shop_node shop_nodes[NODES_MAX];
+};
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void end(struct worker *self)
+{
+    if (self->ended)
+        return;
+    self->ended = true;
+    program_end(self->program, 0);
+}
+
+/* What a read or a tick may have changed. */
+static void look(struct worker *self)
+{
+    shop_renew(self->shop, gantry_worker_lease_until(self->gantry));
+    int refused = gantry_worker_refused(self->gantry);
+    if (refused != self->refused && refused)
+        log_event(LOG_LEVEL_ERROR, "nodes_refused", "status=%s", status_name(refused));
+    self->refused = refused;
+    if (self->draining && gantry_worker_idle(self->gantry))
+        end(self);
+}
+
+static bool on_read(void *arg, int64_t now_ms)
+{
+    struct worker *self = arg;
+    bool any = gantry_worker_read(self->gantry, now_ms);
+    if (any)
+        look(self);
+    return any;
+}
+
+static int64_t on_tick(void *arg, int64_t now_ms)
+{
+    struct worker *self = arg;
+    int64_t due_ms = gantry_worker_tick(self->gantry, now_ms);
+    look(self);
+    return due_ms;
+}
+
+static void on_socket(void *arg, void *socket)
+{
+    struct worker *self = arg;
+    if (self->attach)
+        attach_socket(self->attach, socket);
+}
+
+static void on_ended(void *arg)
+{
+    struct worker *self = arg;
+    if (self->attach)
+        attach_wake(self->attach);
+}
+
+/* ---- draining -------------------------------------------------------------------------------- */
+
+static void on_leave(uv_timer_t *timer)
+{
+    struct worker *self = timer->data;
+    log_event(LOG_LEVEL_WARN, "left_unacknowledged", "jobs=%u", gantry_worker_jobs(self->gantry));
+    end(self);
+}
+
+static void on_impatient(uv_timer_t *timer)
+{
+    struct worker *self = timer->data;
+    gantry_worker_stop_jobs(self->gantry, GANTRY_STOP_DRAIN);
+    attach_wake(self->attach);
+    (void)uv_timer_start(timer, on_leave, (uint64_t)self->settings->worker_grace_ms + LEAVE_MS, 0);
+}
+
+static void worker_stop(void *arg)
+{
+    struct worker *self = arg;
+    self->draining = true;
+    gantry_worker_drain(self->gantry);
+    (void)uv_timer_start(&self->patience, on_impatient, (uint64_t)self->settings->worker_drain_ms,
+                         0);
+    attach_wake(self->attach);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int wrong(const char *event, const char *what, int problem)
+{
+    log_event(LOG_LEVEL_ERROR, event, "what=%s why=%s", what, strerror(-problem));
+    return problem;
+}
+
+static int add_service(struct worker *self, struct slice name)
+{
+    char text[SERVICE_MAX + 1];
+    const struct node_table *table = nodes_of_service(name);
+    if (!table)
+        return wrong("service_unknown", slice_copy(name, text, sizeof text) ? text : "?", -EINVAL);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct node_row *row = &table->rows[i];
+        if (self->count == NODES_MAX)
+            return wrong("too_many_nodes", table->service, -E2BIG);
+        self->shop_nodes[self->count] = (struct shop_node){ self->shop, row };
+        self->nodes[self->count] = (struct gantry_node){
+            .name = row->name,
+            .doc = row->doc,
+            .inputs = row->inputs,
+            .inputs_count = row->inputs_count,
+            .outputs = row->outputs,
+            .key = row->key,
+            .timeout_ms = row->timeout_ms,
+            .run = run_begin,
+            .stop = row->run ? NULL : run_stop,
+            .arg = &self->shop_nodes[self->count],
+        };
+        self->count++;
+    }
+    return 0;
+}
+
+/* "ffmpeg,system": in the order given, each once. */
+static int add_services(struct worker *self, const char *names)
+{
+    for (const char *at = names; *at;) {
+        size_t size = strcspn(at, ", ");
+        struct slice name = slice_make(at, size);
+        bool known = false;
+        for (size_t i = 0; i < self->count && !known; i++)
+            known = slice_equal(task_name_service(slice_of(self->nodes[i].name)), name);
+        int r = size && !known ? add_service(self, name) : 0;
+        if (r)
+            return r;
+        at += size;
+        at += strspn(at, ", ");
+    }
+    return self->count ? 0 : wrong("no_service", "worker.services is empty", -EINVAL);
+}
+
+/* The programs that run tasks lie beside this one. */
+static int find_programs(char folder[PATH_MAX])
+{
+    static const char *const names[] = { "gantry-exec", "gantry-engine" };
+    size_t size = PATH_MAX;
+    int r = uv_exepath(folder, &size);
+    char *slash = r ? NULL : strrchr(folder, '/');
+    if (!slash)
+        return wrong("no_folder_of_programs", "gantry-worker", r ? r : -ENOENT);
+    *slash = '\0';
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[PATH_MAX + 32];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        if (access(path, X_OK) != 0)
+            return wrong("no_program", path, -errno);
+    }
+    return 0;
+}
+
+static int connect_broker(struct worker *self)
+{
+    const struct settings *settings = self->settings;
+    const struct gantry_worker_options options = {
+        .brokers = settings->worker_brokers,
+        .name = *settings->worker_name ? settings->worker_name : NULL,
+        .slots = (uint32_t)settings->worker_slots,
+        .nodes = self->nodes,
+        .nodes_count = self->count,
+    };
+    const struct attach_row row = { .read = on_read, .tick = on_tick, .arg = self };
+    self->gantry = gantry_worker_new(&options);
+    if (!self->gantry)
+        return wrong("worker_refused", "worker.brokers or worker.services", -EINVAL);
+    gantry_worker_watch(self->gantry, on_socket, self);
+    self->attach = attach_new(program_hub(self->program), program_loop(self->program), &row);
+    return self->attach ? 0 : wrong("start_failed", "the loop", -ENOMEM);
+}
+
+static int worker_start(program_t *program, const struct settings *settings, void **ret_self)
+{
+    char programs[PATH_MAX];
+    int r = find_programs(programs);
+    if (r)
+        return r;
+    struct worker *self = calloc(1, sizeof *self);
+    if (!self)
+        return -ENOMEM;
+    *ret_self = self;
+    self->program = program;
+    self->settings = settings;
+    (void)uv_timer_init(program_loop(program), &self->patience);
+    self->patience.data = self;
+    const struct shop_row row = { .loop = program_loop(program),
+                                  .settings = settings,
+                                  .programs = programs,
+                                  .ended = on_ended,
+                                  .arg = self };
+    self->shop = shop_new(&row);
+    if (!self->shop)
+        return wrong("start_failed", "the shop", -ENOMEM);
+    r = add_services(self, settings->worker_services);
+    return r ? r : connect_broker(self);
+}
+
+static void on_patience_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void worker_destroy(void *arg)
+{
+    struct worker *self = arg;
+    shop_destroy(&self->shop);
+    attach_destroy(&self->attach);
+    gantry_worker_destroy(&self->gantry);
+    uv_close((uv_handle_t *)&self->patience, on_patience_closed);
+}
+
+const struct program_row worker_program = {
+    .name = "gantry-worker",
+    .summary = "runs the nodes of its services, each in processes of its own",
+    .examples =
+        "  gantry-worker --worker-services=ffmpeg --worker-slots=4\n"
+        "  gantry-worker --worker-brokers=tcp://10.0.0.5:5560 --storage-root=/share/workflows\n",
+    .used_by = USED_BY_WORKER,
+    .start = worker_start,
+    .stop = worker_stop,
+    .destroy = worker_destroy,
+};

@@ -89,31 +89,32 @@ static int send_route(struct broker *b, struct route *route)
                          : refuse_unavailable(b);
 }
 
-static int open_route(struct broker *b, enum route_payer payer, const struct header *header,
-                      zmq_msg_t *body, struct route **ret_route)
+/* NULL: refused as BUSY. Takes the body else. */
+static struct route *open_route(struct broker *b, enum route_payer payer,
+                                const struct header *header, zmq_msg_t *body)
 {
     const struct settings *s = b->settings;
+    struct route *route = NULL;
     enum route_room room = routes_room(b->routes, payer, zmq_msg_size(body));
     if (room == ROUTE_BYTES_FULL)
-        return refuse_busy(b, "request_bytes", (uint64_t)s->broker_request_bytes_max,
-                           routes_bytes(b->routes, payer));
-    if (room != ROUTE_ROOM || routes_open(b->routes, payer, header, body, b->now_ms, ret_route))
-        return refuse_busy(b, "requests", (uint64_t)s->broker_requests_max,
-                           routes_count(b->routes, payer));
-    return 0;
+        (void)refuse_busy(b, "request_bytes", (uint64_t)s->broker_request_bytes_max,
+                          routes_bytes(b->routes, payer));
+    else if (room != ROUTE_ROOM || routes_open(b->routes, payer, header, body, b->now_ms, &route))
+        (void)refuse_busy(b, "requests", (uint64_t)s->broker_requests_max,
+                          routes_count(b->routes, payer));
+    return route;
 }
 
 int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
                 const struct header *header, zmq_msg_t *body)
 {
-    struct route *route;
     if (!b->states.count)
         return refuse_unavailable(b);
-    int r = open_route(b, payer, header, body, &route);
-    if (r)
-        return r;
+    struct route *route = open_route(b, payer, header, body);
+    if (!route)
+        return STATUS_BUSY;
     route->asker = asker;
-    r = send_route(b, route);
+    int r = send_route(b, route);
     if (r)
         routes_close(b->routes, &route);
     return r;
@@ -151,23 +152,21 @@ static void ask_others(struct broker *b, struct peer_ref lost)
 static bool send_claim(struct broker *b, struct claim *claim, struct slice service)
 {
     struct header header = claim->kept.header;
-    struct route *route;
     zmq_msg_t body;
     header.service = service;
     zmq_msg_init(&body);
     zmq_msg_copy(&body, &claim->kept.body);
-    int r = open_route(b, ROUTE_OF_BROKER, &header, &body, &route);
+    struct route *route = open_route(b, ROUTE_OF_BROKER, &header, &body);
     zmq_msg_close(&body);
-    if (r == 0) {
+    if (route) {
         route->asker = claim->owner;
         route->claim = claim;
-        r = send_route(b, route);
-        if (r)
-            routes_close(b->routes, &route);
+        if (send_route(b, route) == 0)
+            return true;
+        routes_close(b->routes, &route);
     }
-    if (r)
-        credit_put_back(b->credit, &claim);
-    return r == 0;
+    credit_put_back(b->credit, &claim);
+    return false;
 }
 
 void backend_turn(struct broker *b)

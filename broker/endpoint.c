@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -162,14 +163,11 @@ static int bind_one(void *socket, const char *endpoint, char *error)
 /* What is done with every endpoint of a list, until one fails. */
 enum step { CHECK, BIND };
 
-static int each(void *socket, const char *endpoints, bool insecure, enum step step, char *error)
+static int each(void *socket, char *list, bool insecure, enum step step, char *error)
 {
-    scoped_text char *list = strdup(endpoints);
     char *save = NULL;
     int r = 0;
     bool any = false;
-    if (!list)
-        return say(-ENOMEM, error, "out of memory");
     for (char *e = strtok_r(list, ", ", &save); e && !r; e = strtok_r(NULL, ", ", &save)) {
         r = step == CHECK ? endpoint_check(e, insecure, error) : bind_one(socket, e, error);
         any = true;
@@ -179,6 +177,11 @@ static int each(void *socket, const char *endpoints, bool insecure, enum step st
 
 int endpoint_bind(void *socket, const char *endpoints, bool insecure, char error[ENDPOINT_ERROR])
 {
-    int r = each(socket, endpoints, insecure, CHECK, error);
-    return r ? r : each(socket, endpoints, insecure, BIND, error);
+    int r = 0;
+    for (enum step step = CHECK; step <= BIND && r == 0; step++) {
+        char *list = strdup(endpoints); /* is cut at the commas */
+        r = list ? each(socket, list, insecure, step, error) : say(-ENOMEM, error, "out of memory");
+        free(list);
+    }
+    return r;
 }

@@ -132,7 +132,7 @@ static void welcome(struct door *door, struct envelope *in)
 
 int hello_on_hello(struct door *door, struct peer *peer, struct envelope *in)
 {
-    struct m_hello hello;
+    struct m_hello hello = { 0 };
     struct slice body = frame_slice(&in->body);
     int r = check(door, body, &hello);
     if (r)

@@ -24,16 +24,25 @@ struct janitor {
     int64_t looked_ms;
 };
 
+/* Clients come and go; others are missed. */
+static void log_silent(const struct broker *b, const struct peer *peer)
+{
+    char name[PEER_NAME];
+    long long silent_ms = b->now_ms - peer->heard_ms;
+    if (peer->role == PEER_WORKER)
+        log_event_seldom(LOG_LEVEL_WARN, "worker_silent", "name=%s ms=%lld", hello_name(peer, name),
+                         silent_ms);
+    if (peer->role == PEER_STATE)
+        log_event_seldom(LOG_LEVEL_WARN, "state_silent", "name=%s ms=%lld", hello_name(peer, name),
+                         silent_ms);
+}
+
 static void forget_silent(struct broker *b, enum peer_role role, int64_t patience)
 {
-    static const char *const events[PEER_ROLES] = { NULL, "worker_silent", "state_silent", NULL };
     int64_t before_ms = b->now_ms - b->settings->liveness_ms * patience;
     uint32_t cursor = 0;
     for (struct peer *peer; (peer = peers_silent(b->peers, role, before_ms, &cursor));) {
-        char name[PEER_NAME];
-        if (events[role])
-            log_event_seldom(LOG_LEVEL_WARN, events[role], "name=%s silent_ms=%lld",
-                             hello_name(peer, name), (long long)(b->now_ms - peer->heard_ms));
+        log_silent(b, peer);
         hello_forget(b, &peer);
     }
 }
@@ -74,14 +83,20 @@ static void on_tick(uv_timer_t *timer)
     backend_turn(b);
 }
 
+/* Short enough to see silence in time. */
+static int64_t tick_length(int64_t liveness_ms)
+{
+    if (liveness_ms / 4 < TICK_LEAST_MS)
+        return TICK_LEAST_MS;
+    return liveness_ms / 4 < TICK_MS ? liveness_ms / 4 : TICK_MS;
+}
+
 int janitor_start(struct broker *b)
 {
     struct janitor *self = calloc(1, sizeof *self);
     if (!self)
         return -ENOMEM;
-    int64_t tick_ms = b->settings->liveness_ms / 4;
-    tick_ms = tick_ms > TICK_MS ? TICK_MS : tick_ms;
-    self->tick_ms = tick_ms < TICK_LEAST_MS ? TICK_LEAST_MS : tick_ms;
+    self->tick_ms = tick_length(b->settings->liveness_ms);
     self->broker = b;
     self->ticked_ms = self->looked_ms = b->now_ms;
     uv_timer_init(program_loop(b->program), &self->timer);

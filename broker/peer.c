@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NONE = UINT32_MAX };
+static const uint32_t none = UINT32_MAX; /* ends a chain */
 
 /* In the table while bytes is set; a slot keeps its generation when it is given back. */
 struct entry {
@@ -34,7 +34,7 @@ peers_t *peers_new(uint32_t max)
         return NULL;
     *self = (peers_t){ .max = max, .mask = buckets - 1 };
     for (uint32_t i = 0; i < buckets; i++)
-        self->buckets[i] = NONE;
+        self->buckets[i] = none;
     self->slab = slab_new(sizeof(struct entry), max);
     if (!self->slab)
         peers_destroy(&self);
@@ -103,9 +103,9 @@ int peers_add(peers_t *self, enum peer_role role, struct slice id, struct slice 
         free(bytes);
         return r ? r : -ENOMEM;
     }
-    uint32_t generation = entry->peer.ref.generation + 1;
+    uint32_t generation = entry->peer.ref.generation % UINT32_MAX + 1; /* never 0 */
     entry->bytes = bytes;
-    entry->peer = (struct peer){ .ref = { index, generation ? generation : 1 },
+    entry->peer = (struct peer){ .ref = { index, generation },
                                  .role = role,
                                  .id = slice_make(bytes, id.size),
                                  .hello = said,
@@ -134,7 +134,7 @@ void peers_remove(peers_t *self, struct peer **peer_p)
 struct peer *peers_find(const peers_t *self, enum peer_role role, struct slice id)
 {
     uint32_t at = self->buckets[bucket_of(self, role, id)];
-    while (at != NONE) {
+    while (at != none) {
         struct entry *entry = entry_at(self, at);
         if (entry->peer.role == role && slice_equal(entry->peer.id, id))
             return &entry->peer;

@@ -3,14 +3,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { CHUNK = 256, NONE = UINT32_MAX };
+enum { CHUNK = 256 };
+
+static const uint32_t none = UINT32_MAX; /* ends the list of those given back */
 
 struct slab {
     size_t item_size;
     uint32_t max;
     uint32_t reach; /* items below it were taken once */
     uint32_t taken;
-    uint32_t free; /* first of those given back, or NONE */
+    uint32_t free; /* first of those given back, or none */
     uint32_t *
         *nexts; /* a chunk of these beside each chunk of items: the list of those given back */
     char *chunks[];
@@ -24,7 +26,7 @@ slab_t *slab_new(size_t item_size, uint32_t max)
         return NULL;
     self->item_size = item_size;
     self->max = max;
-    self->free = NONE;
+    self->free = none;
     self->nexts = calloc(chunks + 1, sizeof *self->nexts);
     if (!self->nexts)
         slab_destroy(&self);
@@ -61,7 +63,7 @@ static bool grow(slab_t *self, size_t chunk)
 void *slab_take(slab_t *self, uint32_t *ret_index)
 {
     uint32_t index = self->free;
-    if (index != NONE) {
+    if (index != none) {
         self->free = self->nexts[index / CHUNK][index % CHUNK];
     } else {
         index = self->reach;

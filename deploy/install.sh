@@ -31,8 +31,17 @@ gantry_install() { # SECTION...
         as_root=(sudo)
     fi
     printf 'installing: %s\n' "${missing[*]}"
-    # RUNLEVEL=1: packages do not start the services they bring (redis-server); Gantry runs a Redis of its own.
-    _gantry_apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 LC_ALL=C apt-get -q "$@"; }
+    _gantry_as_root() { "${as_root[@]}" "$@"; }
+    _gantry_apt() { _gantry_as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q "$@"; }
+    # Gantry runs a Redis of its own: the service that redis-server brings is not started now.
+    local masked=
+    case " ${missing[*]} " in
+        *" redis-server "*) [ -d /run/systemd/system ] && _gantry_as_root systemctl mask --runtime --quiet redis-server && masked=yes ;;
+    esac
+    local code=0
     _gantry_apt install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
-        { _gantry_apt update >/dev/null && _gantry_apt install -y --no-install-recommends "${missing[@]}" >/dev/null; }
+        { _gantry_apt update >/dev/null && _gantry_apt install -y --no-install-recommends "${missing[@]}" >/dev/null; } ||
+        code=$?
+    [ -z "$masked" ] || _gantry_as_root systemctl unmask --runtime --quiet redis-server
+    return "$code"
 }

@@ -247,9 +247,9 @@ static int fill(const struct cli *cli, plan_t *self)
         !layout_path(&self->layout, "redis/redis.conf", self->redis_conf) ||
         !layout_path(&self->layout, "redis/up.lock", self->redis_lock))
         return cli_say(cli, CLI_USAGE, "%s: the name is too long", self->layout.dir);
-    int code = find_programs(cli, self);
+    int code = resolve_roots(cli, self);
     if (code == 0)
-        code = resolve_roots(cli, self);
+        code = find_programs(cli, self);
     if (code == 0 && chdir(self->layout.dir))
         code = cli_say(cli, CLI_AWAY, "%s: %s", self->layout.dir, strerror(errno));
     if (code == 0)

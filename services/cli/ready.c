@@ -67,8 +67,8 @@ static const char *missing_nodes(ready_t *self)
     uint32_t count = 0;
     void *nodes = ask(self, VERB_NODES, &body);
     const char *missing = nodes ? NULL : "Redis";
-    if (nodes && (!codec_array(body, &reader, &count) || count == 0))
-        missing = "a worker's nodes";
+    if (nodes && self->workers && (!codec_array(body, &reader, &count) || count == 0))
+        missing = "a worker's list of nodes";
     free(nodes);
     return missing;
 }

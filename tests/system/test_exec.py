@@ -12,11 +12,14 @@ BIN = os.environ.get("GANTRY_BIN", "build/bin")
 DAEMON = """
 import os, sys, time
 if os.fork():
+    while {exits} and not os.path.exists("daemon"):
+        time.sleep(0.01)
     sys.exit(0) if {exits} else time.sleep(60)
 os.setsid()
 if os.fork():
     os._exit(0)
-open("daemon", "w").write(str(os.getpid()))
+open("part", "w").write(str(os.getpid()))
+os.rename("part", "daemon")
 time.sleep(60)
 """
 

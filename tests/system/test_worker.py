@@ -1,0 +1,393 @@
+"""gantry-worker against a broker made of Python: what it runs, what it says, and what it never leaves behind."""
+
+import os
+import signal
+import sys
+import time
+
+import msgpack
+import pytest
+
+from worker_house import BYE, CLAIM, House, alive
+
+PYTHON = f"#!{sys.executable} -S\nimport os, sys, time\n"
+
+
+@pytest.fixture
+def house(tmp_path):
+    houses = []
+
+    def make(engine=None, start=True, **options):
+        houses.append(House(tmp_path, **options))
+        if engine:
+            houses[-1].engine(engine)
+        return houses[-1].start() if start else houses[-1]
+
+    yield make
+    for h in houses:
+        h.close()
+
+
+def say(value):
+    """Python text that writes a msgpack value on descriptor 3."""
+    return f"os.write(3, {msgpack.packb(value)!r})\n"
+
+
+# ---- nodes and inputs
+
+
+def test_registers_what_it_runs(house):
+    h = house(worker_services="system")
+    assert h.services == ["system"]
+    assert set(h.nodes) == {"system.echo", "system.sleep"}
+    seconds = h.nodes["system.sleep"]["inputs"][0]
+    assert (seconds["name"], seconds["type"], seconds["required"]) == ("seconds", "number", True)
+
+
+def test_echo(house):
+    result = house().run("system.echo", value={"a": [1, None, "ü"]})
+    assert result["state"] == "completed"
+    assert result["output"] == {"value": {"a": [1, None, "ü"]}}
+
+
+def test_many_echoes(house):
+    h = house(worker_slots=8)
+    for i in range(500):
+        h.hand("system.echo", id=f"t{i}", value=i)
+    h.until(lambda: len(h.results) == 500)
+    assert sorted(r["output"]["value"] for r in h.results) == list(range(500))
+
+
+def test_sleep_tells_its_progress_and_figures(house):
+    h = house()
+    result = h.run("system.sleep", seconds=1)
+    assert result["state"] == "completed"
+    assert 990 < result["output"]["slept_ms"] < 3000
+    assert result["usage"]["wall_ms"] >= 990
+    assert result["usage"]["rss_bytes"] > 100_000
+    steps = h.progress["t1"]
+    assert steps == sorted(steps) and 0.1 < steps[-1] <= 1
+    assert h.attempt_folders() == []
+
+
+@pytest.mark.parametrize("given,code,field", [
+    ({}, "INVALID", "seconds"),
+    ({"seconds": None}, "INVALID", "seconds"),
+    ({"seconds": "long"}, "INVALID", "seconds"),
+    ({"seconds": -1}, "INVALID", "seconds"),
+    ({"seconds": 0, "exit": 1.5}, "INVALID", "exit"),
+    ({"seconds": 0, "secs": 1}, "INVALID", "secs"),
+])
+def test_wrong_inputs(house, given, code, field):
+    result = house().run("system.sleep", **given)
+    assert result["state"] == "failed"
+    assert (result["error"]["code"], result["error"]["field"]) == (code, field)
+
+
+def test_a_failure_has_its_exit_code_and_last_words(house):
+    result = house().run("system.sleep", seconds=0, message="out of sheep", exit=3)
+    error = result["error"]
+    assert (result["state"], error["code"], error["exit"]) == ("failed", "FAILED", 3)
+    assert "out of sheep" in error["stderr"]
+
+
+@pytest.mark.parametrize("path,code", [
+    ("no.mp4", "NOT_FOUND"), ("../t2/in.mp4", "DENIED"), ("/etc/passwd", "DENIED"), ("", "INVALID"), ("tmp", "INVALID"),
+    ("link.mp4", "DENIED"), ("http://example.org/v.mp4", "UNSUPPORTED"), ("s3://bucket/v.mp4", "UNSUPPORTED"),
+    ("{folder}/inputs-x/v.mp4", "DENIED"), ("{folder}/inputs/no.mp4", "NOT_FOUND"),
+])
+def test_paths_that_cannot_be_inputs(house, path, code):
+    h = house(storage_input_roots="inputs")
+    os.makedirs(f"{h.folder}/inputs")
+    os.makedirs(f"{h.folder}/inputs-x")
+    os.makedirs(f"{h.root}/t1")
+    open(f"{h.folder}/inputs-x/v.mp4", "w").close()
+    os.symlink("/etc/passwd", f"{h.root}/t1/link.mp4")
+    error = h.run("ffmpeg.extract_audio", video_path=path.format(folder=h.folder))["error"]
+    assert (error["code"], error["field"]) == (code, "video_path")
+
+
+GIVEN = PYTHON + """
+inputs = sys.stdin.buffer.read()
+open("../../inputs", "wb").write(inputs)
+""" + say({"output": {"done": True}})
+
+
+@pytest.mark.parametrize("place", ["inputs/v.mp4", "storage/videos/x/original.mp4", "root/t1/v.mp4"])
+def test_paths_are_resolved_for_the_engine(house, place):
+    h = house(GIVEN, storage_input_roots=f"nowhere,inputs")
+    path = os.path.join(h.folder, place)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "w").close()
+    assert h.run("ffmpeg.extract_audio", video_path=path)["state"] == "completed"
+    assert msgpack.unpackb(open(f"{h.root}/t1/inputs", "rb").read()) == {"video_path": os.path.realpath(path)}
+
+
+def test_a_relative_path_and_defaults(house):
+    h = house(GIVEN)
+    os.makedirs(f"{h.root}/t1/in")
+    open(f"{h.root}/t1/in/v.mp4", "w").close()
+    assert h.run("ffmpeg.extract_keyframes", video_path="in/v.mp4")["state"] == "completed"
+    inputs = msgpack.unpackb(open(f"{h.root}/t1/inputs", "rb").read())
+    assert inputs["video_path"] == os.path.realpath(f"{h.root}/t1/in/v.mp4")
+    assert inputs["keyframe_sample_count"] == 100
+    assert inputs["keyframe_compression_format"] == "zip"
+
+
+# ---- engines
+
+
+def test_what_an_engine_gets(house):
+    h = house(PYTHON + """
+with open("../../environment", "w") as f:
+    f.write(repr((os.getcwd(), sys.argv[1:], dict(os.environ), sorted(os.listdir(".")))))
+""" + say({"output": {"a": 1}}))
+    h.run("system.sleep", id="t-5", attempt=3, seconds=0)
+    cwd, argv, env, files = eval(open(f"{h.root}/t-5/environment").read())
+    folder = os.path.realpath(f"{h.root}/t-5")
+    work = f"{folder}/tmp/system.sleep.3"
+    assert (cwd, argv, files) == (work, ["system.sleep"], [])
+    assert env.pop("PATH") and env.pop("HOME")
+    env.pop("LC_CTYPE", None)  # Python's own
+    assert env == {"LANG": "C.UTF-8", "TMPDIR": work, "GANTRY_TASK_ID": "t-5", "GANTRY_TASK_NAME": "system.sleep",
+                   "GANTRY_ATTEMPT": "3", "GANTRY_FOLDER": folder, "GANTRY_WORK": work, "GANTRY_FFMPEG": "ffmpeg",
+                   "GANTRY_FFPROBE": "ffprobe"}
+
+
+def test_what_was_made_is_handed_over(house):
+    h = house(PYTHON + """
+os.makedirs("made/deep")
+open("made/deep/file", "w").write("new")
+open("sound", "w").write("sound")
+""" + say({"output": {"a": 1}, "files": [["made", "out/frames"], ["sound", "audio/sound.wav"]]}))
+    os.makedirs(f"{h.root}/t1/out/frames")
+    open(f"{h.root}/t1/out/frames/old", "w").close()
+    result = h.run("system.sleep", seconds=0)
+    assert (result["state"], result["output"]) == ("completed", {"a": 1})
+    assert os.listdir(f"{h.root}/t1/out/frames") == ["deep"]
+    assert open(f"{h.root}/t1/out/frames/deep/file").read() == "new"
+    assert open(f"{h.root}/t1/audio/sound.wav").read() == "sound"
+    assert h.attempt_folders() == []
+
+
+@pytest.mark.parametrize("pair,code", [
+    (["file", "../t2/x"], "INVALID"), (["file", "/etc/x"], "INVALID"), (["file", "a/./x"], "INVALID"),
+    (["file", "tmp/x"], "INVALID"), (["file", ""], "INVALID"), (["../../x", "x"], "INVALID"), (["link", "x"], "NOT_FOUND"),
+    (["missing", "x"], "NOT_FOUND"), (["file"], "INVALID"), (["file", 7], "INVALID"), (["file", "away/x"], "INTERNAL"),
+])
+def test_what_may_not_be_handed_over(house, pair, code):
+    h = house(PYTHON + "open('file', 'w').close(); os.symlink('/etc/passwd', 'link')\n"
+              + say({"output": {"a": 1}, "files": [pair]}))
+    os.makedirs(f"{h.root}/t1")
+    os.symlink(h.folder, f"{h.root}/t1/away")
+    result = h.run("system.sleep", seconds=0)
+    assert (result["state"], result["error"]["code"]) == ("failed", code)
+    assert not os.path.exists(f"{h.folder}/x")
+    assert h.attempt_folders() == []
+
+
+def test_skipped(house):
+    result = house(PYTHON + say({"skipped": {"why": "off"}})).run("system.sleep", seconds=0)
+    assert (result["state"], result["output"]) == ("skipped", {"why": "off"})
+
+
+def test_an_engine_says_why(house):
+    engine = PYTHON + say({"error": {"code": "UNSUPPORTED", "message": "no such codec", "field": "seconds"}}) + "sys.exit(1)"
+    error = house(engine).run("system.sleep", seconds=0)["error"]
+    assert (error["code"], error["message"], error["field"]) == ("UNSUPPORTED", "no such codec", "seconds")
+
+
+def deep(levels):
+    value = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("script,code,words", [
+    ("", "FAILED", "without a result"),
+    ("os.kill(os.getpid(), 11)", "FAILED", "signal 11"),
+    (say({"output": {"a": 1}}) + "sys.exit(9)", "FAILED", "exit code 9"),
+    ("os.write(3, b'\\xc1'); time.sleep(0.1)", "FAILED", "cannot be read"),
+    ("os.write(3, b'\\x01'); time.sleep(60)", "FAILED", "cannot be read"),
+    ("os.write(3, b'\\x82\\xa1a')", "FAILED", "cannot be read"),
+    (say({"output": 5}) + "time.sleep(60)", "FAILED", "cannot be read"),
+    (say({"what": 5}) + "time.sleep(60)", "FAILED", "cannot be read"),
+    (say({"progress": "half"}) + "time.sleep(60)", "FAILED", "cannot be read"),
+    (say({"output": deep(15)}) + "time.sleep(60)", "FAILED", "cannot be read"),
+    ("b = b'x' * 65536\nos.write(3, b'\\x81\\xa6output\\x81\\xa1a\\xc6\\x7f\\xff\\xff\\xff')\nwhile 1: os.write(3, b)",
+     "TOO_LARGE", "larger than"),
+])
+def test_engines_that_go_wrong(house, script, code, words):
+    h = house(PYTHON + script)
+    result = h.run("system.sleep", seconds=0)
+    assert result["state"] == "failed"
+    assert result["error"]["code"] == code
+    assert words in result["error"]["message"]
+    h.until(lambda: not h.engine_pids())
+    assert h.attempt_folders() == []
+
+
+def test_an_output_that_is_large_and_comes_in_pieces(house):
+    engine = PYTHON + say({"progress": 0.5}) + """
+import struct
+b = b"\\x81\\xa6output\\x81\\xa1a\\xdb" + struct.pack(">I", 900000) + b"x" * 900000
+for i in range(0, len(b), 10007):
+    os.write(3, b[i:i + 10007])
+"""
+    assert house(engine).run("system.sleep", seconds=0)["output"] == {"a": "x" * 900000}
+
+
+def test_a_daemon_of_an_engine_ends_with_it(house):
+    h = house(PYTHON + """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    open("../../part", "w").write(str(os.getpid()))
+    os.rename("../../part", "../../daemon")
+    time.sleep(60)
+while not os.path.exists("../../daemon"): time.sleep(0.01)
+""" + say({"output": {"a": 1}}))
+    assert h.run("system.sleep", seconds=0)["state"] == "completed"
+    assert not alive(int(open(f"{h.root}/t1/daemon").read() or 0))
+
+
+def test_the_last_words_are_the_last(house):
+    h = house(PYTHON + "for i in range(100000): print('line', i)\nsys.stdout.flush(); os.write(2, b'\\xff\\0end'); sys.exit(1)")
+    words = h.run("system.sleep", seconds=0)["error"]["stderr"]
+    assert words.endswith("line 99999\n??end")
+    assert words.startswith("line ") and 3900 < len(words) <= 4096
+
+
+def test_an_engine_that_is_none(house):
+    h = house("#!/no/such/interpreter\n")
+    error = h.run("system.sleep", seconds=0)["error"]
+    assert (error["code"], "cannot be run" in error["message"]) == ("INTERNAL", True)
+
+
+def test_an_engine_that_reads_nothing(house):
+    h = house(PYTHON + "os.close(0)\n" + say({"output": {"a": 1}}))
+    assert h.run("system.sleep", seconds=0, message="x" * 500000)["state"] == "completed"
+
+
+# ---- ends from outside
+
+
+def test_the_time_limit(house):
+    h = house()
+    h.hand("system.sleep", seconds=60, timeout_ms=400)
+    pids = h.running()
+    result = h.result()
+    assert (result["state"], result["error"]["code"]) == ("failed", "TIMEOUT")
+    assert not any(map(alive, pids))
+
+
+def test_cancel(house):
+    h = house()
+    token = h.hand("system.sleep", seconds=60)
+    pids = h.running()
+    h.cancel.append(token)
+    assert h.result()["state"] == "cancelled"
+    assert not any(map(alive, pids))
+    assert h.attempt_folders() == []
+
+
+def test_cancel_of_one_that_does_not_listen(house):
+    h = house(PYTHON + "import signal\nsignal.signal(15, signal.SIG_IGN)\nopen('../../up', 'w').close()\ntime.sleep(60)")
+    token = h.hand("system.sleep", seconds=60)
+    h.until(lambda: os.path.exists(f"{h.root}/t1/up"))
+    h.cancel.append(token)
+    assert h.result()["state"] == "cancelled"
+    assert h.engine_pids() == []
+
+
+def test_stale_work_is_killed_and_nothing_is_said(house):
+    h = house()
+    token = h.hand("system.sleep", seconds=60)
+    h.running()
+    h.stale.append(token)
+    h.until(lambda: not h.engine_pids())
+    h.idle(0.5)
+    assert h.results == [] and h.returned == []
+    h.stale.clear()
+    assert h.run("system.sleep", id="t2", seconds=0)["state"] == "completed"
+
+
+def test_without_an_answer_to_its_heartbeats_nothing_runs_past_the_lease(house):
+    h = house(lease_ms=3000)
+    h.hand("system.sleep", seconds=60)
+    h.running()
+    begin = time.monotonic()
+    h.beating = False
+    h.until(lambda: not h.engine_pids())
+    assert time.monotonic() - begin < 3
+    assert h.results == []
+
+
+@pytest.mark.parametrize("sig", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_worker_stopped_or_killed_leaves_no_engine(house, sig):
+    h = house(lease_ms=3000)
+    h.hand("system.sleep", seconds=60)
+    pids = h.running()
+    begin = time.monotonic()
+    h.worker.send_signal(sig)
+    h.until(lambda: not any(map(alive, pids)))
+    assert time.monotonic() - begin < 3
+    if sig == signal.SIGSTOP:
+        h.worker.send_signal(signal.SIGCONT)
+        h.idle(0.5)
+        assert h.results == []  # and its slot is free again
+        assert h.run("system.sleep", id="t2", seconds=0)["state"] == "completed"
+
+
+def test_a_renewed_lease_lets_work_go_on(house):
+    h = house(lease_ms=600)
+    assert h.run("system.sleep", seconds=2)["state"] == "completed"
+
+
+# ---- leaving
+
+
+def stop(h, seconds=10):
+    h.worker.send_signal(signal.SIGTERM)
+    h.until(lambda: h.worker.poll() is not None, seconds)
+    return h.worker.returncode
+
+
+def test_an_idle_worker_leaves_at_once(house):
+    h = house()
+    h.until(lambda: h.parked)
+    begin = time.monotonic()
+    assert stop(h) == 0
+    assert time.monotonic() - begin < 3
+    h.idle(0.2)
+    assert BYE in [verb for verb, _ in h.said]
+
+
+def test_drain_lets_running_work_finish(house):
+    h = house()
+    h.hand("system.sleep", seconds=1.5)
+    h.running()
+    h.waiting.clear()
+    claims = sum(verb == CLAIM for verb, _ in h.said)
+    assert stop(h) == 0
+    assert [r["state"] for r in h.results] == ["completed"]
+    assert sum(verb == CLAIM for verb, _ in h.said) <= claims + 1
+
+
+def test_drain_gives_back_what_takes_too_long(house):
+    h = house(worker_drain_ms=300)
+    h.hand("system.sleep", seconds=60)
+    pids = h.running()
+    assert stop(h) == 0
+    assert [r["id"] for r in h.returned] == ["t1"] and h.results == []
+    assert not any(map(alive, pids))
+    assert h.attempt_folders() == []
+
+
+def test_a_worker_that_cannot_start_says_why(house):
+    h = house(start=False, worker_services="system,nonsense")
+    with pytest.raises(AssertionError):
+        h.start()
+    assert h.worker.wait(5) == 1
+    assert "nonsense" in open(f"{h.folder}/worker.log").read()

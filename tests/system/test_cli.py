@@ -206,7 +206,7 @@ def test_the_same_id_gathers_stages_and_is_not_run_again(system):
     receipt = system.json("submit", "system.echo", "value=2", "--id", "gathers.1")
     assert receipt == {"id": "gathers.1", "task": "system.echo", "state": "completed", "reuse": "hit", "durability": "everysec"}
     assert system.json("show", "gathers.1") == first
-    system.run("submit", "system.sleep", "--input", '{"ms": 10}', "--id", "gathers.1", "--wait", check=0)
+    system.run("submit", "system.sleep", "--input", '{"seconds": 0.01}', "--id", "gathers.1", "--wait", check=0)
     assert set(system.json("show", "gathers.1")["stages"]) == {"system.echo", "system.sleep"}
 
 
@@ -224,7 +224,7 @@ def test_refusals_name_the_field(system):
 
 
 def test_cancel_and_its_exit_codes(system):
-    task = system.run("submit", "system.sleep", "ms=60000", check=0).stdout.strip()
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
     waiting = subprocess.Popen([GANTRY, "wait", task, "--data", "data"], cwd=system.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + SLOW
     while system.json("show", task)["status"] != "running" and time.monotonic() < until:
@@ -238,7 +238,7 @@ def test_cancel_and_its_exit_codes(system):
 
 
 def test_wait_gives_up_in_time(system):
-    task = system.run("submit", "system.sleep", "ms=60000", check=0).stdout.strip()
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
     done = system.run("wait", task, "--timeout", "300ms", check=4)
     assert f"gantry show {task}" in done.stderr
     system.run("cancel", task, check=0)
@@ -328,9 +328,9 @@ def test_no_colours_but_on_a_terminal(system):
     assert b"\033" not in on_terminal("list", "--no-color")
     assert b"\033" not in on_terminal("list", NO_COLOR="1")
     assert "\033" not in system.run("list", check=0).stdout
-    bars = on_terminal("submit", "system.sleep", "ms=700", "--wait")
+    bars = on_terminal("submit", "system.sleep", "seconds=0.9", "--wait")
     assert b"[####" in bars and b"\033[1A" in bars
-    plain = system.run("submit", "system.sleep", "ms=10", "--wait", check=0).stderr
+    plain = system.run("submit", "system.sleep", "seconds=0.01", "--wait", check=0).stderr
     assert "system.sleep: completed" in plain and "\033" not in plain
 
 
@@ -360,7 +360,7 @@ def test_interrupt_stops_all_and_what_was_accepted_is_kept(folder):
 
 def test_a_killed_up_leaves_no_process_and_can_start_again(folder):
     system = System(folder)
-    task = system.run("submit", "system.sleep", "ms=60000", check=0).stdout.strip()
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
     until = time.monotonic() + SLOW
     while system.json("show", task)["status"] != "running" and time.monotonic() < until:
         time.sleep(0.1)
@@ -377,7 +377,7 @@ def test_a_killed_up_leaves_no_process_and_can_start_again(folder):
 
 def test_the_second_signal_stops_now(folder):
     system = System(folder)
-    task = system.run("submit", "system.sleep", "ms=60000", check=0).stdout.strip()
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
     until = time.monotonic() + SLOW
     while system.json("show", task)["status"] != "running" and time.monotonic() < until:
         time.sleep(0.1)

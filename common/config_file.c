@@ -212,7 +212,8 @@ int setting_texts_read(const char *file, struct setting_texts *ret_texts, char e
 {
     scoped_text char *text = NULL;
     size_t size = 0;
-    struct source source = { .file = file, .error = error };
+    struct source source = { .file = file };
+    source.error = error;
     int r = slurp(&source, &text, &size);
     if (r)
         return r;

@@ -48,16 +48,22 @@ static bool plain(unsigned char c)
     return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '=';
 }
 
-static void add_escaped(struct line *line, unsigned char c)
+static void add_escaped(struct line *line, char c)
 {
     static const char hex[] = "0123456789abcdef";
-    const char named = (char)(c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : 0);
-    if (named || c == '"' || c == '\\')
-        add(line, (char[]){ '\\', named ? named : (char)c }, 2);
-    else if (c >= ' ' && c < 0x7f)
-        add(line, (char[]){ (char)c }, 1);
+    static const char named[] = "\nn\tt\rr\"\"\\\\"; /* the byte, then what stands for it */
+    const unsigned char code = (unsigned char)c;
+    for (const char *at = named; *at; at += 2) {
+        if (c == *at) {
+            add(line, "\\", 1);
+            add(line, at + 1, 1);
+            return;
+        }
+    }
+    if (code >= ' ' && code < 0x7f)
+        add(line, &c, 1);
     else
-        add(line, (char[]){ '\\', 'x', hex[c >> 4], hex[c & 15] }, 4);
+        add(line, (char[]){ '\\', 'x', hex[code >> 4], hex[code & 15] }, 4);
 }
 
 static void add_value(struct line *line, const char *text, size_t size)
@@ -71,7 +77,7 @@ static void add_value(struct line *line, const char *text, size_t size)
     }
     add(line, "\"", 1);
     for (size_t i = 0; i < size; i++)
-        add_escaped(line, (unsigned char)text[i]);
+        add_escaped(line, text[i]);
     add(line, "\"", 1);
 }
 

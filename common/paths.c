@@ -167,15 +167,15 @@ static const char *below(const char *path, const char *folder)
 
 static int path_of(int fd, char *ret_path)
 {
-    char link[40];
-    char path[PATH_MAX];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof path);
+    char entry[40];
+    char found[PATH_MAX];
+    (void)snprintf(entry, sizeof entry, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(entry, found, sizeof found);
     if (size < 0)
         return -errno;
-    if (size == (ssize_t)sizeof path)
+    if (size == (ssize_t)sizeof found)
         return -ENAMETOOLONG;
-    memcpy(ret_path, path, (size_t)size);
+    memcpy(ret_path, found, (size_t)size);
     ret_path[size] = '\0';
     return 0;
 }

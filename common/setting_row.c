@@ -1,6 +1,5 @@
 #include "common/setting_row.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,9 +40,14 @@ const struct setting_row *setting_find(const char *name)
 
 const char *setting_env_name(const struct setting_row *row, char *text)
 {
+    static const char lower[] = ".abcdefghijklmnopqrstuvwxyz";
+    static const char upper[] = "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"; /* of ASCII, whatever the locale */
     (void)snprintf(text, SETTING_NAME, "GANTRY_%s", row->name);
-    for (char *at = text; *at; at++)
-        *at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
+    for (char *at = text; *at; at++) {
+        const char *letter = strchr(lower, *at);
+        if (letter)
+            *at = upper[letter - lower];
+    }
     return text;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/scoped.h"
+#include "common/slice.h"
 
 enum { CHUNK = 1 << 16, RANGE = 1 << 30 };
 
@@ -116,9 +117,9 @@ static void fts_end(FTS **walk)
 
 int tree_copy(const char *from, const char *to)
 {
-    scoped_text char *top = strdup(from);
-    if (!top)
-        return -ENOMEM;
+    char top[PATH_MAX];
+    if (!slice_copy(slice_of(from), top, sizeof top))
+        return -ENAMETOOLONG;
     char *const tops[] = { top, NULL };
     __attribute__((cleanup(fts_end))) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
     if (!walk)

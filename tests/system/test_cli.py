@@ -233,7 +233,8 @@ def test_cancel_and_its_exit_codes(system):
     assert "cancel" in system.run("cancel", task, check=0).stdout
     out, err = waiting.communicate(timeout=SLOW)
     assert waiting.returncode == 1 and "cancelled" in out, err
-    assert "CONFLICT" in system.run("cancel", task, check=3).stderr
+    done = system.json("submit", "system.echo", "value=1", "--wait")
+    assert "CONFLICT" in system.run("cancel", done["id"], check=3).stderr
     assert system.run("wait", task).returncode == 1
 
 

@@ -1,0 +1,157 @@
+#include "services/worker/inputs.h"
+
+#include "common/scoped.h"
+#include "common/status.h"
+#include "tests/unit/test.h"
+
+#define NONE    \
+    {           \
+        NULL, 0 \
+    }
+
+static const struct gantry_input inputs[] = {
+    { "text", "text", false, NONE, "" },     { "whole", "whole", false, NODE_PACKED("\x64"), "" },
+    { "number", "number", false, NONE, "" }, { "switch", "switch", false, NONE, "" },
+    { "list", "list", false, NONE, "" },     { "map", "map", false, NONE, "" },
+    { "any", "any", true, NONE, "" },
+};
+static const struct node_row row = { .name = "test.node",
+                                     .inputs = inputs,
+                                     .inputs_count = sizeof inputs / sizeof inputs[0] };
+static const struct gantry_input path_inputs[] = { { "path", "path", false, NONE, "" } };
+static const struct node_row path_row = { .name = "test.path",
+                                          .inputs = path_inputs,
+                                          .inputs_count = 1 };
+static const struct inputs_places nowhere = { "", "" };
+
+TEST(defaults_fill_what_is_not_given)
+{
+    UNUSED;
+    scoped_in(packed) packed = { .failed = false };
+    struct fault fault = { 0 };
+    CHECK_INT(inputs_resolve(&row, &nowhere,
+                             SLICE("\x82\xa3"
+                                   "any\x01\xa4text\xa1x"),
+                             &packed, &fault),
+              0);
+    CHECK_SLICE(packed_slice(&packed), "\x83\xa4text\xa1x\xa5whole\x64\xa3"
+                                       "any\x01");
+}
+
+TEST(null_is_as_good_as_not_given)
+{
+    UNUSED;
+    scoped_in(packed) packed = { .failed = false };
+    struct fault fault = { 0 };
+    struct slice given = SLICE("\x83\xa3"
+                               "any\x01\xa4text\xc0\xa5whole\xc0");
+    CHECK_INT(inputs_resolve(&row, &nowhere, given, &packed, &fault), 0);
+    CHECK_SLICE(packed_slice(&packed), "\x82\xa5whole\x64\xa3"
+                                       "any\x01");
+}
+
+TEST(what_is_wrong_is_named)
+{
+    UNUSED;
+    static const struct {
+        struct slice given;
+        const char *field;
+    } rows[] = {
+        { { NULL, 0 }, "any" },
+        { SLICE_INIT("\x80"), "any" },
+        { SLICE_INIT("\x81\xa3"
+                     "any\xc0"),
+          "any" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa4tixt\x01"),
+          "tixt" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa4text\x01"),
+          "text" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa4text\xc4\x01x"),
+          "text" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa5whole\xca\0\0\0\0"),
+          "whole" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa6number\xa1"
+                     "1"),
+          "number" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa6switch\x01"),
+          "switch" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa4list\x80"),
+          "list" },
+        { SLICE_INIT("\x82\xa3"
+                     "any\x01\xa3map\x90"),
+          "map" },
+        { SLICE_INIT("\x91\x01"), "" },
+        { SLICE_INIT("\x81\x01\x01"), "" },
+        { SLICE_INIT("\x81\xa3"
+                     "any\xc1"),
+          "" },
+        { SLICE_INIT("\x81\xa3"
+                     "any\x01\x01"),
+          "" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        scoped_in(packed) packed = { .failed = false };
+        struct fault fault = { 0 };
+        CHECK_INT(inputs_resolve(&row, &nowhere, rows[i].given, &packed, &fault), STATUS_INVALID);
+        CHECK_INT(fault.code, STATUS_INVALID);
+        CHECK_TEXT(fault.field, rows[i].field);
+        CHECK(fault.message[0]);
+    }
+}
+
+TEST(numbers_may_be_whole_or_negative)
+{
+    UNUSED;
+    static const struct slice rows[] = { SLICE_INIT("\x82\xa3"
+                                                    "any\x01\xa6number\x07"),
+                                         SLICE_INIT("\x82\xa3"
+                                                    "any\x01\xa6number\xff"),
+                                         SLICE_INIT("\x82\xa3"
+                                                    "any\x01\xa5whole\xff") };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        scoped_in(packed) packed = { .failed = false };
+        struct fault fault = { 0 };
+        CHECK_INT(inputs_resolve(&row, &nowhere, rows[i], &packed, &fault), 0);
+    }
+}
+
+TEST(addresses_are_not_offered_yet)
+{
+    UNUSED;
+    static const struct {
+        struct slice given;
+        int code;
+    } rows[] = {
+        { SLICE_INIT("\x81\xa4path\xa8http://x"), STATUS_UNSUPPORTED },
+        { SLICE_INIT("\x81\xa4path\xa7"
+                     "a://b/c"),
+          STATUS_UNSUPPORTED },
+        { SLICE_INIT("\x81\xa4path\xa6/a/://"), STATUS_DENIED }, /* a path, though an odd one */
+        { SLICE_INIT("\x81\xa4path\xa3://"), STATUS_NOT_FOUND },
+        { SLICE_INIT("\x81\xa4path\xa0"), STATUS_INVALID },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct inputs_places here = { "/proc/self", "" };
+        scoped_in(packed) packed = { .failed = false };
+        struct fault fault = { 0 };
+        CHECK_INT(inputs_resolve(&path_row, &here, rows[i].given, &packed, &fault), rows[i].code);
+        CHECK_TEXT(fault.field, "path");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HOLDS(defaults_fill_what_is_not_given), HOLDS(null_is_as_good_as_not_given),
+        HOLDS(what_is_wrong_is_named),          HOLDS(numbers_may_be_whole_or_negative),
+        HOLDS(addresses_are_not_offered_yet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

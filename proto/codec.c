@@ -54,13 +54,13 @@ static bool take_bytes(struct reader *self, uint64_t size, struct token *t)
 
 static bool take_signed(uint64_t raw, unsigned size, struct token *t)
 {
-    unsigned shift = 64 - 8 * size;
-    int64_t value = (int64_t)(raw << shift) >> shift;
-    if (value >= 0) {
+    uint64_t sign = (uint64_t)1 << (8 * size - 1);
+    bool negative = raw & sign;
+    if (!negative) {
         t->kind = KIND_UINT;
-        t->whole = (uint64_t)value;
+        t->whole = raw;
     } else {
-        t->negative = value;
+        t->negative = (int64_t)(raw | ~(sign - 1)); /* the bits above are the sign's */
     }
     return true;
 }
@@ -139,7 +139,7 @@ bool reader_next(struct reader *self, struct token *ret_token)
         good = next_lead(self, byte, &t);
     } else {
         t.kind = KIND_INT;
-        t.negative = (int8_t)byte;
+        t.negative = (int64_t)byte - 256;
     }
     if (good)
         *ret_token = t;
@@ -206,31 +206,48 @@ static bool utf8(struct slice text)
     return true;
 }
 
+/* What is still to come in the containers that are open, a level each. */
+struct nest {
+    uint64_t open[WIRE_DEPTH_MAX + 1];
+    uint64_t pending; /* over all levels: each value needs a byte at least */
+    unsigned depth;
+};
+
+/* Steps over the ends of containers. False: that was the last value. */
+static bool expects_more(struct nest *nest)
+{
+    while (nest->open[nest->depth] == 0) {
+        if (nest->depth == 0)
+            return false;
+        nest->depth--;
+    }
+    return true;
+}
+
+static bool descend(struct nest *nest, const struct token *t, size_t bytes_left)
+{
+    nest->pending += inside(t);
+    if (++nest->depth > WIRE_DEPTH_MAX || nest->pending > bytes_left)
+        return false;
+    nest->open[nest->depth] = inside(t);
+    return true;
+}
+
 int codec_check(struct slice bytes)
 {
     struct reader r = reader_of(bytes);
-    struct token t;
-    uint64_t open[WIRE_DEPTH_MAX + 1]; /* values still to come, a level each */
-    unsigned depth = 0;
-    uint64_t pending = 1; /* over all levels: each needs a byte at least */
-    open[0] = 1;
-    for (;;) {
-        while (open[depth] == 0) {
-            if (depth == 0)
-                return left(&r) ? STATUS_MALFORMED : 0;
-            depth--;
-        }
-        open[depth]--;
-        pending--;
+    struct nest nest = { .open = { 1 }, .pending = 1 };
+    while (expects_more(&nest)) {
+        struct token t;
+        nest.open[nest.depth]--;
+        nest.pending--;
         if (!reader_next(&r, &t) || (t.kind == KIND_STR && !utf8(t.bytes)))
             return STATUS_MALFORMED;
-        if (t.kind != KIND_ARRAY && t.kind != KIND_MAP)
-            continue;
-        pending += inside(&t);
-        if (++depth > WIRE_DEPTH_MAX || pending > left(&r))
+        bool container = t.kind == KIND_ARRAY || t.kind == KIND_MAP;
+        if (container && !descend(&nest, &t, left(&r)))
             return STATUS_MALFORMED;
-        open[depth] = inside(&t);
     }
+    return left(&r) ? STATUS_MALFORMED : 0;
 }
 
 static bool one(struct slice value, struct token *t)
@@ -306,8 +323,8 @@ bool codec_is_nil(struct slice value)
     return one(value, &t) && t.kind == KIND_NIL;
 }
 
-static bool container(struct slice value, enum kind kind, struct reader *ret_reader,
-                      uint32_t *ret_count)
+static bool head_of(struct slice value, enum kind kind, struct reader *ret_reader,
+                    uint32_t *ret_count)
 {
     struct reader r = reader_of(value);
     struct token t;
@@ -320,12 +337,12 @@ static bool container(struct slice value, enum kind kind, struct reader *ret_rea
 
 bool codec_array(struct slice value, struct reader *ret_reader, uint32_t *ret_count)
 {
-    return container(value, KIND_ARRAY, ret_reader, ret_count);
+    return head_of(value, KIND_ARRAY, ret_reader, ret_count);
 }
 
 bool codec_map(struct slice value, struct reader *ret_reader, uint32_t *ret_pairs)
 {
-    return container(value, KIND_MAP, ret_reader, ret_pairs);
+    return head_of(value, KIND_MAP, ret_reader, ret_pairs);
 }
 
 void pack_text(msgpack_packer *pk, const char *text)

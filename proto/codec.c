@@ -54,9 +54,11 @@ static bool take_bytes(struct reader *self, uint64_t size, struct token *t)
 
 static bool take_signed(uint64_t raw, unsigned size, struct token *t)
 {
-    uint64_t sign = (uint64_t)1 << (8 * size - 1);
-    bool negative = raw & sign;
-    if (!negative) {
+    static const uint64_t signs[] = {
+        [1] = 0x80, [2] = 0x8000, [4] = 0x80000000, [8] = 0x8000000000000000
+    };
+    uint64_t sign = signs[size];
+    if (!(raw & sign)) {
         t->kind = KIND_UINT;
         t->whole = raw;
     } else {

@@ -57,10 +57,16 @@ struct media_work {
 };
 int media_run(engine_t *engine, const struct media_work *work);
 
-/* One call, with args added by the caller; progress from from to to of the engine's, by time
- * written of seconds (0: unknown). Refuses FAILED with ffmpeg's last line unless it exits 0. */
+/* Ends a chain of filters before pictures become files: the encoder refuses two at the same tick of
+ * the average rate, which videos of varying rate have. */
+#define MEDIA_TICKS "setpts=N*1000/TB"
+
+/* One call, with args added by the caller; progress from from to to of the engine's, by pictures
+ * written, or by time written when pictures is 0 (both 0: none is told). Refuses FAILED with
+ * ffmpeg's last line unless it exits 0. */
 struct media_call {
     const struct media_args *args;
+    uint64_t pictures;
     double seconds;
     double from, to;
     struct media_end end; /* filled; line is "" */

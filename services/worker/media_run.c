@@ -211,6 +211,8 @@ static void one_progress(void *arg, size_t index, const struct media_end *so_far
     const struct media_call *call = one->call;
     (void)index;
     double share = call->seconds > 0 ? so_far->seconds / call->seconds : 0;
+    if (call->pictures > 0)
+        share = (double)so_far->frames / (double)call->pictures;
     engine_progress(one->engine, call->from + (share < 1 ? share : 1) * (call->to - call->from));
 }
 

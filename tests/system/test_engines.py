@@ -257,6 +257,24 @@ def test_parallel_decoding_gives_the_same_pictures(run, media, tmp_path):
     assert pictures[0] == pictures[1]
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "webm", "avi", "mp4"])
+def test_containers_and_varying_rates(run, media, tmp_path, suffix):
+    """As many images as decoding yields pictures, also when their distances vary or the beginning was cut off."""
+    video, codec = tmp_path / f"v.{suffix}", "libvpx" if suffix == "webm" else "mpeg4" if suffix == "avi" else "libx264"
+    rate = [] if suffix == "avi" else ["-vf", "select=not(mod(n\\,3))+gt(random(0)\\,0.5)", "-fps_mode", "vfr"]
+    ffmpeg("-i", media / "long.mp4", "-t", "30", *rate, "-c:v", codec, "-deadline", "realtime", tmp_path / f"whole.{suffix}")
+    ffmpeg("-ss", "3.3", "-i", tmp_path / f"whole.{suffix}", "-c", "copy", video)
+    count = subprocess.run(["ffmpeg", "-v", "quiet", "-i", video, "-fps_mode", "passthrough", "-f", "null", "-progress", "-", "-"],
+                           capture_output=True, text=True, check=True).stdout
+    count = int(re.findall(r"frame=(\d+)", count)[-1])
+    for processes in (1, 2):
+        out = run(CROP, {"video_path": video, "subtitle_area": [1, 1, 100, 60], "decode_processes": processes}).output()
+        assert out["cropped_images_files_count"] == count > 200
+    for wanted in (3, 100):
+        out = run(KEYFRAMES, {"video_path": video, "keyframe_sample_count": wanted}).output()
+        assert out["keyframe_files_count"] == wanted
+
+
 @pytest.mark.parametrize("area", [[0, 0, 321, 10], [0, 0, 10, 181], [-1, 0, 10, 10], [10, 0, 10, 10], [0, 9, 10, 4],
                                   [0, 0, 10], [0, 0, 10, 10, 10], ["a", 0, 1, 1], "0,0,1,1", [0, 0, 1.5, 2], None,
                                   [0, 0, float("nan"), 2], [0, 0, 1e300, 2]])

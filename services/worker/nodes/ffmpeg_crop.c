@@ -88,7 +88,8 @@ static void add_cropping(const struct cropping *self, struct media_args *args, c
     media_add(args, "-fps_mode");
     media_add(args, "passthrough");
     media_add(args, "-vf");
-    media_add(args, "crop=%u:%u:%u:%u:exact=1", self->width, self->height, self->x, self->y);
+    media_add(args, "crop=%u:%u:%u:%u:exact=1," MEDIA_TICKS, self->width, self->height, self->x,
+              self->y);
     media_add(args, "-q:v");
     media_add(args, "2");
     media_add(args, "-f");
@@ -211,7 +212,7 @@ static int crop_in_one(struct cropping *self)
     scoped_in(media_args) args = { 0 };
     media_add_input(&args, self->video_path);
     add_cropping(self, &args, FRAMES);
-    struct media_call call = { .args = &args, .seconds = self->seconds, .from = 0, .to = 0.95 };
+    struct media_call call = { .args = &args, .pictures = self->pictures, .from = 0, .to = 0.95 };
     int r = media_call(self->engine, "video_path", &call);
     return r == 0 ? media_check_whole(self->engine, "video_path", &self->info, &call.end,
                                       call.end.frames)

@@ -93,11 +93,13 @@ static void select_args(const struct sampling *self, struct media_args *args)
     media_add(args, "0:V:0");
     media_add(args, "-fps_mode");
     media_add(args, "passthrough");
-    if (f > n) {
-        media_add(args, "-vf");
-        media_add(args, "select=gt(floor((n+1)*%llu/%llu+0.5)\\,floor(n*%llu/%llu+0.5))", n, f, n,
-                  f);
-    }
+    media_add(args, "-vf");
+    if (f > n)
+        media_add(args,
+                  "select=gt(floor((n+1)*%llu/%llu+0.5)\\,floor(n*%llu/%llu+0.5))," MEDIA_TICKS, n,
+                  f, n, f);
+    else
+        media_add(args, MEDIA_TICKS);
     media_add(args, "-frames:v");
     media_add(args, "%llu", n);
     media_add(args, "-start_number");
@@ -110,7 +112,7 @@ static int sample_by_decoding(struct sampling *self)
 {
     scoped_in(media_args) args = { 0 };
     select_args(self, &args);
-    struct media_call call = { .args = &args, .seconds = self->seconds, .from = 0, .to = 0.95 };
+    struct media_call call = { .args = &args, .pictures = self->wanted, .from = 0, .to = 0.95 };
     int r = media_call(self->engine, "video_path", &call);
     return r == 0 ? media_check_whole(self->engine, "video_path", &self->info, &call.end,
                                       self->pictures)

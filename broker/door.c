@@ -12,8 +12,6 @@
 
 enum { SEND_MAX = 10000 /* messages that wait for one slow peer */ };
 
-static const char *const role_names[PEER_ROLES] = { "client", "worker", "state", "operator" };
-
 static int dispatch(struct door *self, struct envelope *in)
 {
     struct broker *b = self->broker;
@@ -25,18 +23,18 @@ static int dispatch(struct door *self, struct envelope *in)
     if (!self->open_to_all && header->verb != VERB_HELLO && (!peer || header->epoch != b->epoch))
         return refuse_hello_first(b);
     if (!handle)
-        return refuse_verb(b, header->verb, role_names[self->role]);
+        return refuse_verb(b, header->verb, peer_role_text(self->role));
     return handle(self, peer, in);
 }
 
 static void log_refusal(const struct door *self, const struct envelope *in, int status)
 {
     if (status == STATUS_MALFORMED)
-        log_event_seldom(LOG_LEVEL_WARN, "malformed", "role=%s", role_names[self->role]);
+        log_event_seldom(LOG_LEVEL_WARN, "malformed", "role=%s", peer_role_text(self->role));
     else if (status != STATUS_HELLO_FIRST)
         log_event_seldom(LOG_LEVEL_WARN, "refused", "role=%s verb=%s status=%s why=%s",
-                         role_names[self->role], verb_text(in->header.verb), status_name(status),
-                         self->broker->error_text);
+                         peer_role_text(self->role), verb_text(in->header.verb),
+                         status_name(status), self->broker->error_text);
 }
 
 static void refuse(struct door *self, struct envelope *in, int status)
@@ -66,7 +64,7 @@ static bool on_readable(void *arg)
         refuse(self, in, r);
     if (r < 0)
         log_event_seldom(LOG_LEVEL_ERROR, "failed", "role=%s verb=%s errno=%d",
-                         role_names[self->role], verb_text(in->header.verb), -r);
+                         peer_role_text(self->role), verb_text(in->header.verb), -r);
     backend_turn(b);
     return true;
 }

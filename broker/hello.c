@@ -8,8 +8,6 @@
 #include "common/status.h"
 #include "proto/codec.h"
 
-static const char *const roles[PEER_ROLES] = { "client", "worker", "state", "operator" };
-
 struct services {
     struct slice names[CREDIT_SERVICES_MAX];
     size_t count;
@@ -54,7 +52,7 @@ static int check(struct door *door, struct slice body, struct m_hello *ret_hello
         r = message_decode(&m_hello_layout, body, ret_hello, &field);
     if (r)
         return refuse_field(b, r, field, "HELLO's body cannot be read: see docs/protocol.md");
-    if (!slice_is(ret_hello->role, roles[door->role]))
+    if (!slice_is(ret_hello->role, peer_role_text(door->role)))
         return refuse_field(b, STATUS_INVALID, "role", "this socket is for another role");
     return door->role == PEER_WORKER ? check_worker(b, ret_hello) : 0;
 }

@@ -24,6 +24,12 @@ struct peers {
     uint32_t buckets[]; /* chains of entries by role and routing id */
 };
 
+const char *peer_role_text(enum peer_role role)
+{
+    static const char *const texts[PEER_ROLES] = { "client", "worker", "state", "operator" };
+    return texts[role];
+}
+
 peers_t *peers_new(uint32_t max)
 {
     uint32_t buckets = 64;

@@ -6,6 +6,8 @@
 
 /* Each role has a socket of its own; routing ids are unique only within it. */
 enum peer_role { PEER_CLIENT, PEER_WORKER, PEER_STATE, PEER_OPERATOR, PEER_ROLES };
+/* As HELLO says it: "client". */
+const char *peer_role_text(enum peer_role role);
 
 /* Safe to keep for ever: finds nothing once the peer is gone, even when its slot is another's by
  * then. */

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +21,9 @@
 #include <unistd.h>
 
 #include "services/worker/exec_children.h"
+#include "services/worker/exec_options.h"
 
-enum { LIMITS_MAX = 8, SWEEP_MS = 20, EXIT_USAGE = 2, EXIT_NOT_RUN = 127 };
+enum { SWEEP_MS = 20, EXIT_NOT_RUN = 127 };
 
 static const char *const end_texts[] = {
 #define END_TEXT(name, text) [EXEC_##name] = (text),
@@ -31,17 +31,9 @@ static const char *const end_texts[] = {
 #undef END_TEXT
 };
 
-struct limit {
-    __rlimit_resource_t resource;
-    rlim_t most;
-};
-
 struct launch {
-    char **command;
-    struct limit limits[LIMITS_MAX];
-    size_t limits_count;
+    struct exec_options options;
     int64_t until_ms; /* everything is killed then; INT64_MAX: never */
-    int64_t grace_ms; /* of a SIGTERM sent to ourselves */
     pid_t child;
     int status;        /* of the child, once it has ended */
     bool ended;        /* the child was reaped: its pid may be somebody else's by now */
@@ -61,17 +53,6 @@ static int64_t now_ms(void)
     struct timespec ts;
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static bool number(const char *text, int64_t *ret_number)
-{
-    char *end = NULL;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    if (errno || end == text || *end || n < 0)
-        return false;
-    *ret_number = n;
-    return true;
 }
 
 static void say(const char *line, int size)
@@ -139,9 +120,9 @@ static void reap(struct launch *self)
 static void obey(struct launch *self, const char *order)
 {
     int64_t ms = 0;
-    if (strncmp(order, "until ", 6) == 0 && number(order + 6, &ms))
+    if (strncmp(order, "until ", 6) == 0 && exec_number(order + 6, &ms))
         self->until_ms = ms;
-    else if (strncmp(order, "stop ", 5) == 0 && number(order + 5, &ms))
+    else if (strncmp(order, "stop ", 5) == 0 && exec_number(order + 5, &ms))
         stop(self, ms);
     else
         die(self, EXEC_KILLED); /* "kill", and whatever cannot be understood */
@@ -177,7 +158,7 @@ static void read_signals(struct launch *self)
         if (info.ssi_signo == SIGHUP)
             die(self, EXEC_CLOSED); /* our own PDEATHSIG: the worker is gone */
         else if (info.ssi_signo != SIGCHLD)
-            stop(self, self->grace_ms);
+            stop(self, self->options.grace_ms);
     }
 }
 
@@ -196,6 +177,15 @@ static int wait_ms(const struct launch *self)
     return left_ms < 60000 ? (int)left_ms : 60000;
 }
 
+static void look_at_the_clock(struct launch *self)
+{
+    int64_t now = now_ms();
+    if (now >= self->until_ms)
+        die(self, EXEC_DEADLINE);
+    else if (now >= self->kill_ms)
+        die(self, EXEC_STOPPED);
+}
+
 /* Until nobody is left. A renewal that lies in the pipe is read before the deadline is looked at;
  * it names a point in time, so that one from before a stop of ourselves cannot lengthen anything.
  */
@@ -207,17 +197,12 @@ static void supervise(struct launch *self)
         if (self->dying)
             kill_all(self);
         fds[1].fd = self->closed ? -1 : EXEC_ORDERS;
-        if (poll(fds, 2, wait_ms(self)) > 0) {
-            if (fds[0].revents)
-                read_signals(self);
-            if (fds[1].revents)
-                read_orders(self);
-        }
-        int64_t now = now_ms();
-        if (now >= self->until_ms)
-            die(self, EXEC_DEADLINE);
-        else if (now >= self->kill_ms)
-            die(self, EXEC_STOPPED);
+        int ready = poll(fds, 2, wait_ms(self));
+        if (ready > 0 && fds[0].revents)
+            read_signals(self);
+        if (ready > 0 && fds[1].revents)
+            read_orders(self);
+        look_at_the_clock(self);
     }
 }
 
@@ -254,8 +239,8 @@ static void become(const struct launch *self, pid_t launcher, int failure)
     if (r == 0 && getppid() != launcher)
         _exit(EXIT_NOT_RUN); /* died before it could be noticed */
 
-    for (size_t i = 0; r == 0 && i < self->limits_count; i++) {
-        const struct limit *limit = &self->limits[i];
+    for (size_t i = 0; r == 0 && i < self->options.limits_count; i++) {
+        const struct exec_limit *limit = &self->options.limits[i];
         r = setrlimit(limit->resource, &(struct rlimit){ limit->most, limit->most });
     }
     sigset_t none;
@@ -264,7 +249,7 @@ static void become(const struct launch *self, pid_t launcher, int failure)
     if (r == 0)
         r = close_range(EXEC_ORDERS, ~0U, CLOSE_RANGE_CLOEXEC);
     if (r == 0)
-        (void)execvp(self->command[0], self->command);
+        (void)execvp(self->options.command[0], self->options.command);
     int error = errno;
     if (write(failure, &error, sizeof error) < 0)
         _exit(EXIT_NOT_RUN);
@@ -325,76 +310,19 @@ static void let_go(void)
     (void)close(EXEC_MESSAGES);
 }
 
-static bool add_limit(struct launch *self, char *text)
-{
-    static const struct {
-        const char *name;
-        __rlimit_resource_t resource;
-    } names[] = { { "core", RLIMIT_CORE },    /* bytes */
-                  { "cpu", RLIMIT_CPU },      /* seconds */
-                  { "file", RLIMIT_FSIZE },   /* bytes */
-                  { "files", RLIMIT_NOFILE }, /* open at once */
-                  { "memory", RLIMIT_AS } };  /* bytes of address space */
-    char *value = strchr(text, '=');
-    int64_t most = 0;
-    if (!value || !number(value + 1, &most) || self->limits_count == LIMITS_MAX)
-        return false;
-    *value = '\0';
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i].name, text) != 0)
-            continue;
-        self->limits[self->limits_count++] = (struct limit){ names[i].resource, (rlim_t)most };
-        return true;
-    }
-    return false;
-}
-
-static int usage(FILE *out, int code)
-{
-    (void)fputs(
-        "usage: gantry-exec [--until MS] [--grace MS] [--limit NAME=N]... COMMAND [ARG]...\n"
-        "\n"
-        "Runs COMMAND and ends every process that comes of it. Started by gantry-worker.\n"
-        "Descriptor 4 takes the orders \"until MS\", \"stop MS\" and \"kill\", one a line;\n"
-        "descriptor 5 gets the report. MS of until is CLOCK_MONOTONIC.\n"
-        "Limits: core, cpu, file, files, memory.\n",
-        out);
-    return code;
-}
-
-/* 0 or an exit code plus one. */
-static int options(struct launch *self, int argc, char **argv)
-{
-    static const struct option longs[] = {
-        { "until", required_argument, NULL, 'u' }, { "grace", required_argument, NULL, 'g' },
-        { "limit", required_argument, NULL, 'l' }, { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },     { NULL, 0, NULL, 0 }
-    };
-    bool ok = true;
-    for (int c = 0; ok && (c = getopt_long(argc, argv, "+", longs, NULL)) != -1;) {
-        if (c == 'h')
-            return usage(stdout, 0) + 1;
-        if (c == 'v')
-            return puts("gantry-exec " GANTRY_VERSION) < 0 ? 2 : 1;
-        ok = (c == 'u' && number(optarg, &self->until_ms)) ||
-             (c == 'g' && number(optarg, &self->grace_ms)) || (c == 'l' && add_limit(self, optarg));
-    }
-    self->command = argv + optind;
-    return ok && optind < argc ? 0 : usage(stderr, EXIT_USAGE) + 1;
-}
-
 int main(int argc, char **argv)
 {
-    struct launch launch = { .until_ms = INT64_MAX, .kill_ms = INT64_MAX, .grace_ms = 5000 };
-    int r = options(&launch, argc, argv);
+    struct launch launch = { .kill_ms = INT64_MAX };
+    int r = exec_options_read(&launch.options, argc, argv);
     if (r)
         return r - 1;
     if (fcntl(EXEC_MESSAGES, F_GETFD) < 0 || fcntl(EXEC_ORDERS, F_GETFD) < 0 ||
         fcntl(EXEC_REPORT, F_GETFD) < 0) {
         (void)fputs("gantry-exec: descriptors 3, 4 and 5 must be open\n", stderr);
-        return EXIT_USAGE;
+        return EXEC_USAGE;
     }
 
+    launch.until_ms = launch.options.until_ms;
     r = start(&launch);
     if (r < 0) {
         (void)fprintf(stderr, "gantry-exec: cannot start: %s\n", strerror(-r));

@@ -28,8 +28,9 @@ void tail_text(const struct tail *self, char text[TAIL_BYTES + 1])
     size_t size = 0;
     for (size_t i = self->full ? self->at : 0; size < (self->full ? TAIL_BYTES : self->at);
          size++) {
-        char c = self->bytes[i];
-        text[size] = c ? c : '?';
+        text[size] = self->bytes[i];
+        if (!text[size])
+            text[size] = '?';
         i = (i + 1) % TAIL_BYTES;
     }
     text[size] = '\0';

@@ -60,10 +60,9 @@ void ask_drop(ask_t **self_p)
     state->spare_asks_count++;
 }
 
-struct slice ask_body(const ask_t *self)
+struct slice ask_body(ask_t *self)
 {
-    zmq_msg_t *body = (zmq_msg_t *)(uintptr_t)&self->body; /* zmq knows no const */
-    return slice_make(zmq_msg_data(body), zmq_msg_size(body));
+    return frame_slice(&self->body);
 }
 
 struct slice ask_service(const ask_t *self)
@@ -113,14 +112,29 @@ static void send_answer(ask_t *self, int status, uint32_t count, struct slice bo
     session_answer(self->broker->session, self->request, (uint32_t)status, count, &message);
 }
 
+static struct slice pack_refusal(state_t *state, const struct refusal *why)
+{
+    const struct m_error error = {
+        .message = slice_of(why->message),
+        .field = slice_of(why->field),
+        .scope = slice_of(why->scope),
+        .limit = why->limit,
+        .current = why->current,
+        .retry_after_ms = why->retry_after_ms,
+    };
+    message_encode(&m_error_layout, &error, state_packer(state));
+    return state_packed(state);
+}
+
 void ask_answer(ask_t **self_p, int status, uint32_t count, struct slice body)
 {
     ask_t *self = *self_p;
     if (body.size > WIRE_FRAME_HARD_MAX) {
         struct refusal why = { .limit = WIRE_FRAME_HARD_MAX, .current = body.size };
-        refusal_say(&why, STATUS_TOO_LARGE, NULL, "the answer does not fit into a message");
-        ask_refuse(self_p, &why);
-        return;
+        status =
+            refusal_say(&why, STATUS_TOO_LARGE, NULL, "the answer does not fit into a message");
+        count = 0;
+        body = pack_refusal(self->state, &why);
     }
     if (!self->state->stopping && ask_reachable(self))
         send_answer(self, status, count, body);
@@ -129,18 +143,7 @@ void ask_answer(ask_t **self_p, int status, uint32_t count, struct slice body)
 
 void ask_refuse(ask_t **self_p, const struct refusal *why)
 {
-    struct m_error error = {
-        .message = slice_of(why->message),
-        .field = slice_of(why->field),
-        .scope = slice_of(why->scope),
-        .limit = why->limit,
-        .current = why->current,
-        .retry_after_ms = why->retry_after_ms,
-    };
-    state_t *state = (*self_p)->state;
-    msgpack_packer *pk = state_packer(state);
-    message_encode(&m_error_layout, &error, pk);
-    ask_answer(self_p, why->status, 0, state_packed(state));
+    ask_answer(self_p, why->status, 0, pack_refusal((*self_p)->state, why));
 }
 
 static void busy(state_t *state, bool redis_spoke, struct refusal *why)

@@ -46,7 +46,7 @@ struct ask {
 
 /* Takes body's bytes. NULL when out of memory. */
 ask_t *ask_new(state_t *state, struct broker *broker, const struct header *header, zmq_msg_t *body);
-struct slice ask_body(const ask_t *self);
+struct slice ask_body(ask_t *self);
 struct slice ask_service(const ask_t *self);
 /* The broker that asked still has this request. */
 bool ask_reachable(const ask_t *self);

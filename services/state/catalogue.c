@@ -138,7 +138,6 @@ static int read_input(struct slice bytes, uint32_t index, struct input *ret_inpu
 {
     struct m_input in;
     const char *wrong = NULL;
-    char field[64];
     int r = message_decode(&m_input_layout, bytes, &in, &wrong);
     const struct type *type = r ? NULL : find_type(in.type);
     if (!r && !type)
@@ -146,6 +145,7 @@ static int read_input(struct slice bytes, uint32_t index, struct input *ret_inpu
     else if (!r && in.name.size == 0)
         wrong = "name";
     if (r || wrong) {
+        char field[64];
         snprintf(field, sizeof field, "inputs.%u.%s", index, wrong ? wrong : "");
         return refusal_say(refusal, STATUS_INVALID, field, "not an input's declaration");
     }

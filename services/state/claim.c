@@ -36,11 +36,12 @@ static void on_given_back(void *arg, int status, const redisReply *reply)
 }
 
 /* Handouts that cannot be told to anybody. */
-static void give_back(state_t *self, const char *sid, const redisReply *reply, size_t first,
+static void give_back(state_t *self, struct slice session, const redisReply *reply, size_t first,
                       size_t count)
 {
+    char sid[SID_TEXT];
     struct command *command = store_function(self->store, "give_back");
-    command_text(command, sid);
+    command_text(command, sid_text(session, sid));
     for (size_t i = first; i < count; i++) {
         const size_t at = 1 + i * HANDOUT_FIELDS;
         for (size_t k = 0; k < 3; k++)
@@ -85,10 +86,9 @@ static size_t fitting(const redisReply *reply, size_t count)
 static void hand_over(ask_t *ask, const struct m_claim *said, const redisReply *reply, size_t count)
 {
     state_t *self = ask->state;
-    char sid[SID_TEXT];
     const size_t told = ask_reachable(ask) && !self->stopping ? fitting(reply, count) : 0;
     if (told < count)
-        give_back(self, sid_text(said->session, sid), reply, told, count);
+        give_back(self, said->session, reply, told, count);
     msgpack_packer *pk = state_packer(self);
     msgpack_pack_array(pk, told);
     for (size_t i = 0; i < told; i++)

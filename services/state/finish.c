@@ -230,18 +230,23 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
 const struct batches_row finish_row = { .begin = begin_finish, .send = send_batch, .ended = ended };
 const struct batches_row return_row = { .begin = begin_return, .send = send_batch, .ended = ended };
 
+/* An outcome has no field of its own for what is wrong: it leads the sentence. */
+static const char *explain(const struct verdict *verdict, char *text, size_t size)
+{
+    const struct refusal *why = verdict->refusal;
+    if (!why)
+        return verdict->status ? status_text(verdict->status) : "";
+    snprintf(text, size, "%s: %s", why->field, why->message);
+    return text;
+}
+
 void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk)
 {
-    const struct verdict *verdict = &ask->verdicts[index];
-    struct m_outcome outcome = { .status = verdict->status,
-                                 .id = verdict->id,
-                                 .task = verdict->task };
     char text[REFUSAL_MESSAGE_MAX + REFUSAL_FIELD_MAX + 4];
-    if (verdict->refusal) {
-        snprintf(text, sizeof text, "%s: %s", verdict->refusal->field, verdict->refusal->message);
-        outcome.message = slice_of(text);
-    } else if (verdict->status) {
-        outcome.message = slice_of(status_text(verdict->status));
-    }
+    const struct verdict *verdict = &ask->verdicts[index];
+    const struct m_outcome outcome = { .status = verdict->status,
+                                       .id = verdict->id,
+                                       .task = verdict->task,
+                                       .message = slice_of(explain(verdict, text, sizeof text)) };
     message_encode(&m_outcome_layout, &outcome, pk);
 }

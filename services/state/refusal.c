@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* A cut may have left part of a character, which no reader would take for text. */
+/* snprintf may have cut within a character, and no reader would take that for text. */
 static void trim(char *text)
 {
     size_t size = strlen(text), at = size;
@@ -19,12 +19,6 @@ static void trim(char *text)
         text[at - 1] = '\0';
 }
 
-static void say(char *text, size_t size, const char *format, va_list args)
-{
-    if (vsnprintf(text, size, format, args) >= (int)size)
-        trim(text);
-}
-
 int refusal_say(struct refusal *self, int status, const char *field, const char *message, ...)
 {
     va_list args;
@@ -32,8 +26,9 @@ int refusal_say(struct refusal *self, int status, const char *field, const char 
     snprintf(self->field, sizeof self->field, "%s", field ? field : "");
     trim(self->field);
     va_start(args, message);
-    say(self->message, sizeof self->message, message, args);
+    vsnprintf(self->message, sizeof self->message, message, args);
     va_end(args);
+    trim(self->message);
     return status;
 }
 
@@ -44,7 +39,8 @@ int refusal_input(struct refusal *self, struct slice name, const char *message, 
     snprintf(self->field, sizeof self->field, "input.%.*s", SLICE_ARG(name));
     trim(self->field);
     va_start(args, message);
-    say(self->message, sizeof self->message, message, args);
+    vsnprintf(self->message, sizeof self->message, message, args);
     va_end(args);
+    trim(self->message);
     return STATUS_INVALID;
 }

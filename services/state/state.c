@@ -62,7 +62,7 @@ bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m)
 
 bool state_read_batch(ask_t **ask_p, struct reader *ret_reader, uint32_t *ret_count)
 {
-    const ask_t *ask = *ask_p;
+    ask_t *ask = *ask_p;
     struct refusal why = { 0 };
     if (!codec_array(ask_body(ask), ret_reader, ret_count)) {
         refusal_say(&why, STATUS_MALFORMED, NULL, "the body must be a list");
@@ -272,15 +272,11 @@ static void on_sweep(uv_timer_t *timer)
     (void)store_call(self->store, command, on_swept, self); /* away or busy: in a second again */
 }
 
-static void start_timers(state_t *self)
+static void add_timer(state_t *self, uv_timer_t *timer)
 {
-    uv_timer_t *timers[] = { &self->sweep, &self->expiry, &self->farewell };
-    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
-        uv_timer_init(program_loop(self->program), timers[i]);
-        timers[i]->data = self;
-        self->timers++;
-    }
-    uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    uv_timer_init(program_loop(self->program), timer);
+    timer->data = self;
+    self->timers++;
 }
 
 static int make_parts(state_t *self)
@@ -364,7 +360,10 @@ static int state_start(program_t *program, const struct settings *settings, void
         snprintf(self->host, sizeof self->host, "localhost");
     snprintf(self->name, sizeof self->name, "%.100s-%d", self->host, (int)getpid());
     *ret_self = self;
-    start_timers(self);
+    add_timer(self, &self->sweep);
+    add_timer(self, &self->expiry);
+    add_timer(self, &self->farewell);
+    uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     int r = make_parts(self);
     return r ? r : add_brokers(self);
 }

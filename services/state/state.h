@@ -113,7 +113,7 @@ void looks_flush(state_t *self);
 void waits_forget(state_t *self, const struct broker *broker);
 
 /* Follows what other state services write. NULL when out of memory. */
-struct events *events_new(state_t *self);
+struct events *events_new(state_t *state);
 void events_destroy(struct events **self_p);
 
 /* Tells all brokers. */

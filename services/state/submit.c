@@ -197,9 +197,10 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
     if (status) {
         ask_trouble(ask, status, reply);
     } else {
-        const int64_t state = reply_whole(reply->element[at * REPLY_FIELDS + 1]);
-        verdict->status = (uint8_t)reply_whole(reply->element[at * REPLY_FIELDS]);
-        verdict->reuse = (uint8_t)reply_whole(reply->element[at * REPLY_FIELDS + 2]);
+        redisReply *const *fields = reply->element + (size_t)at * REPLY_FIELDS;
+        const int64_t state = reply_whole(fields[1]);
+        verdict->status = (uint8_t)reply_whole(fields[0]);
+        verdict->reuse = (uint8_t)reply_whole(fields[2]);
         if (verdict->status == STATUS_BUSY)
             verdict->current = (uint64_t)state;
         else

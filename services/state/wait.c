@@ -109,7 +109,7 @@ static void queue_look(state_t *self, struct slice id, bool holders)
     look->holders = holders;
     look->size = (uint8_t)id.size;
     memcpy(look->id, id.data, id.size);
-    if (looks->first)
+    if (looks->last)
         looks->last->next = look;
     else
         looks->first = look;

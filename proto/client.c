@@ -283,6 +283,7 @@ int client_call(gantry_client_t *self, const struct request *request, struct sli
     return r ? r : ret_reply->status;
 }
 
+// NOLINTNEXTLINE(readability-function-size): as gantry.h has it
 int gantry_call(gantry_client_t *self, uint32_t verb, const char *service, struct gantry_bytes body,
                 int64_t timeout_ms, void **ret_body, size_t *ret_size)
 {

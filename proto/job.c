@@ -40,13 +40,13 @@ jobs_t *jobs_new(size_t max)
     size_t buckets = 64;
     while (buckets < max)
         buckets *= 2;
-    jobs_t *self = calloc(1, sizeof *self + buckets * sizeof *self->buckets);
+    jobs_t *self = calloc(1, sizeof *self + buckets * sizeof(gantry_job_t *));
     if (!self)
         return NULL;
     self->max = max;
     self->mask = buckets - 1;
     link_init(&self->free);
-    self->slabs = calloc(max / SLAB + 1, sizeof *self->slabs);
+    self->slabs = calloc(max / SLAB + 1, sizeof(gantry_job_t *));
     if (!self->slabs)
         jobs_destroy(&self);
     return self;

@@ -17,29 +17,38 @@ static bool is_map(struct gantry_bytes bytes)
     return codec_check(value) == 0 && codec_map(value, &reader, &pairs);
 }
 
+/* Length of the character at from, 0 when it is no UTF-8. */
+static size_t character(const uint8_t *from, size_t left)
+{
+    size_t size = *from < 0x80 ? 1 : *from < 0xe0 ? 2 : *from < 0xf0 ? 3 : 4;
+    uint8_t text[8] = { (uint8_t)(0xa0 | size) };
+    if (size > left)
+        return 0;
+    memcpy(text + 1, from, size);
+    return codec_check(slice_make(text, size + 1)) ? 0 : size;
+}
+
 /* At most size - 1 bytes of text, its head or its tail, with every byte that is no UTF-8 as '?': an
  * engine's last words may be anything, and one bad byte would make a whole DONE unreadable. */
 static struct slice clean(const char *text, bool tail, char *to, size_t size)
 {
     struct slice all = slice_of(text);
     const uint8_t *from = all.data;
+    size_t left = all.size;
     size_t kept = 0;
-    if (tail && all.size >= size)
-        from += all.size - (size - 1);
-    const uint8_t *end = (const uint8_t *)all.data + all.size;
-    while (from < end) {
-        size_t wanted = *from < 0x80 ? 1 : *from < 0xe0 ? 2 : *from < 0xf0 ? 3 : 4;
-        uint8_t one[8] = { (uint8_t)(0xa0 | wanted) };
-        bool whole = wanted <= (size_t)(end - from);
-        if (whole)
-            memcpy(one + 1, from, wanted);
-        bool good = whole && codec_check(slice_make(one, wanted + 1)) == 0;
-        wanted = good ? wanted : 1;
-        if (kept + wanted >= size)
+    if (tail && left >= size) {
+        from += left - (size - 1);
+        left = size - 1;
+    }
+    while (left > 0) {
+        size_t good = character(from, left);
+        size_t taken = good ? good : 1;
+        if (kept + taken >= size)
             break;
-        memcpy(to + kept, good ? one + 1 : (const uint8_t *)"?", wanted);
-        kept += wanted;
-        from += wanted;
+        memcpy(to + kept, good ? from : (const uint8_t *)"?", taken);
+        kept += taken;
+        from += taken;
+        left -= taken;
     }
     return slice_make(to, kept);
 }

@@ -106,29 +106,25 @@ static int prepare(submission_t *self, size_t count)
     return 0;
 }
 
-static int submission_new(gantry_client_t *client, const struct gantry_task *tasks, size_t count,
-                          struct gantry_receipt *receipts, submission_t **ret_submission)
+/* NULL when out of memory. */
+static submission_t *submission_new(gantry_client_t *client, const struct gantry_task *tasks,
+                                    size_t count, struct gantry_receipt *receipts)
 {
-    scoped(submission) self = calloc(1, sizeof *self);
+    submission_t *self = calloc(1, sizeof *self);
     if (!self)
-        return -ENOMEM;
+        return NULL;
     self->client = client;
     self->tasks = tasks;
     self->receipts = receipts;
-    self->tickets = calloc(count, sizeof *self->tickets);
-    self->order = calloc(count, sizeof *self->order);
-    if (!self->tickets || !self->order)
-        return -ENOMEM;
     for (size_t i = 0; i < WINDOW; i++) {
         self->sendings[i].next = self->free;
         self->free = &self->sendings[i];
     }
-    int r = prepare(self, count);
-    if (r)
-        return r;
-    *ret_submission = self;
-    self = NULL; /* handed on */
-    return 0;
+    self->tickets = calloc(count, sizeof *self->tickets);
+    self->order = calloc(count, sizeof *self->order);
+    if (!self->tickets || !self->order)
+        submission_destroy(&self);
+    return self;
 }
 
 static void on_receipts(void *arg, const struct header *header, struct slice body)
@@ -290,11 +286,12 @@ int gantry_submit(gantry_client_t *self, const struct gantry_task *tasks, size_t
         return 0;
     if (count > UINT32_MAX)
         return -E2BIG;
-    int64_t deadline = client_deadline(timeout_ms);
-    int r = submission_new(self, tasks, count, receipts, &submission);
-    if (r)
-        return r;
-    submission->deadline_ms = deadline;
-    r = work(submission);
+    submission = submission_new(self, tasks, count, receipts);
+    if (!submission)
+        return -ENOMEM;
+    submission->deadline_ms = client_deadline(timeout_ms);
+    int r = prepare(submission, count);
+    if (r == 0)
+        r = work(submission);
     return r ? r : judge(submission, count);
 }

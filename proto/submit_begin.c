@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { TICKETS_SIZE = 2 * TICKET_SIZE }; /* token and id of a task */
+
 struct begun {
     gantry_client_t *client;
     gantry_submitted_fn *done;
@@ -47,34 +49,38 @@ static int wrong(gantry_client_t *client, size_t i, int status, const char *fiel
     return client_wrong(client, status, field, message);
 }
 
-static int pack(begun_t *self, const struct gantry_task *tasks, uint8_t (*random)[2 * TICKET_SIZE])
+static int pack_one(begun_t *self, const struct gantry_task *tasks, size_t i,
+                    const uint8_t random[TICKETS_SIZE])
 {
+    const struct gantry_task *task = &tasks[i];
+    char *id = self->receipts[i].id;
+    const char *field = "task";
+    int r = task_check(task, &field);
+    if (r == 0 && !same_group(&tasks[0], task))
+        r = STATUS_INVALID;
+    if (r)
+        return wrong(self->client, i, r, field);
+    if (task->id)
+        slice_copy(slice_of(task->id), id, sizeof self->receipts[i].id);
+    else
+        mint_uuid(random + TICKET_SIZE, id);
+    r = task_pack(self->client, task, id, task->token ? task->token : random, &field);
+    return r > 0 ? wrong(self->client, i, r, field) : r;
+}
+
+static int pack(begun_t *self, const struct gantry_task *tasks, uint8_t (*random)[TICKETS_SIZE])
+{
+    int r = mint_bytes(random, self->count * sizeof *random);
     parcel_start(&self->client->parcel);
-    for (size_t i = 0; i < self->count; i++) {
-        const struct gantry_task *task = &tasks[i];
-        const char *field = "";
-        int r = task_check(task, &field);
-        if (r == 0 && !same_group(&tasks[0], task))
-            r = STATUS_INVALID;
-        if (r)
-            return wrong(self->client, i, r, *field ? field : "task");
-        if (task->id)
-            slice_copy(slice_of(task->id), self->receipts[i].id, sizeof self->receipts[i].id);
-        else
-            mint_uuid(random[i] + TICKET_SIZE, self->receipts[i].id);
-        r = task_pack(self->client, task, self->receipts[i].id,
-                      task->token ? task->token : random[i], &field);
-        if (r)
-            return r < 0 ? r : wrong(self->client, i, r, field);
-    }
-    return 0;
+    for (size_t i = 0; r == 0 && i < self->count; i++)
+        r = pack_one(self, tasks, i, random[i]);
+    return r;
 }
 
 /* Random bytes are cheapest when they are fetched for many at once, and lie behind the receipts. */
 static begun_t *begun_new(gantry_client_t *client, size_t count)
 {
-    begun_t *self =
-        malloc(sizeof *self + count * (sizeof(struct gantry_receipt) + 2 * TICKET_SIZE));
+    begun_t *self = malloc(sizeof *self + count * (sizeof(struct gantry_receipt) + TICKETS_SIZE));
     if (!self)
         return NULL;
     *self = (begun_t){ .client = client, .count = count };
@@ -94,10 +100,7 @@ int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks, 
     scoped(begun) begun = begun_new(self, count);
     if (!begun)
         return -ENOMEM;
-    uint8_t(*random)[2 * TICKET_SIZE] = (void *)&begun->receipts[count];
-    int r = mint_bytes(random, count * sizeof *random);
-    if (r == 0)
-        r = pack(begun, tasks, random);
+    int r = pack(begun, tasks, (void *)&begun->receipts[count]);
     if (r)
         return r;
     begun->done = done;

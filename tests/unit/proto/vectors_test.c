@@ -27,14 +27,19 @@ struct vector {
 static struct vector vector;
 static char line[2 * BYTES_MAX + 2 * WORD];
 
+static uint8_t digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c) : NULL;
+    assert_non_null(at);
+    return (uint8_t)(at - digits);
+}
+
 static size_t unhex(const char *text, uint8_t *bytes)
 {
     size_t size = strlen(text) / 2;
-    for (size_t i = 0; i < size; i++) {
-        unsigned value;
-        assert_int_equal(sscanf(text + 2 * i, "%2x", &value), 1);
-        bytes[i] = (uint8_t)value;
-    }
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(digit(text[2 * i]) << 4 | digit(text[2 * i + 1]));
     return size;
 }
 

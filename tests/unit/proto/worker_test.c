@@ -211,7 +211,7 @@ TEST(it_registers_and_renews_before_it_claims_all_its_slots)
     struct m_register m;
     struct m_node node;
     struct reader reader;
-    struct slice item;
+    struct slice item = { 0 };
     uint32_t count;
     begin(&w, 5);
     CHECK(hears(&w, VERB_HELLO));

@@ -24,7 +24,7 @@ static int complain(const char *what)
 /* The descriptor stays open over exec on purpose: the lock is the program's. */
 static bool hold(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT, 0600); // NOLINT(android-cloexec-open)
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
     int64_t until_ms = clock_ms() + LOCK_MS;
     while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
         if (errno != EWOULDBLOCK || clock_ms() > until_ms)

@@ -11,18 +11,18 @@
 enum flag_kind { FLAG_SWITCH, FLAG_TEXT, FLAG_TEXTS, FLAG_WHOLE, FLAG_TIME };
 
 struct flag {
-    enum flag_kind kind;
     const char *name;
-    char letter;
     const char *value;
-    unsigned on;
     const char *doc;
     size_t offset;
+    enum flag_kind kind;
+    unsigned on;
+    char letter;
 };
 
 static const struct flag flags[] = {
 #define FLAG_ROW(kind, field, name, letter, value, on, doc) \
-    { FLAG_##kind, name, letter, value, on, doc, offsetof(struct options, field) },
+    { name, value, doc, offsetof(struct options, field), FLAG_##kind, on, letter },
     FLAGS(FLAG_ROW)
 #undef FLAG_ROW
 };

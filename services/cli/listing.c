@@ -62,8 +62,36 @@ static void bytes_text(double bytes, char text[LISTING_TEXT_MAX])
                    units[unit]);
 }
 
+static bool all_text(const json_t *list)
+{
+    size_t index;
+    const json_t *item;
+    json_array_foreach(list, index, item) if (!json_is_string(item)) return false;
+    return json_is_array(list);
+}
+
+/* "ffmpeg,system" */
+static void join_text(const json_t *list, char text[LISTING_TEXT_MAX])
+{
+    size_t index;
+    size_t used = 0;
+    const json_t *item;
+    json_array_foreach(list, index, item)
+    {
+        int length = snprintf(text + used, LISTING_TEXT_MAX - used, "%s%s", index ? "," : "",
+                              json_string_value(item));
+        if (length < 0 || (size_t)length >= LISTING_TEXT_MAX - used)
+            return;
+        used += (size_t)length;
+    }
+}
+
 static void line_text(const json_t *value, char text[LISTING_TEXT_MAX])
 {
+    if (all_text(value)) {
+        join_text(value, text);
+        return;
+    }
     scoped_text char *line = json_line(value);
     (void)snprintf(text, LISTING_TEXT_MAX, "%s", line ? line : "?");
 }

@@ -88,7 +88,7 @@ static void hide_environment(const struct settings_list *list)
         char name[128] = "GANTRY_";
         size_t length = strlen(name);
         for (const char *at = list->items[i].name; *at && length < sizeof name - 1; at++)
-            name[length++] = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
+            name[length++] = (char)(*at == '.' ? '_' : toupper((unsigned char)*at));
         name[length] = '\0';
         (void)unsetenv(name);
     }
@@ -198,10 +198,10 @@ static int resolve_roots(const struct cli *cli, plan_t *self)
 static void turn_log(const char *log)
 {
     struct stat about;
-    char old[PATH_MAX];
-    int length = snprintf(old, sizeof old, "%s.1", log);
+    char aside[PATH_MAX];
+    int length = snprintf(aside, sizeof aside, "%s.1", log);
     if (length > 0 && length < PATH_MAX && stat(log, &about) == 0 && about.st_size > LOG_MOST_BYTES)
-        (void)rename(log, old);
+        (void)rename(log, aside);
 }
 
 static struct plan_child *add(plan_t *self, int rank, const char *name)

@@ -66,10 +66,11 @@ def media(tmp_path_factory):
     d = tmp_path_factory.mktemp("media")
     subprocess.run(["espeak-ng", "-w", d / "speech.wav", WORDS], check=True)
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=320x180:rate={FPS}:duration={SECONDS}", "-i", d / "speech.wav",
-           "-af", "apad", "-t", str(SECONDS), "-c:v", "libx264", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac",
+           "-af", "apad", "-t", str(SECONDS), "-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac",
            "-movflags", "+faststart", d / "video.mp4")
     ffmpeg("-i", d / "video.mp4", "-an", "-c", "copy", d / "silent.mp4")
     ffmpeg("-i", d / "video.mp4", "-frames:v", "5", "-an", d / "five.mp4")
+    ffmpeg("-i", d / "video.mp4", "-t", "1", "-c", "copy", d / "second.mp4")
     ffmpeg("-i", d / "video.mp4", "-vn", d / "sound.wav")
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=40", "-c:v", "libx264", "-preset", "ultrafast",
            "-g", "100", d / "long.mp4")
@@ -140,7 +141,7 @@ def test_audio_is_16_khz_mono_pcm(run, media, tmp_path):
 @pytest.mark.parametrize("name", ["two words.mp4", "视频 中文.mp4", "-leading.mp4", "it's \"quoted\".mp4", "100%d.mp4",
                                   "$(touch x);`y`.mp4", "new\nline.mp4", "concat:a|b.mp4", "no_extension", "é" * 125 + ".ts"])
 def test_odd_file_names(run, media, tmp_path, name):
-    shutil.copy(media / "video.mp4", tmp_path / name)
+    shutil.copy(media / "second.mp4", tmp_path / name)
     out = run(AUDIO, {"video_path": tmp_path / name}).output()
     assert probe(out["audio_path"])["format"]["format_name"] == "wav"
     stem = name[:-4] if name.endswith(".mp4") else name
@@ -149,7 +150,7 @@ def test_odd_file_names(run, media, tmp_path, name):
     out = run(KEYFRAMES, {"video_path": tmp_path / name, "keyframe_sample_count": 3}).output()
     assert out["keyframe_files_count"] == 3
     out = run(CROP, {"video_path": tmp_path / name, "subtitle_area": [0, 0, 8, 8]}).output()
-    assert out["cropped_images_files_count"] == FPS * SECONDS
+    assert out["cropped_images_files_count"] == FPS
 
 
 def test_a_video_without_sound_fails_clearly(run, media):
@@ -262,7 +263,7 @@ def test_containers_and_varying_rates(run, media, tmp_path, suffix):
     """As many images as decoding yields pictures, also when their distances vary or the beginning was cut off."""
     video, codec = tmp_path / f"v.{suffix}", "libvpx" if suffix == "webm" else "mpeg4" if suffix == "avi" else "libx264"
     rate = [] if suffix == "avi" else ["-vf", "select=not(mod(n\\,3))+gt(random(0)\\,0.5)", "-fps_mode", "vfr"]
-    ffmpeg("-i", media / "long.mp4", "-t", "30", *rate, "-c:v", codec, "-deadline", "realtime", tmp_path / f"whole.{suffix}")
+    ffmpeg("-i", media / "long.mp4", "-t", "30", *rate, "-c:v", codec, "-deadline", "realtime", "-preset", "ultrafast", tmp_path / f"whole.{suffix}")
     ffmpeg("-ss", "3.3", "-i", tmp_path / f"whole.{suffix}", "-c", "copy", video)
     count = subprocess.run(["ffmpeg", "-v", "quiet", "-i", video, "-fps_mode", "passthrough", "-f", "null", "-progress", "-", "-"],
                            capture_output=True, text=True, check=True).stdout

@@ -12,8 +12,10 @@ const json_t *catalogue_node(const json_t *nodes, const char *name)
 {
     size_t index;
     const json_t *node;
-    json_array_foreach(nodes, index,
-                       node) if (strcmp(text_of(node, "name"), name) == 0) return node;
+    json_array_foreach (nodes, index, node) {
+        if (strcmp(text_of(node, "name"), name) == 0)
+            return node;
+    }
     return NULL;
 }
 
@@ -21,7 +23,9 @@ const char *catalogue_type(const json_t *node, struct slice input)
 {
     size_t index;
     const json_t *row;
-    json_array_foreach(json_object_get(node, "inputs"), index,
-                       row) if (slice_is(input, text_of(row, "name"))) return text_of(row, "type");
+    json_array_foreach (json_object_get(node, "inputs"), index, row) {
+        if (slice_is(input, text_of(row, "name")))
+            return text_of(row, "type");
+    }
     return "";
 }

@@ -66,7 +66,10 @@ static bool all_text(const json_t *list)
 {
     size_t index;
     const json_t *item;
-    json_array_foreach(list, index, item) if (!json_is_string(item)) return false;
+    json_array_foreach (list, index, item) {
+        if (!json_is_string(item))
+            return false;
+    }
     return json_is_array(list);
 }
 
@@ -76,8 +79,7 @@ static void join_text(const json_t *list, char text[LISTING_TEXT_MAX])
     size_t index;
     size_t used = 0;
     const json_t *item;
-    json_array_foreach(list, index, item)
-    {
+    json_array_foreach (list, index, item) {
         int length = snprintf(text + used, LISTING_TEXT_MAX - used, "%s%s", index ? "," : "",
                               json_string_value(item));
         if (length < 0 || (size_t)length >= LISTING_TEXT_MAX - used)
@@ -141,7 +143,9 @@ int listing_print_table(const struct cli *cli, const json_t *rows,
     scoped(table) table = table_new(heads, count);
     if (!table)
         return cli_say(cli, CLI_AWAY, "%s", strerror(ENOMEM));
-    json_array_foreach(rows, index, row) add_row(table, row, columns, count);
+    json_array_foreach (rows, index, row) {
+        add_row(table, row, columns, count);
+    }
     int r = table_print(table, stdout, cli->colour);
     return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : CLI_DONE;
 }

@@ -36,7 +36,9 @@ static int print_inputs(const struct cli *cli, const json_t *inputs)
     scoped(table) table = table_new(input_columns, INPUT_COLUMNS);
     if (!table)
         return cli_say(cli, CLI_AWAY, "%s", strerror(ENOMEM));
-    json_array_foreach(inputs, index, input) add_input(table, input);
+    json_array_foreach (inputs, index, input) {
+        add_input(table, input);
+    }
     int r = table_print(table, stdout, cli->colour);
     return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : 0;
 }
@@ -45,9 +47,10 @@ static bool among(const json_t *names, const char *name)
 {
     size_t index;
     const json_t *item;
-    json_array_foreach(names, index,
-                       item) if (json_is_string(item) &&
-                                 strcmp(json_string_value(item), name) == 0) return true;
+    json_array_foreach (names, index, item) {
+        if (json_is_string(item) && strcmp(json_string_value(item), name) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -60,8 +63,7 @@ static void print_outputs(const json_t *node)
     if (json_array_size(outputs) == 0)
         return;
     fputs("  outputs: ", stdout);
-    json_array_foreach(outputs, index, output)
-    {
+    json_array_foreach (outputs, index, output) {
         const char *name = json_string_value(output);
         fputs(index ? ", " : "", stdout);
         terminal_put(stdout, name ? name : "?");
@@ -89,8 +91,7 @@ static int print_all(const struct cli *cli, const json_t *nodes)
     size_t index;
     const json_t *node;
     int code = 0;
-    json_array_foreach(nodes, index, node)
-    {
+    json_array_foreach (nodes, index, node) {
         if (index)
             putchar('\n');
         code = print_node(cli, node);

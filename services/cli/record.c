@@ -16,11 +16,10 @@ enum { STAGE_COLUMNS = sizeof stage_columns / sizeof *stage_columns };
 
 static void add_span(table_t *table, uint64_t from_ms, uint64_t to_ms)
 {
-    char text[SPAN_TEXT];
-    if (!from_ms)
-        table_add(table, NULL);
-    else
-        table_add(table, terminal_span(to_ms > from_ms ? to_ms - from_ms : 0, text));
+    char text[SPAN_TEXT] = "-";
+    if (from_ms)
+        (void)terminal_span(to_ms > from_ms ? to_ms - from_ms : 0, text);
+    table_add(table, text);
 }
 
 static void add_stage(table_t *table, const struct gantry_stage *stage, uint64_t now_ms)
@@ -68,7 +67,9 @@ static void print_output(struct gantry_bytes packed)
     json_t *value;
     if (!packed.size || json_from_packed(slice_make(packed.data, packed.size), &output))
         return;
-    json_object_foreach(output, key, value) print_field(key, value);
+    json_object_foreach (output, key, value) {
+        print_field(key, value);
+    }
     json_decref(output);
 }
 

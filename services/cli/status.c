@@ -39,8 +39,7 @@ static void add_map(table_t *table, const json_t *map, const char *after)
         const json_t *in;
         json_t *out;
     } cast = { map }; /* jansson's macro wants it mutable and only reads */
-    json_object_foreach(cast.out, key, value)
-    {
+    json_object_foreach (cast.out, key, value) {
         char name[64];
         (void)snprintf(name, sizeof name, "%s%s", key, after);
         add_pair(table, name, value, LISTING_TEXT);

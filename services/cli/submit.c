@@ -84,8 +84,7 @@ static int put_paths(const struct cli *cli, json_t *input, const json_t *node)
 {
     size_t index;
     const json_t *row;
-    json_array_foreach(json_object_get(node, "inputs"), index, row)
-    {
+    json_array_foreach (json_object_get(node, "inputs"), index, row) {
         const char *name = json_string_value(json_object_get(row, "name"));
         const char *type = json_string_value(json_object_get(row, "type"));
         int r = name && type && strcmp(type, "path") == 0 ? put_path(cli, input, name) : 0;

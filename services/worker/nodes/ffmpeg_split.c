@@ -195,8 +195,7 @@ static void put_speakers(engine_t *engine, json_t *speakers)
     msgpack_pack_map(&packer, json_object_size(speakers));
     const char *name;
     json_t *speaker;
-    json_object_foreach(speakers, name, speaker)
-    {
+    json_object_foreach (speakers, name, speaker) {
         pack_text(&packer, name);
         msgpack_pack_map(&packer, 2);
         pack_text(&packer, "count");

@@ -258,7 +258,13 @@ bool gantry_worker_read(gantry_worker_t *self, int64_t now_ms)
     return session_read(self->session, now_ms);
 }
 
+/* Whoever sees it true may end the worker at once: BYE has been said by then. */
 bool gantry_worker_idle(const gantry_worker_t *self)
+{
+    return self->left;
+}
+
+static bool finished(const gantry_worker_t *self)
 {
     return self->draining && jobs_count(self->jobs) == 0 && self->reports_open == 0;
 }
@@ -293,7 +299,7 @@ int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms)
     beat_tick(self);
     report_tick(self);
     claim_tick(self);
-    if (gantry_worker_idle(self))
+    if (finished(self))
         say_bye(self);
     due = least(due, least(beat_due(self), report_due(self)));
     if (session_open_requests(self->session))

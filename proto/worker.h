@@ -10,7 +10,8 @@ bool gantry_worker_read(gantry_worker_t *self, int64_t now_ms);
 /* Renews, claims, reports, tells jobs to stop. Answers when to call again at the latest; call it
  * after reads too (once all is read), and after jobs ended, for what they left to be sent. */
 int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms);
-/* Draining, and neither a job nor an unacknowledged result is left. */
+/* Draining, and neither a job nor an unacknowledged result is left: BYE is said, the worker may be
+ * destroyed. */
 bool gantry_worker_idle(const gantry_worker_t *self);
 /* The status with which the broker refused the nodes, or 0: no task will come. Asked again now and
  * then. */

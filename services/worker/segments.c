@@ -45,7 +45,8 @@ static bool add_stretch(segments_t *self, struct segment whole, const struct seg
         struct segment part = whole;
         part.part = i + 1;
         part.start_s = whole.start_s + length_s * i / whole.parts;
-        part.end_s = whole.start_s + length_s * (i + 1) / whole.parts;
+        if (i + 1 < whole.parts) /* the last one ends where the whole does, to the last bit */
+            part.end_s = whole.start_s + length_s * (i + 1) / whole.parts;
         if (!add(self, part))
             return false;
     }

@@ -69,11 +69,12 @@ static int check_names(const struct node_row *row, struct slice given, struct fa
         if (!reader_value(&reader, &key) || !reader_value(&reader, &value) ||
             !codec_str(key, &name))
             return fault(ret_fault, STATUS_INVALID, "", "names of inputs must be texts");
+        if (declared(row, name))
+            continue;
         char text[65];
-        if (!declared(row, name))
-            return fault(ret_fault, STATUS_INVALID, slice_copy(name, text, sizeof text) ? text : "",
-                         "%s has no input %.*s", row->name, (int)(name.size < 64 ? name.size : 64),
-                         (const char *)name.data);
+        int shown = (int)(name.size < 64 ? name.size : 64);
+        return fault(ret_fault, STATUS_INVALID, slice_copy(name, text, sizeof text) ? text : "",
+                     "%s has no input %.*s", row->name, shown, (const char *)name.data);
     }
     return 0;
 }

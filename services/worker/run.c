@@ -58,12 +58,22 @@ static void end_job(run_t *self, const struct gantry_end *end)
         gantry_job_failed(job, end);
 }
 
+static const char *return_reason(const run_t *self)
+{
+    if (!self->facts.stopped)
+        return self->fault.code == STATUS_STALE ? "late" : "deadline";
+    return self->facts.why == GANTRY_STOP_DRAIN ? "drain" : "stale";
+}
+
 static void log_end(const run_t *self)
 {
     if (self->kind == VERDICT_FAILED)
         log_event(LOG_LEVEL_INFO, "failed", "id=%s task=%s attempt=%u code=%s message=%s", self->id,
                   self->row->name, self->attempt, status_name(self->fault.code),
                   self->fault.message);
+    else if (self->kind == VERDICT_RETURN)
+        log_event(LOG_LEVEL_INFO, "given_up", "id=%s task=%s attempt=%u why=%s", self->id,
+                  self->row->name, self->attempt, return_reason(self));
     else
         log_event(LOG_LEVEL_DEBUG, "ended", "id=%s task=%s attempt=%u verdict=%d", self->id,
                   self->row->name, self->attempt, (int)self->kind);
@@ -144,12 +154,12 @@ static void fail(run_t *self, int code, const char *message)
 static bool on_said(void *arg, struct slice bytes)
 {
     run_t *self = arg;
-    int r = messages_read(&self->messages, bytes);
-    if (r)
-        self->facts.unreadable = r;
-    else if (self->job)
-        gantry_job_progress(self->job, self->messages.progress);
-    return r == 0;
+    if (!self->facts.unreadable)
+        self->facts.unreadable = messages_read(&self->messages, bytes);
+    if (self->facts.unreadable)
+        return false;
+    gantry_job_progress(self->job, self->messages.progress);
+    return true;
 }
 
 static void on_ended(void *arg, const struct child_end *end)

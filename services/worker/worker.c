@@ -124,10 +124,11 @@ static int wrong(const char *event, const char *what, int problem)
 
 static int add_service(struct worker *self, struct slice name)
 {
-    char text[SERVICE_MAX + 1];
     const struct node_table *table = nodes_of_service(name);
-    if (!table)
+    if (!table) {
+        char text[SERVICE_MAX + 1];
         return wrong("service_unknown", slice_copy(name, text, sizeof text) ? text : "?", -EINVAL);
+    }
     for (size_t i = 0; i < table->count; i++) {
         const struct node_row *row = &table->rows[i];
         if (self->count == NODES_MAX)

@@ -125,8 +125,7 @@ static bool lies_on_its_side(const json_t *stream)
     const json_t *list = json_object_get(stream, "side_data_list");
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         const json_t *rotation = json_object_get(item, "rotation");
         if (json_is_number(rotation))
             return fabs(fmod(json_number_value(rotation), 180.0)) == 90.0;
@@ -195,7 +194,8 @@ int media_probe(engine_t *engine, const char *field, const char *path, struct me
     info.seekable = name && (strncmp(name, "mov,", 4) == 0 || strncmp(name, "matroska,", 9) == 0);
     size_t i;
     json_t *stream;
-    json_array_foreach(json_object_get(json, "streams"), i, stream) read_stream(&info, stream);
+    json_array_foreach (json_object_get(json, "streams"), i, stream)
+        read_stream(&info, stream);
     guess_frames(&info);
     *ret_info = info;
     return 0;

@@ -151,7 +151,7 @@ def tasks_of(count, service="pytest"):
 
 @pytest.fixture(scope="module")
 def system():
-    made = System(f"s{os.getpid()}")
+    made = System(f"s{os.getpid()}")  # the state service may come last: peers repeat what is UNAVAILABLE till then
     yield made
     made.stop()
 
@@ -176,7 +176,7 @@ def program(name):
 def test_the_programs_of_the_page_work(system):
     for name in ("client.py", "worker.py"):
         lines = [line for line in program(name).splitlines() if line.strip()]
-        assert len(lines) <= 50, f"{name}: {len(lines)} lines"
+        assert len(lines) <= 48, f"{name}: {len(lines)} lines"
     peer = subprocess.Popen([sys.executable, "worker.py", system.workers], stdout=system.log, stderr=system.log)
     asker = client(system)
     try:

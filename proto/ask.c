@@ -67,12 +67,12 @@ static int ask(gantry_client_t *self, uint32_t verb, const struct m_ref *ref, in
     int64_t deadline = client_deadline(timeout_ms);
     for (;;) {
         scoped_in(reply) reply = { 0 };
-        int64_t left = deadline - clock_ms();
-        struct request request = { .verb = verb, .timeout_ms = left < 1 ? 1 : left };
-        if (left > LOST_MS)
+        int64_t time = deadline - clock_ms();
+        struct request request = { .verb = verb, .timeout_ms = time < 1 ? 1 : time };
+        if (time > LOST_MS)
             request.timeout_ms = LOST_MS;
         int r = ask_once(self, &request, ref, &reply);
-        if (r == STATUS_TIMEOUT && left > LOST_MS)
+        if (r == STATUS_TIMEOUT && time > LOST_MS)
             continue;
         if (r == 0 && ret_record)
             r = record_new(slice_make(reply.body, reply.size), ret_record);

@@ -169,7 +169,7 @@ static struct slice held(gantry_worker_t *self)
     return parcel_array(&self->items);
 }
 
-static void beat(gantry_worker_t *self, struct beat *with)
+static void renew(gantry_worker_t *self, struct beat *with)
 {
     struct m_heartbeat m = {
         .session = worker_id(self),
@@ -221,7 +221,7 @@ void beat_tick(gantry_worker_t *self)
     struct beat *with = idle_beat(self);
     if (self->now_ms >= self->beat_due_ms && with) {
         self->beat_due_ms = self->now_ms + self->heartbeat_ms;
-        beat(self, with);
+        renew(self, with);
     }
 }
 

@@ -23,7 +23,7 @@ int mint_bytes(void *bytes, size_t size)
 /* uuid_generate would ask the kernel for every single one. */
 void mint_uuid(const uint8_t bytes[MINT_UUID_SIZE], char text[MINT_UUID_TEXT])
 {
-    uuid_t uuid;
+    uuid_t uuid = { 0 };
     memcpy(uuid, bytes, sizeof uuid);
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);

@@ -153,7 +153,7 @@ static void hands_out(struct world *w, const char *node, int token, int count)
     hand_answer(&w->hand, 0, true);
 }
 
-static void gets(struct world *w, int token, int count)
+static void is_given(struct world *w, int token, int count)
 {
     int before = w->started;
     assert_true(hears_claim(w));
@@ -242,7 +242,7 @@ TEST(results_of_one_turn_go_in_one_message_and_free_slots_are_claimed)
     static struct world w;
     begin(&w, 300);
     w.at_once = true;
-    gets(&w, 0, 256);
+    is_given(&w, 0, 256);
     CHECK(hears(&w, VERB_DONE));
     CHECK_INT(w.hand.in.header.count, 256);
     CHECK_INT(w.hand.in.header.service.size, 0);
@@ -267,7 +267,7 @@ TEST(a_result_is_told_until_it_is_written_or_stale)
     uint64_t open;
     begin(&w, 2);
     w.at_once = true;
-    gets(&w, 0, 2);
+    is_given(&w, 0, 2);
     CHECK(hears(&w, VERB_DONE));
     hand_refuses(&w.hand, STATUS_UNAVAILABLE, 100); /* the message */
     CHECK(hears(&w, VERB_DONE));
@@ -294,7 +294,7 @@ TEST(a_result_that_is_refused_becomes_a_failure)
     struct m_fault fault;
     begin(&w, 2);
     w.at_once = true;
-    gets(&w, 0, 2);
+    is_given(&w, 0, 2);
     CHECK(hears(&w, VERB_DONE));
     hand_refuses(&w.hand, STATUS_MALFORMED, 0); /* because of one of them: they come one by one */
     CHECK(hears(&w, VERB_DONE));
@@ -323,7 +323,7 @@ TEST(what_no_message_can_carry_fails_and_dirty_words_are_cleaned)
     struct m_fault fault;
     begin(&w, 3);
     w.hand.welcome.body_max = 1024;
-    gets(&w, 0, 3);
+    is_given(&w, 0, 3);
     const struct gantry_end huge = { .output = { big, sizeof big } };
     const struct gantry_end dirty = { .code = GANTRY_FAILED,
                                       .message = "caf\xe9",
@@ -350,7 +350,7 @@ TEST(what_cannot_be_run_goes_back_and_what_came_twice_is_ignored)
     UNUSED;
     static struct world w;
     begin(&w, 4);
-    gets(&w, 0, 2);
+    is_given(&w, 0, 2);
     CHECK(hears_claim(&w));
     CHECK_INT(w.wanted, 2);
     hands_out(&w, "test.echo", 0, 2); /* held already */
@@ -377,7 +377,7 @@ TEST(a_heartbeat_tells_what_is_held_and_its_answer_stops_work)
     static struct world w;
     uint64_t open;
     begin(&w, 3);
-    gets(&w, 0, 3);
+    is_given(&w, 0, 3);
     CHECK_TEXT(gantry_job_id(w.jobs[0]), "t0");
     CHECK_TEXT(gantry_job_task(w.jobs[0]), "test.echo");
     CHECK_INT(gantry_job_attempt(w.jobs[0]), 1);
@@ -413,7 +413,7 @@ TEST(without_renewal_work_is_stopped_before_the_lease_ends)
     begin(&w, 2);
     w.hand.welcome.lease_ms = 300;
     w.hand.welcome.liveness_ms = 5000;
-    gets(&w, 0, 2);
+    is_given(&w, 0, 2);
     int64_t until = gantry_worker_lease_until(w.worker);
     while (w.stops[GANTRY_STOP_STALE] == 0 && clock_ms() < until + 1000) {
         turn(&w);
@@ -432,7 +432,7 @@ TEST(while_the_store_is_away_nothing_running_is_stopped)
     static struct world w;
     begin(&w, 2);
     w.hand.welcome.lease_ms = 300;
-    gets(&w, 0, 1);
+    is_given(&w, 0, 1);
     w.away = true;
     passes(&w, 200);
     w.seen[VERB_CLAIM] = false;
@@ -449,7 +449,7 @@ TEST(a_broker_that_forgot_it_is_told_all_again)
     static struct world w;
     uint64_t open;
     begin(&w, 2);
-    gets(&w, 0, 1);
+    is_given(&w, 0, 1);
     CHECK(hears_claim(&w));
     CHECK_INT(w.seq, 2); /* parked: and then the broker is another */
     CHECK(hears(&w, VERB_PING));
@@ -475,7 +475,7 @@ TEST(drained_it_finishes_says_bye_and_is_idle)
     static struct world w;
     struct m_bye bye;
     begin(&w, 2);
-    gets(&w, 0, 1);
+    is_given(&w, 0, 1);
     gantry_worker_drain(w.worker);
     passes(&w, 150);
     CHECK(!gantry_worker_idle(w.worker));

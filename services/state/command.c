@@ -1,6 +1,5 @@
 #include "services/state/command.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { COMMAND_HEAD = 16, COMMAND_FIRST = 4096, COMMAND_KEEP = 1 << 18 };
@@ -39,17 +38,26 @@ void command_begin(struct command *self)
     self->broken = false;
 }
 
-/* "<mark><n>\r\n" into text of COMMAND_HEAD bytes, right-aligned: answers where it starts. */
-static const char *line(char mark, uint64_t n, char text[32])
+enum { DIGITS = 24 };
+
+/* Writes n, right-aligned: answers where it starts. */
+static char *digits(uint64_t n, char *end)
 {
-    char *at = text + 32;
-    *--at = '\n';
-    *--at = '\r';
     do
-        *--at = (char)('0' + n % 10);
+        *--end = (char)('0' + n % 10);
     while (n /= 10);
+    return end;
+}
+
+/* "<mark><n>\r\n" */
+static struct slice line(char mark, uint64_t n, char text[DIGITS + 3])
+{
+    char *end = text + DIGITS + 1;
+    char *at = digits(n, end);
     *--at = mark;
-    return at;
+    end[0] = '\r';
+    end[1] = '\n';
+    return slice_make(at, (size_t)(end + 2 - at));
 }
 
 static void put(struct command *self, const void *data, size_t size)
@@ -61,12 +69,11 @@ static void put(struct command *self, const void *data, size_t size)
 
 void command_arg(struct command *self, struct slice bytes)
 {
-    char text[32];
-    const char *head = line('$', bytes.size, text);
-    size_t head_size = (size_t)(text + sizeof text - head);
-    if (!make_room(self, head_size + bytes.size + 2))
+    char text[DIGITS + 3];
+    const struct slice head = line('$', bytes.size, text);
+    if (!make_room(self, head.size + bytes.size + 2))
         return;
-    put(self, head, head_size);
+    put(self, head.data, head.size);
     put(self, bytes.data, bytes.size);
     put(self, "\r\n", 2);
     self->args++;
@@ -79,19 +86,18 @@ void command_text(struct command *self, const char *text)
 
 void command_whole(struct command *self, uint64_t whole)
 {
-    char text[24];
-    int size = snprintf(text, sizeof text, "%llu", (unsigned long long)whole);
-    command_arg(self, slice_make(text, (size_t)size));
+    char text[DIGITS];
+    const char *at = digits(whole, text + sizeof text);
+    command_arg(self, slice_make(at, (size_t)(text + sizeof text - at)));
 }
 
 struct slice command_end(struct command *self)
 {
-    char text[32];
-    const char *head = line('*', self->args, text);
-    size_t head_size = (size_t)(text + sizeof text - head);
+    char text[DIGITS + 3];
+    const struct slice head = line('*', self->args, text);
     if (self->broken || !self->data)
         return (struct slice){ 0 };
-    char *at = self->data + COMMAND_HEAD - head_size;
-    memcpy(at, head, head_size);
-    return slice_make(at, self->size - COMMAND_HEAD + head_size);
+    char *at = self->data + COMMAND_HEAD - head.size;
+    memcpy(at, head.data, head.size);
+    return slice_make(at, self->size - COMMAND_HEAD + head.size);
 }

@@ -3,30 +3,14 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "services/state/reply.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <zmq.h>
 
-enum { SWEEP_MS = 1000, FAREWELL_MS = 100, REQUESTS_MAX = 16 };
-
-/* Verbs without a row are answered UNSUPPORTED. */
-static verb_fn *const brokers_say[VERB_END] = {
-    [VERB_SUBMIT] = submit_asked,
-    [VERB_GET] = get_asked,
-    [VERB_WAIT] = wait_asked,
-    [VERB_LIST] = list_asked,
-    [VERB_CANCEL] = cancel_asked,
-    [VERB_NODES] = nodes_asked,
-    [VERB_CLAIM] = claim_asked,
-    [VERB_DONE] = done_asked,
-    [VERB_HEARTBEAT] = heartbeat_asked,
-    [VERB_RETURN] = return_asked,
-    [VERB_BYE] = bye_asked,
-    [VERB_QUEUES] = queues_asked,
-    [VERB_REGISTER] = register_asked,
-};
+enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100 };
 
 msgpack_packer *state_packer(state_t *self)
 {
@@ -100,137 +84,12 @@ void state_verdict(ask_t *ask)
     ask_answer(&ask, STATUS_OK, ask->items, state_packed(self));
 }
 
-void state_say_ready(state_t *self, struct slice service)
-{
-    for (size_t i = 0; i < self->brokers_count; i++)
-        session_say(self->brokers[i].session, VERB_READY, service, NULL);
-}
-
-static void refuse_body(ask_t **ask_p)
-{
-    struct refusal why = { 0 };
-    refusal_say(&why, STATUS_MALFORMED, NULL, "the body is not one msgpack value");
-    ask_refuse(ask_p, &why);
-}
-
-static void refuse_verb(ask_t **ask_p)
-{
-    struct refusal why = { 0 };
-    refusal_say(&why, STATUS_UNSUPPORTED, "verb", "the state service has no verb %s (%u)",
-                verb_text((*ask_p)->verb), (*ask_p)->verb);
-    ask_refuse(ask_p, &why);
-}
-
-static void on_asked(void *arg, const struct header *header, zmq_msg_t *body)
-{
-    struct broker *broker = arg;
-    state_t *self = broker->state;
-    if (self->stopping)
-        return; /* after our BYE the broker asks another one */
-    ask_t *ask = ask_new(self, broker, header, body);
-    if (!ask) {
-        session_answer(broker->session, header->request, STATUS_UNAVAILABLE, 0, NULL);
-        return;
-    }
-    verb_fn *say = header->verb < VERB_END ? brokers_say[header->verb] : NULL;
-    if (ask_body(ask).size && codec_check(ask_body(ask)))
-        refuse_body(&ask);
-    else if (!say)
-        refuse_verb(&ask);
-    else
-        say(self, ask);
-}
-
-static void flush(state_t *self)
+void state_flush(state_t *self)
 {
     batches_flush(self->submits);
     batches_flush(self->finishes);
     batches_flush(self->returns);
     looks_flush(self);
-}
-
-static void on_drained(void *arg)
-{
-    const struct broker *broker = arg;
-    flush(broker->state);
-}
-
-static void on_welcomed(void *arg, const struct m_welcome *welcome)
-{
-    struct broker *broker = arg;
-    broker->epoch = welcome->epoch;
-    log_event(LOG_LEVEL_INFO, "broker_connected", "endpoint=%s", broker->endpoint);
-}
-
-static void on_broker_lost(void *arg)
-{
-    struct broker *broker = arg;
-    if (!broker->state->stopping)
-        log_event(LOG_LEVEL_WARN, "broker_lost", "endpoint=%s", broker->endpoint);
-    waits_forget(broker->state, broker);
-}
-
-static void on_socket(void *arg, void *socket)
-{
-    const struct broker *broker = arg;
-    attach_socket(broker->attach, socket);
-}
-
-static bool read_broker(void *arg, int64_t now_ms)
-{
-    const struct broker *broker = arg;
-    return session_read(broker->session, now_ms);
-}
-
-static int64_t tick_broker(void *arg, int64_t now_ms)
-{
-    const struct broker *broker = arg;
-    return session_tick(broker->session, now_ms);
-}
-
-static int add_broker(state_t *self, const char *endpoint, size_t size)
-{
-    if (self->brokers_count == BROKERS_MAX)
-        return -E2BIG;
-    struct broker *broker = &self->brokers[self->brokers_count++];
-    broker->state = self;
-    broker->endpoint = slice_dup(slice_make(endpoint, size));
-    const struct attach_row row = { read_broker, tick_broker, on_drained, broker };
-    const struct session_options options = {
-        .zmq = self->zmq,
-        .endpoints = broker->endpoint,
-        .hello = { .role = SLICE("state"),
-                   .name = slice_of(self->name),
-                   .software = SLICE("gantry-state/" GANTRY_VERSION),
-                   .host = slice_of(self->host),
-                   .pid = (uint32_t)getpid() },
-        .requests_max = REQUESTS_MAX,
-        .events = { on_socket, on_welcomed, on_broker_lost, on_asked },
-        .arg = broker,
-    };
-    broker->attach = attach_new(program_hub(self->program), program_loop(self->program), &row);
-    if (broker->endpoint && broker->attach)
-        broker->session = session_new(&options);
-    return broker->session ? 0 : -ENOMEM;
-}
-
-static int add_brokers(state_t *self)
-{
-    const char *at = self->settings->state_brokers;
-    int r = 0;
-    while (*at && !r) {
-        at += strspn(at, ", ");
-        const size_t size = strcspn(at, ", ");
-        if (size)
-            r = add_broker(self, at, size);
-        at += size;
-    }
-    if (r == 0 && self->brokers_count == 0)
-        r = -EINVAL;
-    if (r)
-        log_event(LOG_LEVEL_ERROR, "start_failed", "setting=state.brokers most=%d why=%s",
-                  (int)BROKERS_MAX, strerror(-r));
-    return r;
 }
 
 static void on_store_ready(void *arg)
@@ -250,18 +109,22 @@ static void on_store_lost(void *arg, const char *why)
                      why);
 }
 
+/* ran expired extended requeued ended; ran is 2 when nobody had swept for a while, so that all
+ * sessions got a new lease and nothing is amiss. */
 static void on_swept(void *arg, int status, const redisReply *reply)
 {
     (void)arg;
     if (status == STATUS_INTERNAL)
         log_event_seldom(LOG_LEVEL_ERROR, "sweep_failed", "why=%s", reply ? reply->str : "");
-    if (status || reply->type != REDIS_REPLY_ARRAY || reply->elements < 5)
+    if (status || !reply_is_array(reply, SWEEP_FIELDS) || reply_whole(reply->element[0]) != 1)
         return;
-    if (reply->element[1]->integer || reply->element[2]->integer)
+    const long long expired = reply_whole(reply->element[1]);
+    const long long extended = reply_whole(reply->element[2]);
+    if (expired || extended)
         log_event(LOG_LEVEL_WARN, "leases_lost",
-                  "sessions=%lld extended=%lld requeued=%lld ended=%lld",
-                  reply->element[1]->integer, reply->element[2]->integer,
-                  reply->element[3]->integer, reply->element[4]->integer);
+                  "sessions=%lld extended=%lld requeued=%lld ended=%lld", expired, extended,
+                  (long long)reply_whole(reply->element[3]),
+                  (long long)reply_whole(reply->element[4]));
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -337,11 +200,7 @@ static void state_destroy(void *arg)
     events_destroy(&self->events);
     nodes_forget(self);
     looks_destroy(self);
-    for (size_t i = 0; i < self->brokers_count; i++) {
-        session_destroy(&self->brokers[i].session);
-        attach_destroy(&self->brokers[i].attach);
-        free(self->brokers[i].endpoint);
-    }
+    brokers_destroy(self);
     uv_close((uv_handle_t *)&self->sweep, on_timer_closed);
     uv_close((uv_handle_t *)&self->expiry, on_timer_closed);
     uv_close((uv_handle_t *)&self->farewell, on_timer_closed);
@@ -365,7 +224,7 @@ static int state_start(program_t *program, const struct settings *settings, void
     add_timer(self, &self->farewell);
     uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     int r = make_parts(self);
-    return r ? r : add_brokers(self);
+    return r ? r : brokers_new(self);
 }
 
 static void on_farewell(uv_timer_t *timer)
@@ -378,10 +237,9 @@ static void on_farewell(uv_timer_t *timer)
 static void state_stop(void *arg)
 {
     state_t *self = arg;
-    flush(self);
+    state_flush(self);
     self->stopping = true;
-    for (size_t i = 0; i < self->brokers_count; i++)
-        session_say(self->brokers[i].session, VERB_BYE, (struct slice){ 0 }, NULL);
+    brokers_leave(self);
     uv_timer_start(&self->farewell, on_farewell, FAREWELL_MS, 0);
 }
 

@@ -116,5 +116,13 @@ void waits_forget(state_t *self, const struct broker *broker);
 struct events *events_new(state_t *state);
 void events_destroy(struct events **self_p);
 
-/* Tells all brokers. */
+/* Sends what was gathered in this turn. */
+void state_flush(state_t *self);
+
+/* Brokers: one session to each endpoint of state.brokers. 0, or -errno (logged). */
+int brokers_new(state_t *self);
+/* Says BYE to all. */
+void brokers_leave(state_t *self);
+void brokers_destroy(state_t *self);
+/* Tells all that a queue has work. */
 void state_say_ready(state_t *self, struct slice service);

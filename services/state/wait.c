@@ -28,7 +28,8 @@ struct look {
 };
 
 struct looks {
-    struct look *first, *last;
+    struct look *first;
+    struct look **end; /* where the next one goes */
     struct look *spare;
     size_t queued, spares;
     bool all; /* everything is to be looked up once calls are possible */
@@ -44,7 +45,10 @@ struct look_call {
 int looks_new(state_t *self)
 {
     self->looks = calloc(1, sizeof *self->looks);
-    return self->looks ? 0 : -ENOMEM;
+    if (!self->looks)
+        return -ENOMEM;
+    self->looks->end = &self->looks->first;
+    return 0;
 }
 
 static void look_give(struct looks *looks, struct look *look)
@@ -109,11 +113,8 @@ static void queue_look(state_t *self, struct slice id, bool holders)
     look->holders = holders;
     look->size = (uint8_t)id.size;
     memcpy(look->id, id.data, id.size);
-    if (looks->last)
-        looks->last->next = look;
-    else
-        looks->first = look;
-    looks->last = look;
+    *looks->end = look;
+    looks->end = &look->next;
     looks->queued++;
 }
 
@@ -124,9 +125,6 @@ static struct slice look_id(const struct look *look)
 
 void looks_ended(state_t *self, struct slice id)
 {
-    const struct looks *looks = self->looks;
-    if (looks->last && slice_equal(look_id(looks->last), id))
-        return; /* stages of a task that end together are told together */
     if (waits_have(self->waits, id))
         queue_look(self, id, false);
 }
@@ -235,7 +233,7 @@ static struct look_call *next_call(state_t *self, struct command *command)
         end = &look->next;
     }
     if (!looks->first)
-        looks->last = NULL;
+        looks->end = &looks->first;
     return call;
 }
 

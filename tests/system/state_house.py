@@ -35,8 +35,8 @@ def until(what, seconds=15, every=0.02):
 class Redis:
     """A server with AOF on a unix socket in the current folder."""
 
-    def __init__(self, folder="redis", *options):
-        self.folder, self.options, self.process = folder, options, None
+    def __init__(self, folder="redis", *options, password=None):
+        self.folder, self.options, self.password, self.process = folder, options, password, None
         os.mkdir(folder)
         self.addr = os.path.join(folder, "sock")
         self.start()
@@ -46,7 +46,7 @@ class Redis:
             ["redis-server", "--port", "0", "--unixsocket", "sock", "--dir", ".", "--appendonly", "yes", "--appendfsync", "everysec",
              "--save", "", "--loglevel", "warning", *self.options],
             cwd=self.folder, stdout=open(os.path.join(self.folder, "log"), "ab"), stderr=subprocess.STDOUT)
-        self.client = redis.Redis(unix_socket_path=self.addr)
+        self.client = redis.Redis(unix_socket_path=self.addr, password=self.password)
         until(self.up)
 
     def up(self):

@@ -1,11 +1,13 @@
 """gantry-state as a broker meets it: real program, real Redis, the broker's end of the wire by hand."""
+import socket
 import time
 
 import msgpack
 import pytest
 
 from state_house import (BUSY, CONFLICT, EMPTY, INVALID, MALFORMED, NOT_FOUND, OK, STALE, TIMEOUT, TOO_LARGE,
-                         UNAVAILABLE, UNSUPPORTED, Broker, House, Worker, input_, node, task, until)
+                         UNAVAILABLE, UNSUPPORTED, Broker, House, Redis, State, Worker, input_, node, task,
+                         until)
 
 ECHO = node("system.echo", input_("text", "text"), input_("n", "whole"))
 TYPES = ("text", "path", "whole", "number", "switch", "list", "map", "any")
@@ -336,6 +338,18 @@ def test_strangers_in_redis_break_nothing(house, broker, worker):
     assert "fine" in [h["id"] for h in worker.claim(n=10)]
 
 
+def test_handouts_that_do_not_fit_go_back(broker, worker):
+    blob = "x" * 1000000
+    for i in range(30):
+        submit(broker, task("big%02d" % i, input={"text": blob}))
+    first = worker.claim(n=30)
+    assert 0 < len(first) < 30
+    seen = [h["id"] for h in first]
+    for _ in range(10):
+        seen += [h["id"] for h in until(lambda: worker.claim(n=30))] if len(seen) < 30 else []
+    assert seen == ["big%02d" % i for i in range(30)]  # in their order
+
+
 # ---- waiting -------------------------------------------------------------------------------------
 
 
@@ -546,6 +560,49 @@ def test_everything_is_flushed(house, broker, worker):
     [handout] = worker.claim(n=5)
     worker.done(worker.result(handout))
     assert broker.end(wait).body["status"] == "completed"
+
+
+def test_redis_becomes_a_replica(house, broker, worker):
+    house.redis.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    until(lambda: broker.ask("SUBMIT", [task("p1")], service="system").status == UNAVAILABLE)
+    house.redis.client.execute_command("REPLICAOF", "NO", "ONE")
+    assert broker.insist("SUBMIT", [task("p1")], service="system").body[0]["status"] == OK
+
+
+def test_redis_over_tcp_with_password_database_and_shard(tmp_path, monkeypatch):
+    """Nobody listens at first; then the password is wrong; then all is well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    house = House(tmp_path)
+    redis = None
+    try:
+        monkeypatch.setenv("REDIS_DB", "3")
+        addr = "127.0.0.1:%d" % port
+        wrong = State(addr, "ipc://states", name="wrong", redis_password="wrong")
+        right = State(addr, "ipc://states", name="right", redis_password="secret", redis_shard="{g1}")
+        house.states += [wrong, right]
+        broker = house.broker
+        broker.expect(lambda: len(broker.hellos) == 2)
+        right_peer = [hello["pid"] for hello in broker.hellos].index(right.process.pid)
+        answer = broker.ask("NODES", peer=right_peer)
+        assert answer.status == UNAVAILABLE
+        time.sleep(0.5)
+        redis = Redis("tcp", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "secret", password="secret")
+        assert broker.insist("NODES", peer=right_peer).body == []
+        assert broker.ask("NODES", peer=1 - right_peer).status == UNAVAILABLE
+        until(lambda: any("WRONGPASS" in line or "invalid" in line for line in wrong.lines()))
+        answer = broker.ask("REGISTER", {"session": b"s" * 16, "nodes": [ECHO]}, peer=right_peer)
+        assert answer.status == OK
+        submit(broker, task("x1"), peer=right_peer)
+        broker.expect(lambda: broker.ready)  # events are followed there as well
+        redis.client.execute_command("SELECT", 3)
+        keys = [key.decode() for key in redis.client.keys("*")]
+        assert keys and all(key.startswith("{g1}") for key in keys), keys
+    finally:
+        house.close()
+        if redis:
+            redis.stop()
 
 
 def test_redis_is_full(house, broker, worker):

@@ -252,6 +252,25 @@ int codec_check(struct slice bytes)
     return left(&r) ? STATUS_MALFORMED : 0;
 }
 
+unsigned codec_depth(struct slice value)
+{
+    struct reader r = reader_of(value);
+    struct nest nest = { .open = { 1 }, .pending = 1 };
+    unsigned deepest = 0;
+    while (expects_more(&nest)) {
+        struct token t;
+        nest.open[nest.depth]--;
+        if (!reader_next(&r, &t))
+            break;
+        bool container = t.kind == KIND_ARRAY || t.kind == KIND_MAP;
+        if (container && !descend(&nest, &t, SIZE_MAX))
+            break;
+        if (nest.depth > deepest)
+            deepest = nest.depth;
+    }
+    return deepest;
+}
+
 static bool one(struct slice value, struct token *t)
 {
     struct reader r = reader_of(value);

@@ -48,6 +48,8 @@ static inline struct reader reader_of(struct slice s)
 /* 0 when bytes are exactly one value: no count larger than the bytes left could hold, nesting at
  * most WIRE_DEPTH_MAX, strings valid UTF-8. Else STATUS_MALFORMED. */
 int codec_check(struct slice bytes);
+/* How deep a checked value is nested: 0 for a number or text, 1 for an array of them. */
+unsigned codec_depth(struct slice value);
 
 /* Next token (containers: the head only). False at the end or on bytes that are none. */
 bool reader_next(struct reader *self, struct token *ret_token);

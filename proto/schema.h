@@ -9,6 +9,7 @@
 enum {
     WIRE_MAGIC = 0x4701, /* 'G' and the version: first element of every header */
     WIRE_DEPTH_MAX = 16,
+    WIRE_VALUE_DEPTH_MAX = 11, /* of an input, output, error or usage: records wrap it further */
     WIRE_SESSION_SIZE = 16,
     WIRE_SUBMIT_TOKEN_SIZE = 16,
     WIRE_LEASE_TOKEN_SIZE = 12,

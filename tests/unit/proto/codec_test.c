@@ -53,6 +53,15 @@ TEST(nesting_is_bounded)
     CHECK_INT(codec_check(slice_make(deep, WIRE_DEPTH_MAX + 2)), STATUS_MALFORMED);
 }
 
+TEST(depth_is_counted)
+{
+    UNUSED;
+    CHECK_INT(codec_depth(BYTES(7)), 0);
+    CHECK_INT(codec_depth(BYTES(0x90)), 1);
+    CHECK_INT(codec_depth(BYTES(0x92, 0x91, 1, 0x81, 0xa1, 'a', 0x91, 2)), 3);
+    CHECK_INT(codec_depth(BYTES(0x92, 0x91, 0x90, 1)), 3);
+}
+
 TEST(texts_are_utf8)
 {
     UNUSED;
@@ -216,6 +225,7 @@ int main(void)
         HOLDS(nothing_and_half_and_more_than_one_value_are_refused),
         HOLDS(a_count_larger_than_the_bytes_left_is_refused),
         HOLDS(nesting_is_bounded),
+        HOLDS(depth_is_counted),
         HOLDS(texts_are_utf8),
         HOLDS(numbers_keep_their_value),
         HOLDS(keys_are_found_by_name),

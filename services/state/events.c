@@ -131,7 +131,6 @@ static void on_newest(void *arg, int status, const redisReply *reply)
         (void)slice_copy(reply_text(reply->element[0]->element[0]), self->last, sizeof self->last);
     /* what ended or was registered while nobody followed */
     looks_all(self->state);
-    looks_flush(self->state);
     if (store_ready(self->state->store))
         nodes_refresh(self->state);
     read_on(self);

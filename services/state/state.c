@@ -99,7 +99,6 @@ static void on_store_ready(void *arg)
               store_durability(self->store));
     nodes_refresh(self);
     looks_all(self);
-    looks_flush(self);
 }
 
 static void on_store_lost(void *arg, const char *why)

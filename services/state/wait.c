@@ -11,74 +11,38 @@
 
 #include <errno.h>
 
-enum {
-    WAIT_MOST_MS = 60000,
-    EXPIRY_MS = 100,
-    LOOKS_A_CALL = 64,
-    LOOKS_MAX = 65536, /* queued; one more, and all that waits is looked up later */
-    LOOKS_KEPT = 1024,
-    RETRY_WAITS_MS = 1000
-};
+enum { WAIT_MOST_MS = 60000, EXPIRY_MS = 100, LOOKS_A_CALL = 64, RETRY_WAITS_MS = 1000 };
 
 struct look {
-    struct look *next;
     uint8_t size;
     bool holders; /* stages that run shall read so: an answer depends on it */
     char id[TASK_ID_MAX];
 };
 
+/* Looks to be made, as a ring. It has room for one of every wait, so that looking for all is always
+ * possible once it is empty. */
 struct looks {
-    struct look *first;
-    struct look **end; /* where the next one goes */
-    struct look *spare;
-    size_t queued, spares;
-    bool all; /* everything is to be looked up once calls are possible */
+    size_t room, head, queued;
+    bool all; /* everything is to be looked up as soon as that is possible */
+    struct look ring[];
 };
 
 /* A call under way, with the looks it makes in the order of its reply. */
 struct look_call {
     state_t *state;
-    struct look *first;
     bool holders;
+    uint32_t count;
+    struct look looks[LOOKS_A_CALL];
 };
 
 int looks_new(state_t *self)
 {
-    self->looks = calloc(1, sizeof *self->looks);
+    const size_t room = (size_t)self->settings->state_waits_max;
+    self->looks = calloc(1, sizeof *self->looks + room * sizeof(struct look));
     if (!self->looks)
         return -ENOMEM;
-    self->looks->end = &self->looks->first;
+    self->looks->room = room;
     return 0;
-}
-
-static void look_give(struct looks *looks, struct look *look)
-{
-    if (looks->spares >= LOOKS_KEPT) {
-        free(look);
-        return;
-    }
-    look->next = looks->spare;
-    looks->spare = look;
-    looks->spares++;
-}
-
-static struct look *look_take(struct looks *looks)
-{
-    struct look *look = looks->spare;
-    if (!look)
-        return malloc(sizeof *look);
-    looks->spare = look->next;
-    looks->spares--;
-    return look;
-}
-
-static void free_looks(struct look *look)
-{
-    while (look) {
-        struct look *next = look->next;
-        free(look);
-        look = next;
-    }
 }
 
 static void drop(void *arg, wait_t *wait)
@@ -93,10 +57,6 @@ void looks_destroy(state_t *self)
 {
     if (self->waits)
         waits_each(self->waits, drop, self->waits);
-    if (!self->looks)
-        return;
-    free_looks(self->looks->first);
-    free_looks(self->looks->spare);
     free(self->looks);
     self->looks = NULL;
 }
@@ -104,18 +64,14 @@ void looks_destroy(state_t *self)
 static void queue_look(state_t *self, struct slice id, bool holders)
 {
     struct looks *looks = self->looks;
-    struct look *look = looks->queued < LOOKS_MAX ? look_take(looks) : NULL;
-    if (!look) {
+    if (looks->queued == looks->room) {
         looks->all = true;
         return;
     }
-    look->next = NULL;
+    struct look *look = &looks->ring[(looks->head + looks->queued++) % looks->room];
     look->holders = holders;
     look->size = (uint8_t)id.size;
     memcpy(look->id, id.data, id.size);
-    *looks->end = look;
-    looks->end = &look->next;
-    looks->queued++;
 }
 
 static struct slice look_id(const struct look *look)
@@ -136,8 +92,8 @@ static void queue_wait(void *arg, wait_t *wait)
 
 void looks_all(state_t *self)
 {
-    self->looks->all = false;
-    waits_each(self->waits, queue_wait, self);
+    self->looks->all = true;
+    looks_flush(self);
 }
 
 /* What a look saw, shown to a wait. */
@@ -199,58 +155,54 @@ static void on_seen(void *arg, int status, const redisReply *reply)
     state_t *self = call->state;
     size_t at = 0;
     if (status == STATUS_UNAVAILABLE)
-        self->looks->all = true; /* those who wait have time */
-    for (struct look *look = call->first, *next; look; look = next) {
-        next = look->next;
-        if (status != STATUS_UNAVAILABLE)
-            see(self, look, call, status, reply, &at);
-        look_give(self->looks, look);
-    }
+        self->looks->all = true; /* the timer comes back to it; those who wait have time */
+    for (uint32_t i = 0; i < call->count && status != STATUS_UNAVAILABLE; i++)
+        see(self, &call->looks[i], call, status, reply, &at);
     free(call);
-    looks_flush(self);
+    if (status != STATUS_UNAVAILABLE)
+        looks_flush(self);
 }
 
-/* Takes the looks of one kind that are queued first. */
+/* Takes the looks of one kind that are queued first. NULL when out of memory. */
 static struct look_call *next_call(state_t *self, struct command *command)
 {
     struct looks *looks = self->looks;
-    struct look_call *call = calloc(1, sizeof *call);
+    struct look_call *call = malloc(sizeof *call);
     if (!call)
         return NULL;
     call->state = self;
-    call->holders = looks->first->holders;
+    call->holders = looks->ring[looks->head].holders;
+    call->count = 0;
     command_whole(command, call->holders ? 1 : 0);
-    struct look **end = &call->first;
-    for (int n = 0; n < LOOKS_A_CALL && looks->first && looks->first->holders == call->holders;
-         n++) {
-        struct look *look = looks->first;
-        looks->first = look->next;
-        looks->queued--;
+    while (call->count < LOOKS_A_CALL && looks->queued) {
+        const struct look *look = &looks->ring[looks->head];
+        if (look->holders != call->holders)
+            break;
         command_arg(command, look_id(look));
         command_arg(command, (struct slice){ 0 });
-        look->next = NULL;
-        *end = look;
-        end = &look->next;
+        call->looks[call->count++] = *look;
+        looks->queued--;
+        looks->head = looks->queued ? (looks->head + 1) % looks->room : 0;
     }
-    if (!looks->first)
-        looks->end = &looks->first;
     return call;
 }
 
 void looks_flush(state_t *self)
 {
+    struct looks *looks = self->looks;
     if (self->stopping || !store_ready(self->store))
         return;
-    if (self->looks->all)
-        looks_all(self);
-    while (self->looks->first) {
+    if (looks->all && !looks->queued) {
+        looks->all = false;
+        waits_each(self->waits, queue_wait, self);
+    }
+    while (looks->queued) {
         struct command *command = store_function(self->store, "get");
         struct look_call *call = next_call(self, command);
         if (!call)
             return;
         if (store_call(self->store, command, on_seen, call)) {
-            self->looks->all = true; /* the timer comes back to it */
-            free_looks(call->first);
+            looks->all = true; /* the timer comes back to it */
             free(call);
             return;
         }

@@ -223,7 +223,7 @@ TEST(busy_and_unavailable_are_tried_again_under_the_same_token)
 
 static void is_always_busy(struct world *w)
 {
-    hand_refuses(&w->hand, STATUS_BUSY, 30);
+    hand_refuses(&w->hand, STATUS_BUSY, 5000);
 }
 
 static void says_nothing(struct world *w)
@@ -238,9 +238,9 @@ TEST(a_refusal_that_lasts_is_the_receipt_and_silence_is_a_timeout)
     struct gantry_task task = { .task = "system.echo" };
     begin(&w, is_always_busy);
     raise_curtain(&w);
-    CHECK_INT(gantry_submit(w.client, &task, 1, receipts, 300), 0);
+    CHECK_INT(gantry_submit(w.client, &task, 1, receipts, 3000), 0);
     CHECK_INT(receipts[0].status, GANTRY_BUSY);
-    CHECK_INT(receipts[0].retry_after_ms, 30);
+    CHECK_INT(receipts[0].retry_after_ms, 5000);
     end(&w);
 
     begin(&w, says_nothing);

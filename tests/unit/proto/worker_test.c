@@ -193,6 +193,18 @@ static uint32_t held(struct world *w, uint64_t *ret_open)
     return count;
 }
 
+/* A heartbeat may be on its way already when the one before is answered. */
+static bool comes_to_hold(struct world *w, uint32_t count)
+{
+    uint64_t open;
+    for (int i = 0; i < 20; i++) {
+        if (held(w, &open) == count)
+            return true;
+        hand_answer(&w->hand, 0, false);
+    }
+    return false;
+}
+
 static void beat_says(struct world *w, bool stale, const char *token)
 {
     uint8_t list[16] = { 0x91, 0xc4, 12 };
@@ -264,7 +276,6 @@ TEST(a_result_is_told_until_it_is_written_or_stale)
 {
     UNUSED;
     static struct world w;
-    uint64_t open;
     begin(&w, 2);
     w.at_once = true;
     is_given(&w, 0, 2);
@@ -277,12 +288,10 @@ TEST(a_result_is_told_until_it_is_written_or_stale)
     hand_write(&w.hand, &m_outcome_layout, &bad); /* one of it */
     hand_write(&w.hand, &m_outcome_layout, &stale);
     hand_answer(&w.hand, 0, true);
-    CHECK_INT(held(&w, &open), 1);
-    hand_answer(&w.hand, 0, false);
     CHECK(hears(&w, VERB_DONE));
     CHECK_INT(w.hand.in.header.count, 1);
     CHECK_SLICE(result(&w, 0).id, "t0");
-    CHECK_INT(held(&w, &open), 1); /* not acknowledged: held */
+    CHECK(comes_to_hold(&w, 1)); /* not acknowledged: held */
     hand_answer(&w.hand, 0, false);
     end(&w);
 }
@@ -391,9 +400,9 @@ TEST(a_heartbeat_tells_what_is_held_and_its_answer_stops_work)
     CHECK_INT(w.stops[GANTRY_STOP_CANCEL], 1);
     CHECK_SLICE(result(&w, 0).state, "cancelled");
     outcome(&w, 0);
-    CHECK_INT(held(&w, &open), 2);
+    CHECK(comes_to_hold(&w, 2));
     beat_says(&w, true, "lease0000002");
-    CHECK_INT(held(&w, &open), 1);
+    CHECK(comes_to_hold(&w, 1));
     hand_answer(&w.hand, 0, false);
     CHECK_INT(w.stops[GANTRY_STOP_STALE], 1);
     CHECK_INT(gantry_worker_jobs(w.worker), 2); /* it still uses its slot */
@@ -411,8 +420,7 @@ TEST(without_renewal_work_is_stopped_before_the_lease_ends)
     UNUSED;
     static struct world w;
     begin(&w, 2);
-    w.hand.welcome.lease_ms = 300;
-    w.hand.welcome.liveness_ms = 5000;
+    w.hand.welcome.lease_ms = 1500;
     is_given(&w, 0, 2);
     int64_t until = gantry_worker_lease_until(w.worker);
     while (w.stops[GANTRY_STOP_STALE] == 0 && clock_ms() < until + 1000) {
@@ -431,12 +439,12 @@ TEST(while_the_store_is_away_nothing_running_is_stopped)
     UNUSED;
     static struct world w;
     begin(&w, 2);
-    w.hand.welcome.lease_ms = 300;
+    w.hand.welcome.lease_ms = 1200;
     is_given(&w, 0, 1);
     w.away = true;
     passes(&w, 200);
     w.seen[VERB_CLAIM] = false;
-    passes(&w, 600);
+    passes(&w, 1200);
     CHECK_INT(w.stops[GANTRY_STOP_STALE], 0);
     CHECK(!w.seen[VERB_CLAIM]); /* but nothing new is asked for */
     CHECK(gantry_worker_lease_until(w.worker) > clock_ms());
@@ -458,8 +466,8 @@ TEST(a_broker_that_forgot_it_is_told_all_again)
     hand_refuses(&w.hand, STATUS_HELLO_FIRST, 0);
     CHECK(hears(&w, VERB_HELLO));
     hand_welcomes(&w.hand);
-    CHECK_INT(held(&w, &open), 1);
-    CHECK_INT(open, 3); /* claim 2 will not be answered */
+    CHECK_INT(held(&w, &open), 1); /* the first since WELCOME */
+    CHECK_INT(open, 3);            /* claim 2 will not be answered */
     hand_answer(&w.hand, 0, false);
     CHECK(hears_claim(&w));
     CHECK(w.seen[VERB_REGISTER]);

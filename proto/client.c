@@ -71,11 +71,16 @@ gantry_client_t *gantry_client_new(const char *brokers)
     return self;
 }
 
-static void wake_first(gantry_client_t *self)
+static struct later *first_later(const gantry_client_t *self)
 {
-    struct later *first = link_owner(link_first(&self->later), struct later, link);
-    link_remove(&first->link);
-    first->wake(first);
+    struct link *first = link_first(&self->later);
+    return first ? link_owner(first, struct later, link) : NULL;
+}
+
+static void wake(struct later *later)
+{
+    link_remove(&later->link);
+    later->wake(later);
 }
 
 void gantry_client_destroy(gantry_client_t **self_p)
@@ -86,9 +91,11 @@ void gantry_client_destroy(gantry_client_t **self_p)
         return;
     self->ending = true;
     self->turning = true;
+    if (self->session) /* else the broker would count us until it has heard nothing for long */
+        session_say(self->session, VERB_BYE, (struct slice){ 0 }, NULL);
     session_destroy(&self->session);
-    while (!link_idle(&self->later))
-        wake_first(self);
+    for (struct later *at = first_later(self); at; at = first_later(self))
+        wake(at);
     parcel_clear(&self->parcel);
     if (self->zmq)
         zmq_ctx_term(self->zmq);
@@ -168,11 +175,10 @@ static bool read_all(gantry_client_t *self)
 
 static int64_t wake_due(gantry_client_t *self, int64_t now)
 {
-    while (!link_idle(&self->later)) {
-        int64_t due = link_owner(link_first(&self->later), struct later, link)->due_ms;
-        if (due > now)
-            return due;
-        wake_first(self);
+    for (struct later *at = first_later(self); at; at = first_later(self)) {
+        if (at->due_ms > now)
+            return at->due_ms;
+        wake(at);
     }
     return INT64_MAX;
 }

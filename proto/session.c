@@ -12,6 +12,7 @@
 enum {
     GREET_MS = 1000,     /* without a WELCOME for so long: the next endpoint */
     GREET_LOOK_MS = 10,  /* how often a connection that is being made is looked at */
+    FAREWELL_MS = 200,   /* how long a BYE may take to leave when the session ends */
     NO_SOCKET_MS = 2000, /* no socket to be had: so long until the next try */
     PROBE_MS = 500,      /* with requests open a lost connection is noticed within so long */
 };
@@ -53,9 +54,11 @@ session_t *session_new(const struct session_options *options)
 static void close_socket(session_t *self)
 {
     void *old = self->socket;
+    int linger_ms = self->phase == UP ? FAREWELL_MS : 0;
     self->socket = NULL;
     if (!old)
         return;
+    zmq_setsockopt(old, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     if (self->options.events.socket_changed)
         self->options.events.socket_changed(self->options.arg, NULL);
     zmq_close(old);

@@ -27,11 +27,19 @@ static int check_attempt(const struct attempt *attempt, struct refusal *why)
     return 0;
 }
 
-static bool map_or_none(struct slice value)
+/* What records carry on: a map or none, and not too deep for the messages that wrap it. */
+static int check_map(const char *name, struct slice value, struct refusal *why)
 {
     struct reader reader;
     uint32_t pairs;
-    return value.size == 0 || codec_is_nil(value) || codec_map(value, &reader, &pairs);
+    if (value.size == 0 || codec_is_nil(value))
+        return 0;
+    if (!codec_map(value, &reader, &pairs))
+        return refusal_say(why, STATUS_INVALID, name, "must be a map");
+    if (codec_depth(value) > WIRE_VALUE_DEPTH_MAX)
+        return refusal_say(why, STATUS_INVALID, name, "is nested deeper than %d levels",
+                           WIRE_VALUE_DEPTH_MAX);
+    return 0;
 }
 
 static int check_result(const struct m_result *result, int *ret_state, struct refusal *why)
@@ -41,12 +49,13 @@ static int check_result(const struct m_result *result, int *ret_state, struct re
         state != STATE_CANCELLED)
         return refusal_say(why, STATUS_INVALID, "state",
                            "must be completed, skipped, failed or cancelled");
-    if (!map_or_none(result->output))
-        return refusal_say(why, STATUS_INVALID, "output", "must be a map");
-    if (!map_or_none(result->error))
-        return refusal_say(why, STATUS_INVALID, "error", "must be a map");
-    if (!map_or_none(result->usage))
-        return refusal_say(why, STATUS_INVALID, "usage", "must be a map");
+    int r = check_map("output", result->output, why);
+    if (!r)
+        r = check_map("error", result->error, why);
+    if (!r)
+        r = check_map("usage", result->usage, why);
+    if (r)
+        return r;
     *ret_state = state;
     return 0;
 }

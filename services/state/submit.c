@@ -28,6 +28,9 @@ static int read_task(struct slice bytes, struct m_task *task, struct refusal *wh
     if (task->token.size != WIRE_SUBMIT_TOKEN_SIZE)
         return refusal_say(why, STATUS_INVALID, "token", "must be %d random bytes",
                            WIRE_SUBMIT_TOKEN_SIZE);
+    if (task->input.size && codec_depth(task->input) > WIRE_VALUE_DEPTH_MAX)
+        return refusal_say(why, STATUS_INVALID, "input", "is nested deeper than %d levels",
+                           WIRE_VALUE_DEPTH_MAX);
     if (task->callback.size)
         return refusal_say(why, STATUS_UNSUPPORTED, "callback", "callbacks are not offered yet");
     return 0;

@@ -313,6 +313,22 @@ def test_wrong_results_are_refused_one_by_one(broker, worker):
     assert statuses == [INVALID] * 8 + [MALFORMED, INVALID, OK]
 
 
+def nested(levels):
+    value = {"end": 1}
+    for _ in range(levels - 1):
+        value = {"in": value}
+    return value
+
+
+def test_what_is_nested_too_deep_for_a_record_is_refused(broker, worker):
+    receipts = submit(broker, *[task("n%d" % i, "system.typed", input={"must": "x", "map": nested(i)}) for i in (10, 11)])
+    assert [r["status"] for r in receipts] == [OK, INVALID] and receipts[1]["field"] == "input"
+    [handout] = worker.claim(n=2)
+    assert worker.done(worker.result(handout, output=nested(12))).body[0]["status"] == INVALID
+    assert worker.done(worker.result(handout, output=nested(11))).body[0]["status"] == OK
+    assert stage(broker, "n10", "system.typed")["output"] == nested(11)
+
+
 def test_a_full_queue_is_busy(house):
     house.states[0].stop()
     house.broker.peers.clear()

@@ -67,8 +67,7 @@ void jobs_stop(gantry_worker_t *self, enum gantry_stop why)
     struct link told;
     link_init(&told);
     link_append_all(&told, &self->running);
-    while (!link_idle(&told)) {
-        gantry_job_t *job = link_owner(link_first(&told), gantry_job_t, link);
+    for (gantry_job_t *job = job_first(&told); job; job = job_first(&told)) {
         if (why == GANTRY_STOP_STALE) {
             job_lose(self, job);
             continue;

@@ -17,8 +17,8 @@ struct room {
 };
 
 struct gantry_job {
-    struct link link;        /* in one of the worker's rings, a report's, or the pool's */
-    struct gantry_job *next; /* of its bucket */
+    struct link link;        /* in one of the worker's rings, or a report's */
+    struct gantry_job *next; /* of its bucket, or of the free ones */
     gantry_worker_t *worker;
     const struct gantry_node *node;
     enum job_phase phase;
@@ -40,6 +40,13 @@ struct gantry_job {
     struct room given;   /* where id, task and input lie */
     struct room made;    /* where the result lies */
 };
+
+/* The first of a ring of jobs, or NULL. */
+static inline gantry_job_t *job_first(const struct link *ring)
+{
+    struct link *first = link_first(ring);
+    return first ? link_owner(first, gantry_job_t, link) : NULL;
+}
 
 typedef struct jobs jobs_t;
 

@@ -45,11 +45,10 @@ static bool is_map(struct slice value)
 /* One bad item would make the whole body unreadable, and refuse its neighbours too. */
 static const char *unreadable(struct slice item, struct slice input)
 {
-    if (input.size && !is_map(input))
-        return "input";
-    if (codec_check(item) == 0)
-        return NULL;
-    return input.size && codec_check(input) ? "input" : "owner";
+    if (codec_check(item))
+        return input.size && codec_check(input) ? "input" : "owner";
+    bool good = input.size == 0 || (is_map(input) && codec_depth(input) <= WIRE_VALUE_DEPTH_MAX);
+    return good ? NULL : "input";
 }
 
 int task_pack(gantry_client_t *client, const struct gantry_task *task, const char *id,

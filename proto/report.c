@@ -83,8 +83,7 @@ static void on_outcomes(void *arg, const struct header *header, struct slice bod
     link_append_all(&jobs, &report->jobs);
     link_append(&self->idle_reports, &report->link);
     self->reports_open--;
-    while (!link_idle(&jobs)) {
-        gantry_job_t *job = link_owner(link_first(&jobs), gantry_job_t, link);
+    for (gantry_job_t *job = job_first(&jobs); job; job = job_first(&jobs)) {
         struct slice item;
         if (listed && reader_value(&reader, &item))
             on_outcome(self, job, item, retry);
@@ -119,10 +118,8 @@ static uint32_t gather(gantry_worker_t *self, struct report *report)
     bool alone = false;
     parcel_start(&self->body);
     msgpack_packer pk = parcel_packer(&self->body);
-    while (!link_idle(&self->ended) && !alone) {
-        gantry_job_t *job = link_owner(link_first(&self->ended), gantry_job_t, link);
-        if (!fits(self, job, verb))
-            break;
+    for (gantry_job_t *job = job_first(&self->ended); job && !alone && fits(self, job, verb);
+         job = job_first(&self->ended)) {
         verb = job->verb;
         alone = job->alone;
         pack_raw(&pk, job->result);
@@ -147,39 +144,40 @@ static int send_report(gantry_worker_t *self, struct report *report)
 
 static void move_due(gantry_worker_t *self)
 {
-    for (struct link *at = link_first(&self->later); at; at = link_first(&self->later)) {
-        gantry_job_t *job = link_owner(at, gantry_job_t, link);
-        if (job->due_ms > self->now_ms)
-            return;
-        link_append(&self->ended, at);
+    gantry_job_t *job = job_first(&self->later);
+    while (job && job->due_ms <= self->now_ms) {
+        link_append(&self->ended, &job->link);
+        job = job_first(&self->later);
     }
 }
 
 static void put_off(gantry_worker_t *self, struct link *jobs)
 {
-    while (!link_idle(jobs))
-        again_at(self, link_owner(link_first(jobs), gantry_job_t, link), self->now_ms + PAUSE_MS);
+    for (gantry_job_t *job = job_first(jobs); job; job = job_first(jobs))
+        again_at(self, job, self->now_ms + PAUSE_MS);
 }
 
 void report_tick(gantry_worker_t *self)
 {
     move_due(self);
-    while (!link_idle(&self->ended) && !link_idle(&self->idle_reports)) {
-        gantry_job_t *first = link_owner(link_first(&self->ended), gantry_job_t, link);
-        if (too_large(self, first))
+    for (gantry_job_t *job = job_first(&self->ended); job; job = job_first(&self->ended)) {
+        struct link *idle = link_first(&self->idle_reports);
+        if (!idle)
+            return;
+        if (too_large(self, job))
             continue;
-        struct report *report = link_owner(link_first(&self->idle_reports), struct report, link);
+        struct report *report = link_owner(idle, struct report, link);
         if (send_report(self, report)) { /* no memory, or no room in the session */
             put_off(self, &report->jobs);
             return;
         }
-        link_remove(&report->link);
+        link_remove(idle);
         self->reports_open++;
     }
 }
 
 int64_t report_due(const gantry_worker_t *self)
 {
-    struct link *first = link_first(&self->later);
-    return first ? link_owner(first, gantry_job_t, link)->due_ms : INT64_MAX;
+    const gantry_job_t *first = job_first(&self->later);
+    return first ? first->due_ms : INT64_MAX;
 }

@@ -9,12 +9,14 @@
 
 enum { MESSAGE_MOST = 4096, FIELD_MOST = 256 };
 
+/* A map that a record can hold. */
 static bool is_map(struct gantry_bytes bytes)
 {
     struct slice value = { bytes.data, bytes.size };
     struct reader reader;
     uint32_t pairs;
-    return codec_check(value) == 0 && codec_map(value, &reader, &pairs);
+    return codec_check(value) == 0 && codec_map(value, &reader, &pairs) &&
+           codec_depth(value) <= WIRE_VALUE_DEPTH_MAX;
 }
 
 /* Length of the character at from, 0 when it is no UTF-8. */
@@ -78,8 +80,9 @@ static struct slice raw(struct gantry_bytes bytes)
 int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_end *end)
 {
     static const struct gantry_end nothing;
-    static const struct gantry_end no_map = { .code = STATUS_INVALID,
-                                              .message = "the node's output is no msgpack map" };
+    static const struct gantry_end no_map = {
+        .code = STATUS_INVALID, .message = "the node's output is no msgpack map, or nested too deep"
+    };
     gantry_worker_t *worker = job->worker;
     struct m_result m = {
         .id = slice_of(job->id),

@@ -18,7 +18,6 @@ enum {
     REQUESTS_OPEN_MAX = REPORTS_MAX + BEATS_MAX + 8, /* with a claim and a registration */
     TURN_MESSAGES = 256,                             /* handled before the next tick */
     LOOK_MS = 500, /* with requests open, so that a lost connection is noticed soon */
-    FAREWELL_MS = 500,
 };
 
 /* ---- what the worker is ---- */
@@ -269,11 +268,9 @@ static bool finished(const gantry_worker_t *self)
     return self->draining && jobs_count(self->jobs) == 0 && self->reports_open == 0;
 }
 
-/* The socket goes with the worker, at once: it is told to see this message out. */
 static void say_bye(gantry_worker_t *self)
 {
     struct m_bye bye = { .session = worker_id(self) };
-    int linger = FAREWELL_MS;
     zmq_msg_t body;
     parcel_start(&self->body);
     msgpack_packer pk = parcel_packer(&self->body);
@@ -281,7 +278,6 @@ static void say_bye(gantry_worker_t *self)
     self->left = true;
     if (!session_welcome(self->session) || parcel_take_bare(&self->body, &body))
         return;
-    zmq_setsockopt(session_socket(self->session), ZMQ_LINGER, &linger, sizeof linger);
     session_say(self->session, VERB_BYE, (struct slice){ 0 }, &body);
 }
 

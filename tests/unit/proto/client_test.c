@@ -42,7 +42,7 @@ static void *play(void *arg)
             hand_welcomes(&w->hand);
         else if (w->hand.in.header.verb == VERB_PING)
             hand_answer(&w->hand, 0, false);
-        else
+        else if (w->hand.in.header.verb != VERB_BYE)
             w->plays(w);
     }
     return NULL;
@@ -160,6 +160,8 @@ TEST(each_task_has_its_own_receipt)
     tasks[6].id = "../etc";
     tasks[7].input = (struct gantry_bytes){ "\x01", 1 };
     tasks[8].owner = "\xff";
+    tasks[9].input =
+        (struct gantry_bytes){ "\x81\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x90", 15 };
     CHECK_INT(gantry_submit(w.client, tasks, 20, receipts, 5000), 0);
     end(&w);
     CHECK_INT(receipts[0].status, GANTRY_NOT_FOUND);
@@ -171,7 +173,8 @@ TEST(each_task_has_its_own_receipt)
     CHECK_TEXT(receipts[6].field, "id");
     CHECK_TEXT(receipts[7].field, "input");
     CHECK_TEXT(receipts[8].field, "owner");
-    CHECK_INT(w.seen, 16);
+    CHECK_TEXT(receipts[9].field, "input");
+    CHECK_INT(w.seen, 15);
 }
 
 TEST(what_is_too_large_is_refused_here_and_the_rest_is_cut_to_fit)

@@ -68,12 +68,13 @@ static const char *read_time(const char *at, double *ret_s)
         if (++parts > 3 || *at != ':')
             break;
     }
-    double unit = 0.1;
-    if (*at == ',' || *at == '.')
+    if (*at == ',' || *at == '.') {
+        double unit = 0.1;
         for (at++; isdigit((unsigned char)*at); at++) {
             seconds += unit * (*at - '0');
             unit /= 10;
         }
+    }
     *ret_s = round(seconds * 1e6) / 1e6;
     return parts >= 2 && parts <= 3 ? at : NULL;
 }

@@ -197,9 +197,9 @@ static void turn(gantry_client_t *self, int64_t wait_ms)
     bool read = read_all(self);
     int64_t now = clock_ms();
     int64_t due = session_tick(self->session, now);
-    int64_t wake = wake_due(self, now);
-    if (wake < due)
-        due = wake;
+    int64_t earliest = wake_due(self, now);
+    if (earliest < due)
+        due = earliest;
     if (read || self->heard != heard || wait_ms <= 0 || due <= now)
         return;
     poll_socket(self, due - now < wait_ms ? due - now : wait_ms);

@@ -132,7 +132,8 @@ static void part_command(void *arg, size_t index, struct media_args *args)
     media_add(args, "%zu", threads > 1 ? threads : 1);
     if (index > 0) {
         media_add(args, "-ss");
-        /* index < parts <= PROCESSES_MAX. cppcheck-suppress arrayIndexOutOfBoundsCond */
+        // index < parts <= PROCESSES_MAX
+        // cppcheck-suppress arrayIndexOutOfBoundsCond
         media_add(args, "%.6f", self->moments[index]);
     }
     if (index + 1 < self->parts) {

@@ -41,7 +41,7 @@ static int make_tables(struct broker *b)
     b->peers = peers_new(peers_max);
     b->credit = credit_new(QUEUES_MAX, claims_max);
     b->routes = routes_new((uint32_t)s->broker_requests_max, (uint64_t)s->broker_request_bytes_max,
-                           claims_max);
+                           claims_max, b->epoch);
     b->zmq = zmq_ctx_new();
     return b->peers && b->credit && b->routes && b->zmq ? 0 : -ENOMEM;
 }

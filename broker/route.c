@@ -5,9 +5,18 @@
 
 #include <stdlib.h>
 
-/* A number is generation, then the claim's bit, then the slot: small at first, which packs shorter.
- */
-enum { SLOT_BITS = 23, CLAIM_BIT = 1 << SLOT_BITS, GENERATION_SHIFT = SLOT_BITS + 1 };
+/* A number is the slot's generation, then the claim's bit, then the slot; the top bit is never set.
+ * Generations begin at a place of the epoch's, far from those of the broker's other lives: a state
+ * service may still answer what a former one asked. */
+enum {
+    SLOT_BITS = 23,
+    CLAIM_BIT = 1 << SLOT_BITS,
+    GENERATION_SHIFT = SLOT_BITS + 1,
+    GENERATION_BITS = 63 - GENERATION_SHIFT,
+    EPOCH_SHIFT = GENERATION_BITS - 32
+};
+
+static const uint64_t generation_mask = ((uint64_t)1 << GENERATION_BITS) - 1;
 
 /* Every request lasts one of two lengths, so each list is in order of due time by itself. */
 enum { QUICK, LONG, LISTS };
@@ -21,11 +30,12 @@ struct routes {
     slab_t *slab;
     uint32_t requests_max;
     uint64_t bytes_max;
+    uint64_t generation; /* of a slot that was never used */
     struct account accounts[ROUTE_PAYERS];
     struct link lists[LISTS];
 };
 
-routes_t *routes_new(uint32_t requests_max, uint64_t bytes_max, uint32_t own_max)
+routes_t *routes_new(uint32_t requests_max, uint64_t bytes_max, uint32_t own_max, uint32_t epoch)
 {
     uint64_t slots = (uint64_t)requests_max * 2 + own_max;
     routes_t *self = calloc(1, sizeof *self);
@@ -33,6 +43,7 @@ routes_t *routes_new(uint32_t requests_max, uint64_t bytes_max, uint32_t own_max
         return NULL;
     self->requests_max = requests_max;
     self->bytes_max = bytes_max;
+    self->generation = (uint64_t)epoch << EPOCH_SHIFT;
     for (int i = 0; i < LISTS; i++)
         link_init(&self->lists[i]);
     self->slab =
@@ -65,9 +76,10 @@ enum route_room routes_room(const routes_t *self, enum route_payer payer, size_t
                                                                      : ROUTE_ROOM;
 }
 
-static uint64_t number_after(uint64_t number, uint32_t slot, bool claim)
+static uint64_t number_after(const routes_t *self, uint64_t number, uint32_t slot, bool claim)
 {
-    uint64_t generation = (number >> GENERATION_SHIFT) + 1;
+    uint64_t last = number ? number >> GENERATION_SHIFT : self->generation;
+    uint64_t generation = (last + 1) & generation_mask;
     return generation << GENERATION_SHIFT | (claim ? CLAIM_BIT : 0) | slot;
 }
 
@@ -79,7 +91,7 @@ int routes_open(routes_t *self, enum route_payer payer, const struct header *hea
     if (!route)
         return STATUS_BUSY;
     int list = header->verb == VERB_WAIT ? LONG : QUICK;
-    route->number = number_after(route->number, slot, header->verb == VERB_CLAIM);
+    route->number = number_after(self, route->number, slot, header->verb == VERB_CLAIM);
     kept_fill(&route->kept, header, body);
     route->size = kept_size(&route->kept);
     route->asker = route->state = (struct peer_ref){ 0 };

@@ -15,8 +15,8 @@ enum { ROUTE_MS = 30000, ROUTE_WAIT_MS = 70000 };
 struct claim;
 
 struct route {
-    uint64_t number;       /* request id towards the state service; never used twice */
-    struct kept kept;      /* header.request is the asker's own number */
+    uint64_t number;  /* request id towards the state service; never used twice, and below 2^63 */
+    struct kept kept; /* header.request is the asker's own number */
     struct peer_ref asker; /* none: nobody wants the answer */
     struct peer_ref state; /* who was asked last */
     struct claim *claim;   /* of a CLAIM, else NULL */
@@ -30,8 +30,9 @@ struct route {
 typedef struct routes routes_t;
 
 /* NULL when out of memory. requests_max and bytes_max hold for clients and for workers, own_max for
- * the broker's own requests. */
-routes_t *routes_new(uint32_t requests_max, uint64_t bytes_max, uint32_t own_max);
+ * the broker's own requests. epoch: random, another one after each start, so that no number of an
+ * earlier life comes again. */
+routes_t *routes_new(uint32_t requests_max, uint64_t bytes_max, uint32_t own_max, uint32_t epoch);
 void routes_destroy(routes_t **self_p);
 
 /* Is there room for another request of so many bytes? A single one is never refused for its bytes,

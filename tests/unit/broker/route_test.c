@@ -24,7 +24,7 @@ static struct route *open_route(routes_t *routes, enum verb verb, size_t size, i
 TEST(a_route_keeps_its_message_until_it_is_closed)
 {
     UNUSED;
-    routes_t *routes = routes_new(4, 1000, 1);
+    routes_t *routes = routes_new(4, 1000, 1, 7);
     char service[] = "ffmpeg";
     struct header header = { .verb = VERB_SUBMIT, .request = 42, .service = slice_of(service) };
     struct route *route;
@@ -48,7 +48,7 @@ TEST(a_route_keeps_its_message_until_it_is_closed)
 TEST(a_number_finds_its_route_and_never_a_later_one)
 {
     UNUSED;
-    routes_t *routes = routes_new(4, 1000, 1);
+    routes_t *routes = routes_new(4, 1000, 1, 7);
     struct route *route = open_route(routes, VERB_GET, 0, 0);
     uint64_t number = route->number;
 
@@ -63,10 +63,32 @@ TEST(a_number_finds_its_route_and_never_a_later_one)
     routes_destroy(&routes);
 }
 
+TEST(numbers_of_a_former_broker_find_nothing)
+{
+    UNUSED;
+    static const uint32_t epochs[] = { 1, 2, 0x80000000, UINT32_MAX };
+    enum { LIVES = sizeof epochs / sizeof *epochs, REQUESTS = 100 };
+    uint64_t former[LIVES * REQUESTS];
+    size_t count = 0;
+    for (size_t life = 0; life < LIVES; life++) {
+        routes_t *routes = routes_new(4, 1000, 1, epochs[life]);
+        for (size_t i = 0; i < REQUESTS; i++) {
+            struct route *route = open_route(routes, VERB_GET, 0, 0); /* the same slot */
+            for (size_t k = 0; k < count; k++)
+                CHECK(!routes_find(routes, former[k]));
+            CHECK(routes_find(routes, route->number) == route);
+            CHECK(route->number >> 63 == 0);
+            former[count++] = route->number;
+            routes_close(routes, &route);
+        }
+        routes_destroy(&routes);
+    }
+}
+
 TEST(a_claim_s_number_tells_so_even_when_it_is_closed)
 {
     UNUSED;
-    routes_t *routes = routes_new(4, 1000, 1);
+    routes_t *routes = routes_new(4, 1000, 1, 7);
     CHECK(route_number_is_claim(open_route(routes, VERB_CLAIM, 0, 0)->number));
     CHECK(!route_number_is_claim(open_route(routes, VERB_GET, 0, 0)->number));
     routes_destroy(&routes);
@@ -75,7 +97,7 @@ TEST(a_claim_s_number_tells_so_even_when_it_is_closed)
 TEST(requests_and_bytes_are_bounded)
 {
     UNUSED;
-    routes_t *routes = routes_new(2, 1000, 1);
+    routes_t *routes = routes_new(2, 1000, 1, 7);
     CHECK_INT(routes_room(routes, ROUTE_OF_CLIENT, 5000), ROUTE_ROOM); /* one alone always may */
     open_route(routes, VERB_GET, 900, 0);
     CHECK_INT(routes_room(routes, ROUTE_OF_CLIENT, 100), ROUTE_ROOM);
@@ -88,7 +110,7 @@ TEST(requests_and_bytes_are_bounded)
 TEST(clients_never_shut_workers_out)
 {
     UNUSED;
-    routes_t *routes = routes_new(1, 10, 1);
+    routes_t *routes = routes_new(1, 10, 1, 7);
     open_route(routes, VERB_GET, 10, 0);
     CHECK_INT(routes_room(routes, ROUTE_OF_CLIENT, 1), ROUTE_REQUESTS_FULL);
     CHECK_INT(routes_room(routes, ROUTE_OF_WORKER, 1), ROUTE_ROOM);
@@ -99,7 +121,7 @@ TEST(clients_never_shut_workers_out)
 TEST(slots_are_bounded_too)
 {
     UNUSED;
-    routes_t *routes = routes_new(1, 10, 1);
+    routes_t *routes = routes_new(1, 10, 1, 7);
     struct header header = { .verb = VERB_RETURN };
     struct route *route;
     zmq_msg_t body = message_of(5);
@@ -114,7 +136,7 @@ TEST(slots_are_bounded_too)
 TEST(a_wait_is_due_later_than_other_requests)
 {
     UNUSED;
-    routes_t *routes = routes_new(4, 1000, 1);
+    routes_t *routes = routes_new(4, 1000, 1, 7);
     struct route *wait = open_route(routes, VERB_WAIT, 0, 0);
     struct route *get = open_route(routes, VERB_GET, 0, 10);
 
@@ -129,7 +151,7 @@ TEST(a_wait_is_due_later_than_other_requests)
 TEST(all_are_walked_and_may_be_closed_on_the_way)
 {
     UNUSED;
-    routes_t *routes = routes_new(8, 1000, 1);
+    routes_t *routes = routes_new(8, 1000, 1, 7);
     CHECK(!routes_after(routes, NULL));
     open_route(routes, VERB_WAIT, 0, 0);
     for (int i = 0; i < 3; i++)
@@ -149,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOLDS(a_route_keeps_its_message_until_it_is_closed),
         HOLDS(a_number_finds_its_route_and_never_a_later_one),
+        HOLDS(numbers_of_a_former_broker_find_nothing),
         HOLDS(a_claim_s_number_tells_so_even_when_it_is_closed),
         HOLDS(requests_and_bytes_are_bounded),
         HOLDS(clients_never_shut_workers_out),

@@ -146,7 +146,7 @@ class Process:
 class System:
     """Use with `with`: at its end all is stopped, and nothing may be left over or have been reported."""
 
-    def __init__(self, folder, brokers=1, states=1, workers=1, bin=BIN, env=None, **settings):
+    def __init__(self, folder, brokers=1, states=1, workers=1, bin=BIN, env=None, redis_flags=(), **settings):
         self.folder, self.home = os.path.realpath(folder), os.getcwd()
         shutil.rmtree(self.folder, ignore_errors=True)
         os.mkdir(self.folder)
@@ -158,7 +158,8 @@ class System:
                          "storage_root": self.folder + "/share", "storage_local": self.folder + "/local",
                          "storage_input_roots": self.folder + "/in", "redis_addr": "redis/sock", **settings}
         self.redis = Process("redis", "redis-server", "--port", "0", "--unixsocket", "sock", "--dir", "redis",
-                             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning")
+                             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning",
+                             *redis_flags)
         self.db = redis.Redis(unix_socket_path="redis/sock")
         self.brokers, self.states, self.workers = [], [], []
         self.counts = brokers, states, workers

@@ -120,12 +120,24 @@ int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
     return r;
 }
 
+/* A worker waits for its claim's answer for ever. One that cannot be told is forgotten, so that its
+ * next word is answered HELLO_FIRST and it claims anew. */
+static void forget_claimer(struct broker *b, const struct route *route)
+{
+    struct peer *worker = peers_at(b->peers, route->asker);
+    if (worker)
+        hello_forget(b, &worker);
+}
+
 /* The asker is told why, and a claim ends with its route: its worker claims anew. */
 static void fail_route(struct broker *b, struct route *route, int status)
 {
-    reply_route_error(b, route, status);
-    if (route->claim)
+    int r = reply_route_error(b, route, status);
+    if (route->claim) {
+        if (r)
+            forget_claimer(b, route);
         credit_drop(b->credit, &route->claim);
+    }
     routes_close(b->routes, &route);
 }
 
@@ -189,31 +201,23 @@ static void give_back(struct broker *b, const struct header *answer, struct slic
         log_event_seldom(LOG_LEVEL_WARN, "return_failed", "why=%s", b->error_text);
 }
 
-/* Tasks go to the worker, or back to the store at once if it is gone. */
-static void hand_out(struct broker *b, const struct route *route, struct envelope *in)
-{
-    int r = reply_route(b, route, &in->header, &in->body);
-    if (r == 0)
-        return;
-    give_back(b, &in->header, route->kept.header.service, &in->body);
-    struct peer *worker = r == -EHOSTUNREACH ? peers_at(b->peers, route->asker) : NULL;
-    if (worker)
-        hello_forget(b, &worker);
-}
-
+/* Tasks go to the worker, or back to the store at once. */
 static void end_claim(struct broker *b, struct route *route, struct envelope *in)
 {
+    bool tasks = in->header.status == STATUS_OK;
     if (in->header.status == STATUS_EMPTY) {
         credit_empty(b->credit, &route->claim);
         return;
     }
-    if (in->header.status == STATUS_OK) {
-        hand_out(b, route, in);
-        credit_served(b->credit, &route->claim);
-        return;
+    if (reply_route(b, route, &in->header, &in->body)) {
+        if (tasks)
+            give_back(b, &in->header, route->kept.header.service, &in->body);
+        forget_claimer(b, route);
     }
-    (void)reply_route(b, route, &in->header, &in->body);
-    credit_drop(b->credit, &route->claim);
+    if (tasks)
+        credit_served(b->credit, &route->claim);
+    else
+        credit_drop(b->credit, &route->claim);
 }
 
 /* Tasks for a claim that its worker was told to have failed. */

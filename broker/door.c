@@ -43,7 +43,7 @@ static void refuse(struct door *self, struct envelope *in, int status)
     if (status == STATUS_MALFORMED && !read)
         (void)refuse_malformed(self->broker);
     log_refusal(self, in, status);
-    reply_error(self, frame_slice(&in->peer), in->header.request, status);
+    (void)reply_error(self, frame_slice(&in->peer), in->header.request, status);
 }
 
 /* Called by the hub until it answers false. */

@@ -23,26 +23,27 @@ void reply_ok(struct door *door, struct envelope *in)
     (void)reply_send(door, frame_slice(&in->peer), &answer, NULL);
 }
 
-static void send_scratch(struct door *door, struct slice id, struct header *answer)
+static int send_scratch(struct door *door, struct slice id, struct header *answer)
 {
     const msgpack_sbuffer *scratch = &door->broker->scratch;
     zmq_msg_t body;
     if (zmq_msg_init_size(&body, scratch->size)) {
         door->broker->counters.dropped++;
-        return;
+        return -ENOMEM;
     }
     memcpy(zmq_msg_data(&body), scratch->data, scratch->size);
-    (void)reply_send(door, id, answer, &body);
+    int r = reply_send(door, id, answer, &body);
     zmq_msg_close(&body);
+    return r;
 }
 
 void reply_scratch(struct door *door, struct envelope *in, uint32_t count)
 {
     struct header answer = { .request = in->header.request, .count = count };
-    send_scratch(door, frame_slice(&in->peer), &answer);
+    (void)send_scratch(door, frame_slice(&in->peer), &answer);
 }
 
-void reply_error(struct door *door, struct slice id, uint64_t request, int status)
+int reply_error(struct door *door, struct slice id, uint64_t request, int status)
 {
     struct broker *b = door->broker;
     struct header answer = { .request = request, .status = (uint32_t)status };
@@ -50,7 +51,7 @@ void reply_error(struct door *door, struct slice id, uint64_t request, int statu
     msgpack_sbuffer_clear(&b->scratch);
     msgpack_packer_init(&pk, &b->scratch, msgpack_sbuffer_write);
     message_encode(&m_error_layout, &b->error, &pk);
-    send_scratch(door, id, &answer);
+    return send_scratch(door, id, &answer);
 }
 
 int reply_route(struct broker *b, const struct route *route, const struct header *answer,
@@ -66,9 +67,10 @@ int reply_route(struct broker *b, const struct route *route, const struct header
     return reply_send(&b->doors[peer->role], peer->id, &header, body);
 }
 
-void reply_route_error(struct broker *b, const struct route *route, int status)
+int reply_route_error(struct broker *b, const struct route *route, int status)
 {
     const struct peer *peer = peers_at(b->peers, route->asker);
-    if (peer)
-        reply_error(&b->doors[peer->role], peer->id, route->kept.header.request, status);
+    if (!peer)
+        return -EHOSTUNREACH;
+    return reply_error(&b->doors[peer->role], peer->id, route->kept.header.request, status);
 }

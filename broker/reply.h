@@ -9,10 +9,10 @@ int reply_send(struct door *door, struct slice id, struct header *answer, zmq_ms
 void reply_ok(struct door *door, struct envelope *in);
 /* What is in b->scratch, as the answer to in. */
 void reply_scratch(struct door *door, struct envelope *in, uint32_t count);
-/* With b->error as the body. */
-void reply_error(struct door *door, struct slice id, uint64_t request, int status);
+/* With b->error as the body. 0 or -errno. */
+int reply_error(struct door *door, struct slice id, uint64_t request, int status);
 
-/* To the asker of a route, under its own number. -EHOSTUNREACH: it has gone. */
+/* To the asker of a route, under its own number. 0; -EHOSTUNREACH: it has gone; -errno. */
 int reply_route(struct broker *b, const struct route *route, const struct header *answer,
                 zmq_msg_t *body);
-void reply_route_error(struct broker *b, const struct route *route, int status);
+int reply_route_error(struct broker *b, const struct route *route, int status);

@@ -155,6 +155,9 @@ int hello_on_ping(struct door *door, struct peer *peer, struct envelope *in)
 int hello_on_bye(struct door *door, struct peer *peer, struct envelope *in)
 {
     struct broker *b = door->broker;
+    size_t size = zmq_msg_size(&in->body);
+    if (size > PEER_HELLO_MAX)
+        return refuse_large(b, "body", PEER_HELLO_MAX, size);
     if (in->header.request)
         reply_ok(door, in);
     if (peer->role == PEER_WORKER && b->states.count)

@@ -762,6 +762,33 @@ def test_tasks_that_come_after_the_claim_was_given_up_are_returned(start):
     assert broker.status()["counters"]["late"] == 1
 
 
+def test_an_answer_to_a_former_broker_meets_nobody_s_request(start):
+    former = start()
+    state, client = former.state(), former.client()
+    client.send(GET, b"\x80")
+    asked = state.receive()
+    former.process.terminate()
+    former.process.wait(SECONDS)
+
+    start()
+    state.hello()
+    client.hello()
+    request = client.send(GET, b"\x80")
+    asked_now = state.receive()
+    assert asked_now.request != asked.request
+    state.reply(asked, b"\xa4late")
+    state.reply(asked_now, b"\xa5right")
+    assert client.answer_to(request).body == "right"
+
+
+def test_a_bye_is_bounded(broker):
+    state, worker = broker.state(), broker.worker("ffmpeg")
+    answer = worker.ask(BYE, b"\xc4" * 5000)
+    assert (answer.status, answer.body["field"], answer.body["limit"]) == (TOO_LARGE, "body", 4096)
+    assert worker.ask(PING).status == OK
+    assert state.silent()
+
+
 def test_parked_claims_go_with_their_worker(broker):
     state, gone, other = broker.state(), broker.worker("ffmpeg"), broker.worker("ffmpeg")
     for worker in (gone, other):

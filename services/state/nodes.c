@@ -80,9 +80,10 @@ void nodes_refresh(state_t *self)
         return;
     }
     self->catalogue_again = false;
+    if (self->stopping) /* there may be no store any more */
+        return;
     struct command *command = store_function(self->store, "nodes");
-    int r =
-        self->stopping ? STATUS_UNAVAILABLE : store_call(self->store, command, on_refreshed, self);
+    int r = store_call(self->store, command, on_refreshed, self);
     if (r)
         take_up(self, r);
     else

@@ -53,8 +53,8 @@ session_t *session_new(const struct session_options *options);
 /* Every open request is answered UNAVAILABLE first. Says no BYE. */
 void session_destroy(session_t **self_p);
 
-/* Sends now, or after the next WELCOME. body may be NULL; it is taken on 0. 0, STATUS_BUSY,
- * -ENOMEM. */
+/* Sends now, or after the next WELCOME. body may be NULL; it is taken on 0. 0; STATUS_BUSY:
+ * requests_max, or out of memory; STATUS_UNAVAILABLE: the session is being destroyed. */
 int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
                     session_answer_fn *answer, void *arg);
 /* State services: body is taken. Answers to a connection that is gone are dropped. */

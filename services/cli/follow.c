@@ -75,7 +75,8 @@ static int say_late(const struct cli *cli, const char *id)
 static int await(const struct cli *cli, gantry_client_t *client, const char *id,
                  char *const *stages, int count, progress_t *progress)
 {
-    struct watch watch = { 0 };
+    static struct watch watch; /* waits that are given up here end with the client, after us */
+    watch = (struct watch){ 0 };
     int64_t every_ms = terminal_is(STDERR_FILENO) ? LOOK_TERMINAL_MS : LOOK_PLAIN_MS;
     int r = count ? 0 : begin(cli, client, id, NULL, &watch);
     for (int i = 0; i < count && r == 0; i++)

@@ -246,6 +246,14 @@ def test_wait_gives_up_in_time(system):
     system.run("wait", task, check=1)
 
 
+def test_wait_for_several_ends_with_the_first_refusal(system):
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
+    strict = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_stack_use_after_return=1"}
+    done = system.run("wait", task, "system.sleep", "system.echo", check=3, env=strict)
+    assert "NOT_FOUND" in done.stderr and "system.echo" in done.stderr
+    system.run("cancel", task, check=0)
+
+
 def test_a_failed_stage_shows_last_words_and_exits_1(system):
     (system.folder / "broken.mp4").write_bytes(b"no video at all" * 100)
     done = system.run("submit", "ffmpeg.extract_audio", "video_path=broken.mp4", "--wait", check=1)

@@ -27,6 +27,14 @@ static int dispatch(struct door *self, struct envelope *in)
     return handle(self, peer, in);
 }
 
+/* All of the header could be read, but it names a queue that there cannot be. */
+static int refuse_queue(struct broker *b, const struct header *header)
+{
+    if (header->priority >= PRIORITY_END)
+        return refuse_field(b, STATUS_INVALID, "priority", "0 is normal, 1 high, 2 low");
+    return refuse_field(b, STATUS_INVALID, "service", "a service is 1 to 32 of a-z, 0-9 and _");
+}
+
 static void log_refusal(const struct door *self, const struct envelope *in, int status)
 {
     if (status == STATUS_MALFORMED)
@@ -60,6 +68,8 @@ static bool on_readable(void *arg)
     b->counters.received++;
     if (r == 0)
         r = dispatch(self, in);
+    else if (r > 0 && in->header.verb)
+        r = refuse_queue(b, &in->header);
     if (r > 0)
         refuse(self, in, r);
     if (r < 0)

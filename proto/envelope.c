@@ -98,6 +98,8 @@ static bool take_str(struct reader *r, size_t most, struct slice *ret)
 static bool plain(struct slice text)
 {
     const char *at = text.data;
+    if (text.size > SERVICE_BYTES)
+        return false;
     for (size_t i = 0; i < text.size; i++)
         if (!(at[i] >= 'a' && at[i] <= 'z') && !(at[i] >= '0' && at[i] <= '9') && at[i] != '_')
             return false;
@@ -114,14 +116,16 @@ int header_decode(struct header *ret_header, struct slice bytes)
                 t.count == HEADER_COUNT && take_u32(&r, &magic) && magic == WIRE_MAGIC &&
                 take_u32(&r, &h.verb) && take_u64(&r, UINT64_MAX, &h.request) &&
                 take_u32(&r, &h.epoch) && take_u32(&r, &h.status) &&
-                take_str(&r, SERVICE_BYTES, &h.service) && take_u32(&r, &h.priority) &&
+                take_str(&r, WIRE_HEADER_MAX, &h.service) && take_u32(&r, &h.priority) &&
                 take_u32(&r, &h.count) && take_u32(&r, &h.hash) &&
-                take_str(&r, TRACE_BYTES, &h.trace) && r.at == r.end && plain(h.service) &&
-                h.priority < PRIORITY_END;
+                take_str(&r, TRACE_BYTES, &h.trace) && r.at == r.end;
     if (!good)
         return STATUS_MALFORMED;
     *ret_header = h;
-    return 0;
+    if (plain(h.service) && h.priority < PRIORITY_END)
+        return 0;
+    ret_header->service = (struct slice){ 0 }; /* nobody shall use it */
+    return STATUS_MALFORMED;
 }
 
 static bool more(zmq_msg_t *frame)

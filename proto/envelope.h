@@ -40,7 +40,9 @@ int envelope_send(void *socket, struct slice peer, const struct header *header, 
 
 /* size: how much of text is filled. False: it does not fit. */
 bool header_encode(const struct header *header, uint8_t bytes[WIRE_HEADER_MAX], size_t *ret_size);
-/* 0 or STATUS_MALFORMED; slices borrow from bytes. */
+/* 0 or STATUS_MALFORMED; slices borrow from bytes. When only the service or the priority is none,
+ * the header is filled all the same, without service: there is a request to refuse. Else it is
+ * untouched. */
 int header_decode(struct header *ret_header, struct slice bytes);
 
 static inline struct slice frame_slice(zmq_msg_t *frame)

@@ -556,9 +556,6 @@ def header_with(**change):
     [header_with(verb=-1), b""],
     [header_with(verb="PING"), b""],
     [header_with(request=1.5), b""],
-    [header_with(service="x" * 33), b""],
-    [header_with(service="../etc"), b""],
-    [header_with(priority=3), b""],
     [header_with(trace="x" * 56), b""],
     [header_with() + b"\x00", b""],
     [header_with(), b"", b""],
@@ -574,6 +571,15 @@ def test_junk_is_malformed_and_harms_nobody(broker, role, frames):
     assert answer.status == MALFORMED
     assert client.ask(PING).status == OK
     assert broker.status()["counters"]["refused_malformed"] == 1
+
+
+@pytest.mark.parametrize("field, change", [
+    ("service", {"service": "x" * 33}), ("service", {"service": "../etc"}), ("priority", {"priority": 3})])
+def test_a_queue_that_there_cannot_be_is_refused_by_its_field(broker, field, change):
+    stranger = broker.stranger("clients")
+    stranger.socket.send_multipart([header_with(verb=SUBMIT, request=77, **change), b""])
+    answer = stranger.answer_to(77)
+    assert (answer.status, answer.body["field"]) == (INVALID, field)
 
 
 def test_junk_floods_are_logged_seldom(broker):

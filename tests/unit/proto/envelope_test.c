@@ -54,12 +54,15 @@ TEST(a_header_is_exactly_its_ten_fields)
 TEST(a_service_has_only_its_letters)
 {
     UNUSED;
-    struct header in = { .verb = VERB_SUBMIT, .service = SLICE("a:b") };
-    struct header out;
+    struct header in = { .verb = VERB_SUBMIT, .request = 7, .service = SLICE("a:b") };
+    struct header out = { 0 };
     uint8_t bytes[WIRE_HEADER_MAX];
     size_t size;
     CHECK(header_encode(&in, bytes, &size));
     CHECK_INT(header_decode(&out, slice_make(bytes, size)), STATUS_MALFORMED);
+    CHECK_INT(out.verb, VERB_SUBMIT); /* whom to refuse is known */
+    CHECK_INT(out.request, 7);
+    CHECK_INT(out.service.size, 0);
     in.service = SLICE("abcdefghijklmnopqrstuvwxyz_012345");
     CHECK(!header_encode(&in, bytes, &size));
 }

@@ -189,6 +189,8 @@ class System:
 
     def broker(self, n):
         sockets = {f"broker_{role}": f"ipc://run/{role}{n}" for role in ("clients", "workers", "states", "status")}
+        more = self.settings.get("broker_clients")
+        sockets["broker_clients"] += f",{more}" if more else ""
         return self.process(f"broker{n}", "gantry-broker", **sockets)
 
     def endpoints(self, role):

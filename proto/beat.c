@@ -126,6 +126,8 @@ static void on_beat(void *arg, const struct header *header, struct slice body)
     beat->sent_ms = 0;
     if (renews(header, body) && sent > self->renewed_ms)
         self->renewed_ms = sent;
+    if (header->status == 0 && sent > self->confirmed_ms)
+        self->confirmed_ms = sent;
     if (sent >= self->renewed_ms)
         self->leased = header->status == 0;
     if (header->status) {

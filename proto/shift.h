@@ -51,7 +51,8 @@ struct gantry_worker {
     int64_t beat_due_ms;
     int64_t
         renewed_ms; /* when the heartbeat was sent that renewed the lease last; INT64_MIN: none */
-    bool leased;    /* the last heartbeat on this connection renewed it: claims make sense */
+    int64_t confirmed_ms; /* the same, of one that the store itself answered */
+    bool leased;          /* the last heartbeat on this connection renewed it: claims make sense */
     bool register_open;
     int64_t register_due_ms; /* INT64_MAX: done */
     struct parcel registration;

@@ -219,6 +219,7 @@ gantry_worker_t *gantry_worker_new(const struct gantry_worker_options *options)
         self->options.slots = 1;
     self->claim_seq = 1;
     self->renewed_ms = INT64_MIN / 2; /* far back, yet lengths of time can be added */
+    self->confirmed_ms = self->renewed_ms;
     self->register_due_ms = self->beat_due_ms = INT64_MAX;
     if (!start(self))
         gantry_worker_destroy(&self);
@@ -308,6 +309,11 @@ int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms)
 int64_t gantry_worker_lease_until(const gantry_worker_t *self)
 {
     return self->renewed_ms + self->lease_ms;
+}
+
+int64_t gantry_worker_confirmed_until(const gantry_worker_t *self)
+{
+    return self->confirmed_ms + self->lease_ms;
 }
 
 uint32_t gantry_worker_jobs(const gantry_worker_t *self)

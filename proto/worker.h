@@ -19,6 +19,10 @@ int gantry_worker_refused(const gantry_worker_t *self);
 /* Until when every lease held is good, by clock_ms: what runs longer without a renewal must be dead
  * by then. */
 int64_t gantry_worker_lease_until(const gantry_worker_t *self);
+/* Until when they are good by the word of the store itself. While it cannot be reached from here
+ * work goes on, but others may reach it and be given the same work: so what was made may be put in
+ * place only before this. */
+int64_t gantry_worker_confirmed_until(const gantry_worker_t *self);
 uint32_t gantry_worker_jobs(const gantry_worker_t *self);
 /* Tells every running job why. */
 void gantry_worker_stop_jobs(gantry_worker_t *self, enum gantry_stop why);

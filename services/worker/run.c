@@ -134,7 +134,7 @@ static void on_folder_closed(uv_work_t *task, int status)
 static void close_run(run_t *self)
 {
     (void)uv_timer_stop(&self->limit);
-    self->until_ms = self->shop->until_ms;
+    self->until_ms = self->shop->confirmed_until_ms;
     if (self->work[0])
         (void)uv_queue_work(self->shop->row.loop, &self->task, close_folder, on_folder_closed);
     else
@@ -173,7 +173,19 @@ static void on_ended(void *arg, const struct child_end *end)
     self->facts.end = &self->end;
     self->kind = verdict_of(&self->facts, &self->fault);
     child_destroy(&self->child);
-    close_run(self);
+    run_go_on(self);
+}
+
+/* Files are put in place only under a lease that the store confirmed: another worker may have the
+ * stage already while only ours cannot reach the store. */
+void run_go_on(run_t *self)
+{
+    bool moves = self->kind == VERDICT_DONE && self->messages.files.size;
+    self->waiting = moves && clock_ms() >= self->shop->confirmed_until_ms;
+    if (self->waiting)
+        (void)uv_timer_stop(&self->limit);
+    else
+        close_run(self);
 }
 
 static void on_limit(uv_timer_t *timer)
@@ -315,4 +327,9 @@ void run_stop(gantry_job_t *job, enum gantry_stop why, void *arg)
         child_kill(self->child);
     else if (self->child)
         child_stop(self->child, settings_of(self)->worker_grace_ms);
+    if (!self->waiting)
+        return;
+    self->waiting = false;
+    self->kind = why == GANTRY_STOP_CANCEL ? VERDICT_CANCELLED : VERDICT_RETURN;
+    close_run(self);
 }

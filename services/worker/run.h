@@ -20,8 +20,9 @@ struct shop_row {
 shop_t *shop_new(const struct shop_row *row);
 /* Kills what runs and touches no job any more. Memory goes in the loop's next turns. */
 void shop_destroy(shop_t **self_p);
-/* The leases were renewed: engines may run until then, by clock_ms. */
-void shop_renew(shop_t *self, int64_t until_ms);
+/* The leases were renewed: engines may run until the first time, and what they made may be handed
+ * over until the second, both by clock_ms. */
+void shop_renew(shop_t *self, int64_t until_ms, int64_t confirmed_until_ms);
 
 /* A gantry_run_fn and a gantry_stop_fn, for which arg is one of these. */
 struct shop_node {

@@ -47,20 +47,34 @@ void shop_destroy(shop_t **self_p)
         run_t *run = self->runs;
         self->runs = run->next;
         run->job = NULL;
-        if (run->child) /* else a thread has it, and it goes when that is done */
+        if (run->child || run->waiting) /* else a thread has it, and it goes when that is done */
             run_destroy(&run);
     }
     let_go(self);
 }
 
-void shop_renew(shop_t *self, int64_t until_ms)
+static void renew_engines(shop_t *self, int64_t until_ms)
 {
-    if (until_ms <= self->until_ms)
-        return;
     self->until_ms = until_ms;
     for (run_t *run = self->runs; run; run = run->next)
         if (run->child)
             child_renew(run->child, until_ms);
+}
+
+static void let_go_on(shop_t *self, int64_t confirmed_until_ms)
+{
+    self->confirmed_until_ms = confirmed_until_ms;
+    for (run_t *run = self->runs; run; run = run->next)
+        if (run->waiting)
+            run_go_on(run);
+}
+
+void shop_renew(shop_t *self, int64_t until_ms, int64_t confirmed_until_ms)
+{
+    if (until_ms > self->until_ms)
+        renew_engines(self, until_ms);
+    if (confirmed_until_ms > self->confirmed_until_ms)
+        let_go_on(self, confirmed_until_ms);
 }
 
 /* ---- runs, as far as they are only memory ------------------------------------------------------
@@ -89,6 +103,7 @@ void run_destroy(run_t **self_p)
     if (*at)
         *at = self->next;
     child_destroy(&self->child);
+    self->waiting = false;
     uv_close((uv_handle_t *)&self->limit, on_closed);
 }
 

@@ -10,11 +10,12 @@
 typedef struct run run_t;
 
 struct shop {
-    struct shop_row row; /* programs is not kept */
-    char *launcher;      /* path of gantry-exec */
-    char *engine;        /* path of gantry-engine */
-    char *roots;         /* where inputs may lie beside the task's folder */
-    int64_t until_ms;    /* the leases hold until then */
+    struct shop_row row;        /* programs is not kept */
+    char *launcher;             /* path of gantry-exec */
+    char *engine;               /* path of gantry-engine */
+    char *roots;                /* where inputs may lie beside the task's folder */
+    int64_t until_ms;           /* engines may run until then */
+    int64_t confirmed_until_ms; /* and what they made be handed over */
     run_t *runs;
     size_t holders; /* its owner and every run; 0 frees */
 };
@@ -41,10 +42,13 @@ struct run {
     struct child_end end;
     int64_t begin_ms; /* the engine's; 0: it was never run */
     int64_t wall_ms;
-    int64_t until_ms; /* the shop's, when the hand-over began */
+    int64_t until_ms; /* the shop's confirmed one, when the hand-over began */
+    bool waiting;     /* made all, and waits until it may be handed over */
 };
 
 /* NULL when out of memory. */
 run_t *run_new(gantry_job_t *job, const struct shop_node *node);
 /* Kills its engine. Not while a thread has it. */
 void run_destroy(run_t **self_p);
+/* It may be handed over. */
+void run_go_on(run_t *self);

@@ -47,7 +47,8 @@ static void end(struct worker *self)
 /* What a read or a tick may have changed. */
 static void look(struct worker *self)
 {
-    shop_renew(self->shop, gantry_worker_lease_until(self->gantry));
+    shop_renew(self->shop, gantry_worker_lease_until(self->gantry),
+               gantry_worker_confirmed_until(self->gantry));
     int refused = gantry_worker_refused(self->gantry);
     if (refused != self->refused && refused)
         log_event(LOG_LEVEL_ERROR, "nodes_refused", "status=%s", status_name(refused));

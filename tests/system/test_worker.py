@@ -345,6 +345,35 @@ def test_a_renewed_lease_lets_work_go_on(house):
     assert h.run("system.sleep", seconds=2)["state"] == "completed"
 
 
+MADE_LATE = PYTHON + """
+open("file", "w").write("made")
+open("../../up", "w").close()
+time.sleep(1.5)
+""" + say({"output": {"a": 1}, "files": [["file", "out/file"]]})
+
+
+@pytest.mark.parametrize("then", ["renewed", "stale", "cancel", "drain"])
+def test_what_was_made_while_the_store_is_away_waits_for_its_lease(house, then):
+    h = house(MADE_LATE, lease_ms=900, worker_drain_ms=100)
+    token = h.hand("system.sleep", seconds=0)
+    h.until(lambda: os.path.exists(f"{h.root}/t1/up"))
+    h.away = True
+    h.until(lambda: not h.engine_pids())
+    h.idle(0.5)
+    assert h.results == [] and not os.path.exists(f"{h.root}/t1/out")
+    if then == "drain":
+        h.worker.send_signal(signal.SIGTERM)
+        h.until(lambda: h.returned)
+    else:
+        getattr(h, then, []).append(token)
+        h.away = False
+        h.until(lambda: h.attempt_folders() == [])
+    h.idle(0.5)
+    states = {"renewed": ["completed"], "cancel": ["cancelled"], "stale": [], "drain": []}
+    assert [r["state"] for r in h.results] == states[then]
+    assert os.path.exists(f"{h.root}/t1/out/file") == (then == "renewed")
+
+
 # ---- leaving
 
 

@@ -31,6 +31,7 @@ class House:
         self.progress = {}
         self.cancel, self.stale = [], []
         self.beating = True
+        self.away = False  # heartbeats are answered UNAVAILABLE
         self.root = os.path.join(self.folder, "root")
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
@@ -129,7 +130,9 @@ class House:
         for held in body.get("held") or []:
             if "progress" in held:
                 self.progress.setdefault(held["id"], []).append(held["progress"])
-        if self.beating:
+        if self.away:
+            self.answer(peer, request, {"message": "the store is away", "retry_after_ms": 100}, status=8)
+        elif self.beating:
             beat = {"cancel": self.cancel, "stale": self.stale}
             self.answer(peer, request, {k: v for k, v in beat.items() if v})
 

@@ -3,7 +3,7 @@
 -- calling conventions.  Rules: check every argument, then write (an error does not roll back);
 -- TIME is read once; one redis.call a task where possible, the rest once a batch.
 
-local VERSION = 1000 -- major * 1000 + minor; raise it with every change of these files
+local VERSION = 1001 -- major * 1000 + minor; raise it with every change of these files
 
 local PENDING, RUNNING, CANCELLING = 0, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
@@ -117,6 +117,10 @@ local function state_pack(state, counters, token, sid, started, ended, priority)
   return '\154' .. char(state) .. counters .. '\196\012' .. token .. '\217 ' .. sid .. started .. ended .. priority
 end
 
+local STATE_SIZE = 89 -- without its tail
+
+-- Anything shorter was not written by these functions: its stage is no task any more, and nobody else's harm.
+local function state_good(packed) return #packed >= STATE_SIZE end
 local function state_of(packed) return byte(packed, 2) end
 local function state_counters(packed) return counters_unpack(packed, 3) end
 local function state_generation(packed) return (unpack_bytes('>I4', packed, 4)) end
@@ -137,6 +141,21 @@ end
 
 -- A hold, the fence: token 12, cancel 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
 -- big-endian double once there is one.
+local HOLD_SIZE = 51
+
+-- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
+local function holds_of(key)
+  local flat, good = redis.pcall('HGETALL', key), {}
+  for i = 1, #flat, 2 do
+    local field, hold = flat[i], flat[i + 1]
+    if #hold >= HOLD_SIZE and find(field, '^[^/]+/[^.]+%..+$') then
+      good[#good + 1] = field
+      good[#good + 1] = hold
+    end
+  end
+  return good
+end
+
 local function hold_token(hold) return sub(hold, 1, 12) end
 local function hold_cancelled(hold) return byte(hold, 13) == 1 end
 local function hold_priority(hold) return sub(hold, 14, 14) end

@@ -117,7 +117,7 @@ end
 -- All that a session holds, released; the session is gone afterwards.  Returns how many stages it had.
 local function session_end(change, sid, crashed)
   local P = change.prefix
-  local flat = call('HGETALL', P .. 'running:' .. sid)
+  local flat = holds_of(P .. 'running:' .. sid)
   local list = {}
   for i = 1, #flat, 2 do list[#list + 1] = { flat[i], flat[i + 1] } end
   if #list > 0 then
@@ -125,8 +125,8 @@ local function session_end(change, sid, crashed)
     for _, held in ipairs(release_order(list)) do
       release(change, sid, worker, held[1], held[2], crashed)
     end
-    call('DEL', P .. 'running:' .. sid)
   end
+  call('DEL', P .. 'running:' .. sid)
   call('ZREM', P .. 'sessions', sid)
   call('HDEL', P .. 'workers', sid)
   return #list

@@ -7,6 +7,7 @@ local MISS, WAIT, HIT = 0, 1, 2
 local function reuse(key, task, rest, priority, room)
   local found = call('HMGET', key, task, task .. '.s')
   local body, packed = found[1], found[2]
+  if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
   local state = packed and state_of(packed) or PENDING
   if sub(body, 12, 27) == sub(rest, 3, 18) then return OK, state, MISS end
   if state == COMPLETED then return OK, state, HIT end

@@ -23,7 +23,7 @@ local function hand_out(claim, list, priority)
     local attempt, hold
     if body and not packed then
       if generation == '0' then attempt, hold = 1, first_hold end
-    elseif body and state_of(packed) == PENDING and state_generation(packed) == tonumber(generation) then
+    elseif body and state_good(packed) and state_of(packed) == PENDING and state_generation(packed) == tonumber(generation) then
       local now, before, failures, crashes = state_counters(packed)
       attempt = before + 1
       hold = '\0' .. char(priority) .. counters_pack(now, attempt, failures, crashes) .. claim.times

@@ -4,7 +4,7 @@
 -- Not held under this token: written before under it (its ACK was lost), or somebody else's by now.
 local function late(P, id, task, token)
   local packed = redis.pcall('HGET', P .. 'task:' .. id, task .. '.s')
-  if type(packed) == 'string' and terminal(state_of(packed)) and state_token(packed) == token then return OK end
+  if type(packed) == 'string' and state_good(packed) and terminal(state_of(packed)) and state_token(packed) == token then return OK end
   return STALE
 end
 
@@ -148,7 +148,7 @@ local function heartbeat(keys, args)
     call('HSET', P .. 'workers', sid, worker)
   end
   local running = P .. 'running:' .. sid
-  local lost, cancel, progress, held = reconcile(call('HGETALL', running), said, claim_open)
+  local lost, cancel, progress, held = reconcile(holds_of(running), said, claim_open)
   local stale = {}
   for i = 1, n do
     local token = args[3 + 4 * i]

@@ -24,7 +24,9 @@ local function stages_of(P, id, task)
   return found
 end
 
-local function is_over(stage) return stage[4] and terminal(state_of(stage[4])) end
+local function is_over(stage)
+  return stage[4] and (not state_good(stage[4]) or terminal(state_of(stage[4])))
+end
 
 -- Which session runs each of these stages: sessions are asked one by one, each once.
 -- Returns field -> { sid, hold }.

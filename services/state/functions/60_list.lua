@@ -46,6 +46,7 @@ local function list_entry(walk, entry)
   local found = list_read(walk, id, task, task .. '.s')
   local packed = found[2]
   local state, now_generation = PENDING, 0
+  if packed and not state_good(packed) then return end
   if packed then state, now_generation = state_of(packed), state_generation(packed) end
   if found[1] and state == PENDING and now_generation == tonumber(generation) then
     list_add(walk, id, task, PENDING, body_created(found[1]))
@@ -78,7 +79,7 @@ local function list_running(walk, at)
   local from, after = match(at or '', '^(%x+) (%S*)$')
   for _, sid in ipairs(sorted(call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
     if not from or sid >= from then
-      local flat = call('HGETALL', walk.prefix .. 'running:' .. sid)
+      local flat = holds_of(walk.prefix .. 'running:' .. sid)
       local holds, fields = {}, {}
       for i = 1, #flat, 2 do
         fields[#fields + 1] = flat[i]
@@ -109,7 +110,7 @@ local function list_end(walk, line)
   -- a stage that ran again since is listed under its latest end only
   local packed = list_read(walk, id, task .. '.s')[1]
   walk.work = walk.work + 4
-  if packed and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
+  if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
     list_add(walk, id, task, state, tonumber(ended))
   end
 end
@@ -136,6 +137,14 @@ end
 
 local LIST_WALKS = { { 'pending', 'p', list_pending }, { 'running', 'r', list_running }, { 'ended', 'e', list_ended } }
 
+local CURSORS = { p = '^%S+ [123] (%d+)$', r = '^%x+ (%S*)$', e = '^%d+ (%d+)$' }
+
+-- A longer number is no place in a list, and Redis would not read it.
+local function cursor_good(phase, at)
+  local place = match(at, CURSORS[phase])
+  return place and (phase == 'r' or #place <= 15)
+end
+
 local function list(keys, args)
   local states = args[1] and LIST_STATES[args[1]] or refuse('list', 'state')
   local service = args[2] == '' and '' or service_name('list', args[2])
@@ -143,9 +152,7 @@ local function list(keys, args)
   walk.room = whole('list', 'limit', args[3], 1, 1000)
   local phase, at = match(text('list', 'cursor', args[4], 256), '^([pre])(.*)$')
   if #args ~= 4 or (args[4] ~= '' and not phase) then refuse('list', 'cursor') end
-  if phase and not (match(at, phase == 'p' and '^%S+ [123] %d+$' or phase == 'r' and '^%x+ %S*$' or '^%d+ %d+$') and #at < 256) then
-    refuse('list', 'cursor')
-  end
+  if phase and not cursor_good(phase, at) then refuse('list', 'cursor') end
 
   for _, row in ipairs(LIST_WALKS) do
     local begun = not phase or phase == row[2]
@@ -167,7 +174,7 @@ local function queues(keys)
   for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
     for _, field in ipairs(call('HKEYS', P .. 'running:' .. sid)) do
       local service = match(field, '/([^.]+)%.')
-      running[service] = (running[service] or 0) + 1
+      if service then running[service] = (running[service] or 0) + 1 end
     end
   end
   local reply = {}

@@ -184,7 +184,10 @@ void ask_fail(ask_t **self_p, int status, const redisReply *reply)
         why.scope = "memory";
         refusal_say(&why, STATUS_BUSY, NULL, "the state service is out of memory");
     } else if (self->trouble == STATUS_UNAVAILABLE) {
-        refusal_say(&why, STATUS_UNAVAILABLE, NULL, "Redis is away; nothing was lost, try again");
+        refusal_say(&why, STATUS_UNAVAILABLE, NULL,
+                    self->redis_spoke
+                        ? "Redis takes nothing now, its log says why; nothing was lost, try again"
+                        : "Redis is away; nothing was lost, try again");
     } else {
         why.retry_after_ms = 0;
         refusal_say(&why, STATUS_INTERNAL, NULL, "%s", status_text(STATUS_INTERNAL));

@@ -48,8 +48,10 @@ static int judge(void *arg, struct slice error)
     store_t *self = arg;
     if (starts(error, "OOM"))
         return STATUS_BUSY;
-    if (not_now(error))
+    if (not_now(error)) {
+        log_event_seldom(LOG_LEVEL_WARN, "store_refuses", "why=%.*s", SLICE_ARG(error));
         return STATUS_UNAVAILABLE;
+    }
     if (starts(error, "READONLY")) { /* a replica by now: the address may lead to the new master */
         redis_drop(self->redis, "READONLY");
         return STATUS_UNAVAILABLE;

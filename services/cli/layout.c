@@ -32,7 +32,7 @@ int layout_find(const char *dir, struct layout *ret_layout)
     if (!realpath(dir, layout.dir))
         return -errno;
     layout.relative =
-        strlen(layout.dir) + SOCKET_NAME_MAX > SOCKET_PATH_MAX || strchr(layout.dir, ',');
+        strlen(layout.dir) + SOCKET_NAME_MAX > SOCKET_PATH_MAX || strpbrk(layout.dir, ", ");
     *ret_layout = layout;
     return 0;
 }
@@ -90,7 +90,7 @@ static void put_quoted(FILE *out, const char *text)
 
 static int finish(FILE *out, const char *made, const char *path)
 {
-    int r = fflush(out) || ferror(out) ? -EIO : 0;
+    int r = fflush(out) ? -errno : ferror(out) ? -EIO : 0;
     if (fclose(out) && r == 0)
         r = -errno;
     if (r == 0 && rename(made, path))

@@ -77,11 +77,21 @@ static bool host_of(const char *address, char *host, size_t size)
     return true;
 }
 
+/* ZeroMQ takes 70000 for another port. */
+static bool port_good(const char *port)
+{
+    char *end;
+    long number = strtol(port, &end, 10);
+    return *port >= '0' && *port <= '9' && !*end && number > 0 && number <= UINT16_MAX;
+}
+
 static int check_tcp(const char *endpoint, const char *address, bool insecure, char *error)
 {
     char host[256];
     if (!host_of(address, host, sizeof host))
         return say(STATUS_INVALID, error, "%s is no tcp://ADDRESS:PORT", endpoint);
+    if (!port_good(strrchr(address, ':') + 1))
+        return say(STATUS_INVALID, error, "%s: a port is a number from 1 to 65535", endpoint);
     if (!insecure && !loopback(host))
         return say(
             STATUS_DENIED, error,

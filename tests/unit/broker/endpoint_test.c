@@ -41,11 +41,20 @@ TEST(loopback_needs_no_permission_and_others_do)
 TEST(what_is_no_endpoint_is_refused_by_name)
 {
     UNUSED;
-    static const char *const wrong[] = {
-        "",           "ipc://",        "ipc://*",        "tcp://",
-        "tcp://:555", "tcp://1.2.3.4", "tcp://1.2.3.4:", "inproc://a",
-        "udp://a:1",  "clients",       "tcp://[]:5555"
-    };
+    static const char *const wrong[] = { "",
+                                         "ipc://",
+                                         "ipc://*",
+                                         "tcp://",
+                                         "tcp://:555",
+                                         "tcp://1.2.3.4",
+                                         "tcp://1.2.3.4:",
+                                         "inproc://a",
+                                         "udp://a:1",
+                                         "clients",
+                                         "tcp://[]:5555",
+                                         "tcp://127.0.0.1:65536",
+                                         "tcp://127.0.0.1:0",
+                                         "tcp://127.0.0.1:5x" };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         error[0] = '\0';
         CHECK_INT(endpoint_check(wrong[i], true, error), STATUS_INVALID);

@@ -3,6 +3,8 @@
 #include "services/cli/cli.h"
 #include "services/cli/json.h"
 
+/* By name. */
+void catalogue_sort(json_t *nodes);
 /* The declaration of a node, borrowed; NULL when there is none. */
 const json_t *catalogue_node(const json_t *nodes, const char *name);
 /* The type of an input, such as "path"; "" when it is not declared. */

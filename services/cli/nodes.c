@@ -112,6 +112,7 @@ int cli_nodes(struct cli *cli)
     int code = listing_ask(cli, VERB_NODES, (struct slice){ 0 }, &nodes);
     if (code)
         return code;
+    catalogue_sort(nodes);
     const json_t *one = name ? catalogue_node(nodes, name) : nodes;
     if (!one)
         code = cli_say(cli, CLI_REFUSED, "no node is named %s; `gantry nodes` lists them", name);

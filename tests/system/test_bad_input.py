@@ -10,7 +10,7 @@ import msgpack
 import pytest
 import zmq
 
-from harness import (BUSY, INVALID, MALFORMED, NOT_FOUND, OK, TOO_LARGE, UNAVAILABLE, UNSUPPORTED, Client, System, until)
+from harness import (BUSY, INVALID, MALFORMED, NOT_FOUND, OK, TOO_LARGE, UNAVAILABLE, UNSUPPORTED, VERBS, System, until)
 
 BODY_MAX, BATCH_MAX = 65536, 64
 AUDIO, SLEEP, ECHO = "ffmpeg.extract_audio", "system.sleep", "system.echo"
@@ -208,43 +208,61 @@ def test_junk(system, frames):
             assert msgpack.unpackb(body)["message"]
 
 
-# greeting of ZMTP 3.1, NULL mechanism, and its READY
-GREETING = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01NULL" + b"\0" * 48
+# ZMTP 3.1 by hand: the greeting, READY, frames. Sent apart, for libzmq takes what follows a greeting in one packet for junk.
+GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\1NULL" + b"\0" * 48
 READY = b"\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0"
 
 
-@pytest.mark.parametrize("said", [b"", GREETING[:5], GREETING[:11], GREETING, GREETING + READY[:7], GREETING + READY,
-                                  GREETING + READY + b"\x02\xff\xff\xff\xff\xff\xff\xff\xff", GREETING + READY + b"\x01\x20half",
-                                  GREETING + READY + b"\x02\0\0\0\0\0\x01\0\0half", b"GET / HTTP/1.1\r\nHost: gantry\r\n\r\n",
-                                  os.urandom(4000)], ids=len)
-def test_half_open_peers(system, client, said):
-    peers = []
-    for n in range(20):
-        peer = socket.create_connection(("127.0.0.1", system.port)) if n % 2 else socket.socket(socket.AF_UNIX)
-        if n % 2 == 0:
-            peer.connect("run/clients0")
-        peer.sendall(said)
-        peers.append(peer)
-    time.sleep(0.1)
+class Raw:
+    """A connection without ZeroMQ."""
+
+    def __init__(self, system, tcp):
+        self.socket = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+        self.socket.connect(("127.0.0.1", system.port) if tcp else "run/clients0")
+
+    def say(self, part):
+        try:
+            self.socket.sendall(part)
+        except OSError:
+            pass  # cut off already, as it should be
+
+    def ask(self, verb, request, epoch, body):
+        header = msgpack.packb([0x4701, VERBS[verb], request, epoch, 0, "", 0, 0, 0, ""])
+        body = msgpack.packb(body)
+        self.socket.sendall(bytes([1, len(header)]) + header + bytes([0, len(body)]) + body)
+
+
+@pytest.mark.parametrize("parts", [
+    [], [GREETING[:5]], [GREETING[:11]], [GREETING], [GREETING, READY[:7]], [GREETING, READY], [GREETING, READY, b"\x01\x20half"],
+    [GREETING, READY, b"\x01\x04more"], [GREETING, READY, b"\x02\0\0\0\0\0\x01\0\0half"],
+    [GREETING, READY, b"\x02\xff\xff\xff\xff\xff\xff\xff\xff"], [b"GET / HTTP/1.1\r\nHost: gantry\r\n\r\n"], [os.urandom(4000)],
+], ids=lambda parts: "-".join(str(len(part)) for part in parts))
+def test_half_open_peers(system, client, parts):
+    peers = [Raw(system, n % 2) for n in range(20)]
+    for part in parts:
+        for peer in peers:
+            peer.say(part)
+        time.sleep(0.05)
     well(system, client)  # while they hang there
     for peer in peers:
-        peer.close()
+        peer.socket.close()
 
 
 def test_a_peer_that_never_reads(system, client):
     client.run("big", value="x" * 50000)
-    before = system.brokers[0].rss()
-    deaf = Client(system.zmq, [f"tcp://127.0.0.1:{system.port}"])
-    deaf.socket.rcvhwm = 1
-    deaf.connect()
-    until(lambda: deaf.pump(0.05) or deaf.epoch)
-    for _ in range(600):
-        deaf.begin("GET", {"id": "big"})
+    deaf = Raw(system, True)
+    for part in (GREETING, READY):
+        deaf.say(part)
+        time.sleep(0.1)
+    deaf.ask("HELLO", 1, 0, {"role": "client"})
+    before = client.ask("STATUS").body["counters"]["sent"]
+    for n in range(600):
+        deaf.ask("GET", n + 2, client.epoch, {"id": "big"})
     begin = time.monotonic()
     while time.monotonic() - begin < 1:
         well(system, client)
-    deaf.close()
-    print(f"the broker grew by {system.brokers[0].rss() - before >> 20} MiB")
+    assert client.ask("STATUS").body["counters"]["sent"] - before > 1200  # asked and answered, nothing was read
+    deaf.socket.close()
 
 
 def test_limits_are_busy():

@@ -448,6 +448,16 @@ def test_each_broker_hears_of_work(house):
     other.close()
 
 
+def test_a_broker_with_a_longer_lease_is_named(tmp_path):
+    house = House(tmp_path, lease_ms=1200)
+    house.broker.lease_ms = 1201
+    try:
+        state = house.state()
+        until(lambda: any("lease_ms_differs endpoint=ipc://states broker=1201 state=1200" in line for line in state.lines()))
+    finally:
+        house.close()
+
+
 def test_a_silent_worker_loses_its_lease(tmp_path):
     house = House(tmp_path, lease_ms=1200)
     house.state()

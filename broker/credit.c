@@ -314,6 +314,20 @@ void credit_served(credit_t *self, struct claim **claim_p)
     credit_drop(self, claim_p);
 }
 
+/* Parked again at its old place; false: its worker has left, and it ended. */
+static bool stand_again(credit_t *self, struct claim **claim_p)
+{
+    struct entry *entry = link_owner(*claim_p, struct entry, claim);
+    if (!entry->seat) {
+        credit_drop(self, claim_p);
+        return false;
+    }
+    (void)come_back(claim_p);
+    entry->queue = NULL;
+    stand(self, entry);
+    return true;
+}
+
 void credit_empty(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
@@ -323,26 +337,13 @@ void credit_empty(credit_t *self, struct claim **claim_p)
         queue->tries = 0;
         link_remove(&queue->eager);
     }
-    if (!entry->seat) {
-        credit_drop(self, claim_p);
-        return;
-    }
-    (void)come_back(claim_p);
-    entry->queue = NULL;
-    stand(self, entry);
-    try_ready_queues(self, entry->seat);
+    if (stand_again(self, claim_p))
+        try_ready_queues(self, entry->seat);
 }
 
 void credit_put_back(credit_t *self, struct claim **claim_p)
 {
-    struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    if (!entry->seat) {
-        credit_drop(self, claim_p);
-        return;
-    }
-    (void)come_back(claim_p);
-    entry->queue = NULL;
-    stand(self, entry);
+    (void)stand_again(self, claim_p);
 }
 
 uint32_t credit_parked(const credit_t *self)

@@ -44,6 +44,7 @@ struct door {
     verb_fn *const *says;
     void *socket;
     zsource_t *source;
+    unread_t *unread; /* by all its peers */
 };
 
 /* The state services that answer, and those that do no more and whose requests must go to others.

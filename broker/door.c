@@ -96,8 +96,9 @@ static bool set_options(void *socket)
 int door_open(struct door *self, const char *endpoints, char *error)
 {
     struct broker *b = self->broker;
+    self->unread = unread_new();
     self->socket = zmq_socket(b->zmq, ZMQ_ROUTER);
-    if (!self->socket || !set_options(self->socket))
+    if (!self->unread || !self->socket || !set_options(self->socket))
         return -errno;
     int r = endpoint_bind(self->socket, endpoints, b->settings->broker_insecure, error);
     if (r)
@@ -113,4 +114,5 @@ void door_close(struct door *self)
     if (self->socket)
         zmq_close(self->socket);
     self->socket = NULL;
+    unread_drop(&self->unread);
 }

@@ -52,6 +52,13 @@ static struct entry *entry_at(const peers_t *self, uint32_t index)
     return slab_at(self->slab, index);
 }
 
+static void clear(struct entry *entry)
+{
+    free(entry->bytes);
+    entry->bytes = NULL;
+    unread_drop(&entry->peer.unread);
+}
+
 void peers_destroy(peers_t **self_p)
 {
     peers_t *self = *self_p;
@@ -59,7 +66,7 @@ void peers_destroy(peers_t **self_p)
     if (!self)
         return;
     for (uint32_t i = 0; self->slab && i < slab_reach(self->slab); i++)
-        free(entry_at(self, i)->bytes);
+        clear(entry_at(self, i));
     slab_destroy(&self->slab);
     free(self);
 }
@@ -132,8 +139,7 @@ void peers_remove(peers_t *self, struct peer **peer_p)
         at = &entry_at(self, *at)->chain;
     *at = entry->chain;
     self->counts[entry->peer.role]--;
-    free(entry->bytes);
-    entry->bytes = NULL;
+    clear(entry);
     slab_give(self->slab, index);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /* Who is connected: one entry a routing id and role. Knows no socket and no clock: the caller
  * passes the time in. Entries are allocated at HELLO and never on the way of a message. */
+#include "broker/unread.h"
 #include "common/slice.h"
 #include "proto/message.h"
 
@@ -26,6 +27,7 @@ struct peer {
     int64_t connected_ms;
     int64_t heard_ms;
     struct seat *seat; /* of a worker: its credit, see credit.h; the caller's to end */
+    unread_t *unread;  /* large answers it has not read; NULL: there was none yet */
 };
 
 typedef struct peers peers_t;

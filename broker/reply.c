@@ -1,15 +1,36 @@
 #include "broker/reply.h"
 
+#include "broker/refuse.h"
 #include "common/status.h"
 
 #include <errno.h>
+
+/* -ENOBUFS: the peer, or all of them together, have left too much unread. b->error says which. */
+static int count_unread(struct door *door, struct slice id, zmq_msg_t *body)
+{
+    struct broker *b = door->broker;
+    size_t size = zmq_msg_size(body);
+    size_t most = (size_t)b->settings->broker_request_bytes_max;
+    struct peer *peer = peers_find(b->peers, door->role, id);
+    if (peer && !peer->unread)
+        peer->unread = unread_new();
+    unread_t *own = peer ? peer->unread : NULL;
+    int r = 0;
+    if (own && !unread_room(own, size, UNREAD_PEER_MAX))
+        r = refuse_busy(b, "unread", UNREAD_PEER_MAX, unread_bytes(own));
+    else if (!unread_room(door->unread, size, most))
+        r = refuse_busy(b, "unread", most, unread_bytes(door->unread));
+    return r ? -ENOBUFS : unread_count(own, door->unread, body);
+}
 
 int reply_send(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body)
 {
     struct counters *counters = &door->broker->counters;
     answer->verb = VERB_ANSWER;
     answer->epoch = door->broker->epoch;
-    int r = envelope_send(door->socket, id, answer, body);
+    int r = body && zmq_msg_size(body) >= UNREAD_LEAST ? count_unread(door, id, body) : 0;
+    if (r == 0)
+        r = envelope_send(door->socket, id, answer, body);
     if (r)
         counters->dropped++;
     else
@@ -40,7 +61,8 @@ static int send_scratch(struct door *door, struct slice id, struct header *answe
 void reply_scratch(struct door *door, struct envelope *in, uint32_t count)
 {
     struct header answer = { .request = in->header.request, .count = count };
-    (void)send_scratch(door, frame_slice(&in->peer), &answer);
+    if (send_scratch(door, frame_slice(&in->peer), &answer) == -ENOBUFS)
+        (void)reply_error(door, frame_slice(&in->peer), in->header.request, STATUS_BUSY);
 }
 
 int reply_error(struct door *door, struct slice id, uint64_t request, int status)
@@ -64,7 +86,11 @@ int reply_route(struct broker *b, const struct route *route, const struct header
     }
     struct header header = *answer;
     header.request = route->kept.header.request;
-    return reply_send(&b->doors[peer->role], peer->id, &header, body);
+    struct door *door = &b->doors[peer->role];
+    int r = reply_send(door, peer->id, &header, body);
+    if (r == -ENOBUFS)
+        (void)reply_error(door, peer->id, header.request, STATUS_BUSY);
+    return r;
 }
 
 int reply_route_error(struct broker *b, const struct route *route, int status)

@@ -3,7 +3,8 @@
 #include "broker/broker.h"
 
 /* Status, count, service, ... are as the caller set them; verb and epoch are set here. body may be
- * NULL; it is taken on 0. 0 or -errno. */
+ * NULL; it is taken on 0. 0 or -errno; -ENOBUFS: too many large bodies were not read yet, and
+ * b->error says so. */
 int reply_send(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body);
 /* Status 0 and no body. */
 void reply_ok(struct door *door, struct envelope *in);
@@ -12,7 +13,8 @@ void reply_scratch(struct door *door, struct envelope *in, uint32_t count);
 /* With b->error as the body. 0 or -errno. */
 int reply_error(struct door *door, struct slice id, uint64_t request, int status);
 
-/* To the asker of a route, under its own number. 0; -EHOSTUNREACH: it has gone; -errno. */
+/* To the asker of a route, under its own number. 0; -EHOSTUNREACH: it has gone; -ENOBUFS: it was
+ * told BUSY, since it does not read; -errno. */
 int reply_route(struct broker *b, const struct route *route, const struct header *answer,
                 zmq_msg_t *body);
 int reply_route_error(struct broker *b, const struct route *route, int status);

@@ -124,6 +124,7 @@ class Process:
     def stop(self):
         """SIGTERM; everything of ours then ends by itself, and well."""
         if self.alive():
+            self.thaw()
             until(self.listens_to_term)
             self.process.terminate()
         code = self.process.wait(timeout=30)

@@ -1,4 +1,7 @@
 """Peers that mean harm or are broken, and Redis data that somebody changed by hand: only their own stage suffers."""
+import os
+import socket as sockets
+import time
 
 import msgpack
 import pytest
@@ -6,7 +9,6 @@ import zmq
 
 import harness
 from harness import BUSY, INVALID, NOT_FOUND, OK, until
-
 
 
 @pytest.fixture
@@ -82,3 +84,27 @@ def test_a_cursor_of_another_world_is_refused(system):
     for cursor in ("psystem 1 99999999999999999999", "e1 99999999999999999999", "psystem 1 1e9", "x", "r\0 x"):
         answer = system.front.ask("LIST", {"cursor": cursor})
         assert (answer.status, answer.body["field"]) == (INVALID, "cursor"), cursor
+
+
+def test_more_connections_than_a_login_shell_allows_files(system):
+    os.makedirs("few")
+    broker = harness.Process("few", "sh", "-c", f"ulimit -Sn 64; exec {system.bin}/gantry-broker "
+                             "--broker-clients=ipc://few/c --broker-workers=ipc://few/w --broker-states=ipc://few/s "
+                             "--broker-status=ipc://few/t")
+    until(lambda: os.path.exists("few/t"))
+    held = []
+    end = time.monotonic() + 20
+    while len(held) < 200 and time.monotonic() < end:
+        one = sockets.socket(sockets.AF_UNIX)
+        one.setblocking(False)
+        try:
+            one.connect("few/c")
+            held.append(one)
+        except BlockingIOError:  # its backlog is full
+            one.close()
+            time.sleep(0.01)
+    time.sleep(0.2)
+    assert len(held) == 200
+    broker.stop()
+    for one in held:
+        one.close()

@@ -1,6 +1,7 @@
 /* The worker's credit: one claim at a time for all its free slots, and what comes of it. */
 #include "proto/shift.h"
 
+#include "common/clock.h"
 #include "common/status.h"
 #include "proto/codec.h"
 
@@ -71,6 +72,13 @@ static uint32_t wanted(const gantry_worker_t *self)
         return 0;
     uint32_t slots = self->options.slots - used;
     return slots < self->batch_max ? slots : self->batch_max;
+}
+
+void gantry_worker_rest(gantry_worker_t *self, int64_t rest_ms)
+{
+    int64_t due_ms = clock_ms() + rest_ms;
+    if (due_ms > self->claim_due_ms)
+        self->claim_due_ms = due_ms;
 }
 
 void claim_tick(gantry_worker_t *self)

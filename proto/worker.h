@@ -23,6 +23,8 @@ int64_t gantry_worker_lease_until(const gantry_worker_t *self);
  * work goes on, but others may reach it and be given the same work: so what was made may be put in
  * place only before this. */
 int64_t gantry_worker_confirmed_until(const gantry_worker_t *self);
+/* Claims nothing for so long: this machine is in trouble, and others may do better. */
+void gantry_worker_rest(gantry_worker_t *self, int64_t rest_ms);
 uint32_t gantry_worker_jobs(const gantry_worker_t *self);
 /* Tells every running job why. */
 void gantry_worker_stop_jobs(gantry_worker_t *self, enum gantry_stop why);

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+enum { REST_LEAST_MS = 1000, REST_DOUBLINGS = 5 };
+
 static const struct settings *settings_of(const run_t *self)
 {
     return self->shop->row.settings;
@@ -52,7 +54,7 @@ static void end_job(run_t *self, const struct gantry_end *end)
         gantry_job_skipped(job, end);
     else if (self->kind == VERDICT_CANCELLED)
         gantry_job_cancelled(job, end);
-    else if (self->kind == VERDICT_RETURN)
+    else if (self->kind == VERDICT_RETURN || self->kind == VERDICT_TROUBLE)
         gantry_job_return(job);
     else
         gantry_job_failed(job, end);
@@ -71,12 +73,28 @@ static void log_end(const run_t *self)
         log_event(LOG_LEVEL_INFO, "failed", "id=%s task=%s attempt=%u code=%s message=%s", self->id,
                   self->row->name, self->attempt, status_name(self->fault.code),
                   self->fault.message);
+    else if (self->kind == VERDICT_TROUBLE)
+        log_event(LOG_LEVEL_ERROR, "machine_trouble", "id=%s task=%s attempt=%u why=%s", self->id,
+                  self->row->name, self->attempt, self->fault.message);
     else if (self->kind == VERDICT_RETURN)
         log_event(LOG_LEVEL_INFO, "given_up", "id=%s task=%s attempt=%u why=%s", self->id,
                   self->row->name, self->attempt, return_reason(self));
     else
         log_event(LOG_LEVEL_DEBUG, "ended", "id=%s task=%s attempt=%u verdict=%d", self->id,
                   self->row->name, self->attempt, (int)self->kind);
+}
+
+/* A machine that cannot run tasks must not eat the queue: it rests, longer with each failure. */
+static void rest_in_trouble(const run_t *self)
+{
+    shop_t *shop = self->shop;
+    if (self->kind != VERDICT_TROUBLE) {
+        shop->troubles = 0;
+        return;
+    }
+    unsigned doublings = shop->troubles < REST_DOUBLINGS ? shop->troubles : REST_DOUBLINGS;
+    shop->troubles++;
+    shop->row.rest(shop->row.arg, (int64_t)REST_LEAST_MS << doublings);
 }
 
 static void finish(run_t *self)
@@ -102,6 +120,7 @@ static void finish(run_t *self)
         end.last_words = last_words[0] ? last_words : NULL;
     }
     log_end(self);
+    rest_in_trouble(self);
     const struct shop_row *shop = &self->shop->row; /* its owner's hold keeps it */
     end_job(self, &end);
     run_destroy(&self);
@@ -139,14 +158,6 @@ static void close_run(run_t *self)
         (void)uv_queue_work(self->shop->row.loop, &self->task, close_folder, on_folder_closed);
     else
         finish(self);
-}
-
-static void fail(run_t *self, int code, const char *message)
-{
-    self->kind = VERDICT_FAILED;
-    self->fault = (struct fault){ .code = code };
-    (void)snprintf(self->fault.message, sizeof self->fault.message, "%s", message);
-    close_run(self);
 }
 
 /* ---- the engine ------------------------------------------------------------------------------ */
@@ -223,6 +234,17 @@ static int start_engine(run_t *self)
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
+/* Of the disk or the process as a whole, not of this task's folder. */
+static bool is_trouble(int problem)
+{
+    static const int troubles[] = { ENOSPC, EDQUOT, EROFS,  EIO,    EACCES,  EPERM,
+                                    EMFILE, ENFILE, ENOMEM, ESTALE, ENOTCONN };
+    for (size_t i = 0; i < sizeof troubles / sizeof *troubles; i++)
+        if (problem == -troubles[i])
+            return true;
+    return false;
+}
+
 /* In a thread, for a shared disk may take its time. */
 static void prepare(uv_work_t *task)
 {
@@ -233,14 +255,15 @@ static void prepare(uv_work_t *task)
     if (r) {
         self->work[0] = '\0';
         self->fault.code = r;
+        self->kind = is_trouble(r) ? VERDICT_TROUBLE : VERDICT_FAILED;
         (void)snprintf(self->fault.message, sizeof self->fault.message,
                        "the task's folder beneath %.200s cannot be made: %s",
                        settings_of(self)->storage_root, r < 0 ? strerror(-r) : "bad id");
         return;
     }
     const struct inputs_places places = { self->folder, self->shop->roots };
-    (void)inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs,
-                         &self->fault);
+    if (inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs, &self->fault))
+        self->kind = VERDICT_FAILED;
 }
 
 static void on_prepared(uv_work_t *task, int status)
@@ -257,13 +280,15 @@ static void on_prepared(uv_work_t *task, int status)
         return;
     }
     if (self->fault.code) {
-        self->kind = VERDICT_FAILED;
         close_run(self);
         return;
     }
     int r = start_engine(self);
     if (r) {
-        fail(self, STATUS_INTERNAL, strerror(-r));
+        self->kind = VERDICT_TROUBLE;
+        (void)snprintf(self->fault.message, sizeof self->fault.message,
+                       "the launcher cannot be started: %s", strerror(-r));
+        close_run(self);
         return;
     }
     uint32_t limit_ms = gantry_job_timeout_ms(self->job);

@@ -13,6 +13,8 @@ struct shop_row {
     const struct settings *settings; /* borrowed, also by what still closes after shop_destroy */
     const char *programs;            /* folder of gantry-exec and gantry-engine */
     void (*ended)(void *arg);        /* a job has ended: there is something to report */
+    void (*rest)(void *arg,
+                 int64_t rest_ms); /* this machine cannot run tasks: claim none so long */
     void *arg;
 };
 

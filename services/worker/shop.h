@@ -16,6 +16,7 @@ struct shop {
     char *roots;                /* where inputs may lie beside the task's folder */
     int64_t until_ms;           /* engines may run until then */
     int64_t confirmed_until_ms; /* and what they made be handed over */
+    unsigned troubles;          /* of this machine, in a row */
     run_t *runs;
     size_t holders; /* its owner and every run; 0 frees */
 };

@@ -85,9 +85,11 @@ enum verdict_kind verdict_of(const struct verdict_facts *facts, struct fault *re
         return VERDICT_RETURN;
     if (facts->late_ms)
         return failed(ret_fault, STATUS_TIMEOUT, "it was not done within %u ms", facts->late_ms);
-    if (report->failure)
-        return failed(ret_fault, STATUS_INTERNAL, "the engine cannot be run: %s",
-                      strerror((int)report->failure));
+    if (report->failure) {
+        (void)failed(ret_fault, STATUS_INTERNAL, "the engine cannot be run: %s",
+                     strerror((int)report->failure));
+        return VERDICT_TROUBLE;
+    }
     if (!report->ended)
         return failed(ret_fault, STATUS_FAILED, "the launcher of the engine was killed");
     if (facts->unreadable)

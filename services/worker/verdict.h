@@ -18,8 +18,9 @@ enum verdict_kind {
     VERDICT_SKIPPED,
     VERDICT_FAILED, /* the fault says why */
     VERDICT_CANCELLED,
-    VERDICT_RETURN /* nobody's failure: somebody else may try */
+    VERDICT_RETURN, /* nobody's failure: somebody else may try */
+    VERDICT_TROUBLE /* the machine's failure, which the fault says: somebody else shall try */
 };
 
-/* ret_fault is filled for VERDICT_FAILED only. */
+/* ret_fault is filled for VERDICT_FAILED and VERDICT_TROUBLE only. */
 enum verdict_kind verdict_of(const struct verdict_facts *facts, struct fault *ret_fault);

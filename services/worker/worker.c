@@ -88,6 +88,13 @@ static void on_ended(void *arg)
         attach_wake(self->attach);
 }
 
+static void on_rest(void *arg, int64_t rest_ms)
+{
+    struct worker *self = arg;
+    if (self->gantry)
+        gantry_worker_rest(self->gantry, rest_ms);
+}
+
 /* ---- draining -------------------------------------------------------------------------------- */
 
 static void on_leave(uv_timer_t *timer)
@@ -226,6 +233,7 @@ static int worker_start(program_t *program, const struct settings *settings, voi
                                   .settings = settings,
                                   .programs = programs,
                                   .ended = on_ended,
+                                  .rest = on_rest,
                                   .arg = self };
     self->shop = shop_new(&row);
     if (!self->shop)

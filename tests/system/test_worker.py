@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -259,10 +260,26 @@ def test_the_last_words_are_the_last(house):
     assert words.startswith("line ") and 3900 < len(words) <= 4096
 
 
-def test_an_engine_that_is_none(house):
-    h = house("#!/no/such/interpreter\n")
-    error = h.run("system.sleep", seconds=0)["error"]
-    assert (error["code"], "cannot be run" in error["message"]) == ("INTERNAL", True)
+@pytest.mark.parametrize("trouble", ["engine", "disk"])
+def test_a_machine_in_trouble_gives_back_and_rests(house, trouble):
+    """What the machine cannot run is nobody's failure: somebody else shall have it, and this worker not the next at once."""
+    h = house("#!/no/such/interpreter\n" if trouble == "engine" else PYTHON + say({"output": {"a": 1}}))
+    os.makedirs(h.root, exist_ok=True)
+    if trouble == "disk" and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "tmpfs", h.root]).returncode:
+        pytest.skip("no file system without room can be mounted here")
+    try:
+        for n in (1, 2):  # the second comes by a claim that was open already
+            h.hand("system.sleep", id=f"t{n}", seconds=0)
+            h.until(lambda: len(h.returned) == n)
+        began = time.monotonic()
+        h.hand("system.sleep", id="t3", seconds=0)
+        h.until(lambda: len(h.returned) == 3)
+        assert time.monotonic() - began > 0.9
+        assert [r["id"] for r in h.returned] == ["t1", "t2", "t3"] and h.results == []
+        assert "machine_trouble" in open(os.path.join(h.folder, "worker.log")).read()
+    finally:
+        if trouble == "disk":
+            subprocess.run(["umount", h.root], check=True)
 
 
 def test_an_engine_that_reads_nothing(house):

@@ -61,7 +61,7 @@ TEST(each_way_to_end_has_its_verdict)
           VERDICT_FAILED,
           STATUS_TOO_LARGE },
         { { .unreadable = STATUS_MALFORMED, .report = { ENDED } }, VERDICT_FAILED, STATUS_FAILED },
-        { { .report = { ENDED, .failure = 2 } }, VERDICT_FAILED, STATUS_INTERNAL },
+        { { .report = { ENDED, .failure = 2 } }, VERDICT_TROUBLE, STATUS_INTERNAL },
         { { .result = MESSAGES_OUTPUT }, VERDICT_FAILED, STATUS_FAILED }, /* no report */
         { { .report = { ENDED, .signal = 9, .end = EXEC_DEADLINE } }, VERDICT_RETURN, 0 },
         { { .stopped = true, .why = GANTRY_STOP_CANCEL, GOOD }, VERDICT_CANCELLED, 0 },

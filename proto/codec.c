@@ -338,10 +338,15 @@ bool codec_bool(struct slice value, bool *ret_truth)
     return true;
 }
 
-bool codec_is_nil(struct slice value)
+bool codec_is(struct slice value, enum kind kind)
 {
     struct token t;
-    return one(value, &t) && t.kind == KIND_NIL;
+    return one(value, &t) && t.kind == kind;
+}
+
+bool codec_is_nil(struct slice value)
+{
+    return codec_is(value, KIND_NIL);
 }
 
 static bool head_of(struct slice value, enum kind kind, struct reader *ret_reader,

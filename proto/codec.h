@@ -63,6 +63,7 @@ bool codec_str(struct slice value, struct slice *ret_text);
 bool codec_whole(struct slice value, uint64_t *ret_whole);
 bool codec_number(struct slice value, double *ret_number); /* any number */
 bool codec_bool(struct slice value, bool *ret_truth);
+bool codec_is(struct slice value, enum kind kind);
 bool codec_is_nil(struct slice value);
 /* Head of an array or map: its count, and a reader standing on the first element or key. */
 bool codec_array(struct slice value, struct reader *ret_reader, uint32_t *ret_count);

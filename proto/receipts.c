@@ -35,19 +35,13 @@ int task_check(const struct gantry_task *task, const char **ret_field)
     return wrong ? STATUS_INVALID : 0;
 }
 
-static bool is_map(struct slice value)
-{
-    struct reader reader;
-    uint32_t pairs;
-    return codec_map(value, &reader, &pairs);
-}
-
 /* One bad item would make the whole body unreadable, and refuse its neighbours too. */
 static const char *unreadable(struct slice item, struct slice input)
 {
     if (codec_check(item))
         return input.size && codec_check(input) ? "input" : "owner";
-    bool good = input.size == 0 || (is_map(input) && codec_depth(input) <= WIRE_VALUE_DEPTH_MAX);
+    bool good = input.size == 0 ||
+                (codec_is(input, KIND_MAP) && codec_depth(input) <= WIRE_VALUE_DEPTH_MAX);
     return good ? NULL : "input";
 }
 

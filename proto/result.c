@@ -10,12 +10,10 @@
 enum { MESSAGE_MOST = 4096, FIELD_MOST = 256 };
 
 /* A map that a record can hold. */
-static bool is_map(struct gantry_bytes bytes)
+static bool is_recordable(struct gantry_bytes bytes)
 {
     struct slice value = { bytes.data, bytes.size };
-    struct reader reader;
-    uint32_t pairs;
-    return codec_check(value) == 0 && codec_map(value, &reader, &pairs) &&
+    return codec_check(value) == 0 && codec_is(value, KIND_MAP) &&
            codec_depth(value) <= WIRE_VALUE_DEPTH_MAX;
 }
 
@@ -74,7 +72,8 @@ static void pack_fault(struct parcel *parcel, const struct gantry_end *end)
 
 static struct slice raw(struct gantry_bytes bytes)
 {
-    return bytes.size && is_map(bytes) ? slice_make(bytes.data, bytes.size) : (struct slice){ 0 };
+    return bytes.size && is_recordable(bytes) ? slice_make(bytes.data, bytes.size)
+                                              : (struct slice){ 0 };
 }
 
 int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_end *end)

@@ -3,94 +3,18 @@
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "proto/input_type.h"
 #include "proto/message.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 1024, PATH_BYTES_MAX = 4095 };
-
-static bool any_value(struct slice value)
-{
-    return value.size > 0;
-}
-
-static bool is_text(struct slice value)
-{
-    struct slice text;
-    return codec_str(value, &text);
-}
-
-static bool is_path(struct slice value)
-{
-    struct slice text;
-    return codec_str(value, &text) && text.size > 0 && text.size <= PATH_BYTES_MAX &&
-           !memchr(text.data, 0, text.size);
-}
-
-static bool is_whole(struct slice value)
-{
-    struct reader reader = reader_of(value);
-    struct token token;
-    return reader_next(&reader, &token) && (token.kind == KIND_UINT || token.kind == KIND_INT);
-}
-
-static bool is_number(struct slice value)
-{
-    double number;
-    return codec_number(value, &number) && isfinite(number);
-}
-
-static bool is_switch(struct slice value)
-{
-    bool truth;
-    return codec_bool(value, &truth);
-}
-
-static bool is_list(struct slice value)
-{
-    struct reader reader;
-    uint32_t count;
-    return codec_array(value, &reader, &count);
-}
-
-static bool is_map(struct slice value)
-{
-    struct reader reader;
-    uint32_t pairs;
-    return codec_map(value, &reader, &pairs);
-}
-
-struct type {
-    const char *name;
-    bool (*fits)(struct slice value);
-    const char *wanted;
-};
-
-static const struct type types[] = {
-    { "text", is_text, "a string" },
-    { "path", is_path, "a path: a string of 1 to 4095 bytes without NUL" },
-    { "whole", is_whole, "a whole number" },
-    { "number", is_number, "a finite number" },
-    { "switch", is_switch, "true or false" },
-    { "list", is_list, "a list" },
-    { "map", is_map, "a map" },
-    { "any", any_value, "any value" },
-};
-
-static const struct type *find_type(struct slice name)
-{
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (slice_is(name, types[i].name))
-            return &types[i];
-    return NULL;
-}
+enum { BUCKETS = 1024 };
 
 struct input {
     struct slice name;
-    const struct type *type;
+    const struct input_type *type;
     bool required;
 };
 
@@ -139,7 +63,7 @@ static int read_input(struct slice bytes, uint32_t index, struct input *ret_inpu
     struct m_input in;
     const char *wrong = NULL;
     int r = message_decode(&m_input_layout, bytes, &in, &wrong);
-    const struct type *type = r ? NULL : find_type(in.type);
+    const struct input_type *type = r ? NULL : input_type_find(in.type);
     if (!r && !type)
         wrong = "type";
     else if (!r && in.name.size == 0)

@@ -3,6 +3,7 @@
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "proto/input_type.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,31 +21,6 @@ static int fault(struct fault *ret_fault, int code, const char *field, const cha
     (void)vsnprintf(ret_fault->message, sizeof ret_fault->message, message, args);
     va_end(args);
     return code;
-}
-
-static bool is_kind(struct slice value, const char *type)
-{
-    static const struct {
-        const char *type;
-        unsigned kinds; /* bits by enum kind */
-    } rows[] = {
-        { "text", 1u << KIND_STR },
-        { "path", 1u << KIND_STR },
-        { "whole", 1u << KIND_UINT | 1u << KIND_INT },
-        { "number", 1u << KIND_UINT | 1u << KIND_INT | 1u << KIND_FLOAT },
-        { "switch", 1u << KIND_BOOL },
-        { "list", 1u << KIND_ARRAY },
-        { "map", 1u << KIND_MAP },
-        { "any", ~0u },
-    };
-    struct reader reader = reader_of(value);
-    struct token t;
-    if (!reader_next(&reader, &t))
-        return false;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].type, type) == 0)
-            return rows[i].kinds & 1u << t.kind;
-    return false;
 }
 
 static const struct gantry_input *declared(const struct node_row *row, struct slice name)
@@ -129,7 +105,8 @@ static int pack_path(const struct gantry_input *input, const struct inputs_place
 static int pack_input(const struct gantry_input *input, const struct inputs_places *places,
                       struct slice value, msgpack_packer *pk, struct fault *ret_fault)
 {
-    if (!is_kind(value, input->type))
+    const struct input_type *type = input_type_find(slice_of(input->type));
+    if (!type || !type->fits(value))
         return fault(ret_fault, STATUS_INVALID, input->name, "%s must be of type %s", input->name,
                      input->type);
     pack_text(pk, input->name);

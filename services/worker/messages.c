@@ -42,20 +42,6 @@ static bool checked(struct messages *self, struct slice first)
     return codec_check(slice_make(self->bytes, MESSAGES_DEPTH_SPARE + first.size)) == 0;
 }
 
-static bool is_map(struct slice value)
-{
-    struct reader reader;
-    uint32_t pairs = 0;
-    return codec_map(value, &reader, &pairs);
-}
-
-static bool is_array(struct slice value)
-{
-    struct reader reader;
-    uint32_t count = 0;
-    return codec_array(value, &reader, &count);
-}
-
 static void text_of(struct slice map, const char *key, struct slice *ret_text)
 {
     struct slice value;
@@ -74,7 +60,7 @@ static bool take_progress(struct messages *self, struct slice value)
 
 static bool take_error(struct messages *self, struct slice value)
 {
-    if (!is_map(value))
+    if (!codec_is(value, KIND_MAP))
         return false;
     self->result = MESSAGES_ERROR;
     text_of(value, "code", &self->code);
@@ -85,11 +71,11 @@ static bool take_error(struct messages *self, struct slice value)
 
 static bool take_output(struct messages *self, struct slice map, struct slice value)
 {
-    if (!is_map(value))
+    if (!codec_is(value, KIND_MAP))
         return false;
     self->result = MESSAGES_OUTPUT;
     self->output = value;
-    return !codec_find(map, "files", &self->files) || is_array(self->files);
+    return !codec_find(map, "files", &self->files) || codec_is(self->files, KIND_ARRAY);
 }
 
 static bool take(struct messages *self, struct slice map)
@@ -101,7 +87,7 @@ static bool take(struct messages *self, struct slice map)
         return take_output(self, map, value);
     if (codec_find(map, "error", &value))
         return take_error(self, value);
-    if (!codec_find(map, "skipped", &value) || !is_map(value))
+    if (!codec_find(map, "skipped", &value) || !codec_is(value, KIND_MAP))
         return false;
     self->result = MESSAGES_SKIPPED;
     self->output = value;

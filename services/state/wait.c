@@ -61,9 +61,29 @@ void looks_destroy(state_t *self)
     self->looks = NULL;
 }
 
+static struct slice look_id(const struct look *look)
+{
+    return slice_make(look->id, look->size);
+}
+
+/* One of the latest that are queued would see the same. Many who wait for one task would else each
+ * cause a look that is shown to all of them. */
+static bool is_queued(const struct looks *looks, struct slice id, bool holders)
+{
+    const size_t some = looks->queued < LOOKS_A_CALL ? looks->queued : LOOKS_A_CALL;
+    for (size_t i = 1; i <= some; i++) {
+        const struct look *look = &looks->ring[(looks->head + looks->queued - i) % looks->room];
+        if (look->holders == holders && slice_equal(look_id(look), id))
+            return true;
+    }
+    return false;
+}
+
 static void queue_look(state_t *self, struct slice id, bool holders)
 {
     struct looks *looks = self->looks;
+    if (is_queued(looks, id, holders))
+        return;
     if (looks->queued == looks->room) {
         looks->all = true;
         return;
@@ -72,11 +92,6 @@ static void queue_look(state_t *self, struct slice id, bool holders)
     look->holders = holders;
     look->size = (uint8_t)id.size;
     memcpy(look->id, id.data, id.size);
-}
-
-static struct slice look_id(const struct look *look)
-{
-    return slice_make(look->id, look->size);
 }
 
 void looks_ended(state_t *self, struct slice id)

@@ -108,3 +108,13 @@ def test_more_connections_than_a_login_shell_allows_files(system):
     broker.stop()
     for one in held:
         one.close()
+
+
+def test_many_who_wait_for_one_task_hold_up_nobody(system):
+    front = system.front
+    front.submit(front.task("w", "system.sleep", seconds=2))
+    waits = [front.begin("WAIT", {"id": "w"}) for _ in range(10000)]
+    begin = time.monotonic()
+    assert front.run("other", value=1)["state"] == "completed"
+    assert time.monotonic() - begin < 5
+    assert {front.end(request).body["status"] for request in waits} == {"completed"}

@@ -480,7 +480,7 @@ TEST(a_wait_goes_on_until_its_own_time_is_over)
     raise_curtain(&w);
     int64_t before = clock_ms();
     CHECK_INT(gantry_wait(w.client, "t1", NULL, 200, &record), GANTRY_TIMEOUT);
-    CHECK(clock_ms() - before >= 200 && clock_ms() - before < 1500);
+    CHECK(clock_ms() - before >= 200 && clock_ms() - before < 10000);
     end(&w);
 }
 

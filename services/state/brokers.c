@@ -34,7 +34,8 @@ void state_say_ready(state_t *self, struct slice service)
 static void refuse_body(ask_t **ask_p)
 {
     struct refusal why = { 0 };
-    refusal_say(&why, STATUS_MALFORMED, NULL, "the body is not one msgpack value");
+    refusal_say(&why, STATUS_MALFORMED, NULL,
+                "the body is not one msgpack value with UTF-8 texts, nested at most 16 deep");
     ask_refuse(ask_p, &why);
 }
 

@@ -120,13 +120,13 @@ int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
     return r;
 }
 
-/* A worker waits for its claim's answer for ever. One that cannot be told is forgotten, so that its
- * next word is answered HELLO_FIRST and it claims anew. */
-static void forget_claimer(struct broker *b, const struct route *route)
+/* An answer that could not be sent is lost. Who waits for it is forgotten, so that its next word is
+ * answered HELLO_FIRST and it repeats what it asked, or claims anew. */
+static void forget_asker(struct broker *b, const struct route *route)
 {
-    struct peer *worker = peers_at(b->peers, route->asker);
-    if (worker)
-        hello_forget(b, &worker);
+    struct peer *asker = peers_at(b->peers, route->asker);
+    if (asker)
+        hello_forget(b, &asker);
 }
 
 /* The asker is told why, and a claim ends with its route: its worker claims anew. */
@@ -135,7 +135,7 @@ static void fail_route(struct broker *b, struct route *route, int status)
     int r = reply_route_error(b, route, status);
     if (route->claim) {
         if (r)
-            forget_claimer(b, route);
+            forget_asker(b, route);
         credit_drop(b->credit, &route->claim);
     }
     routes_close(b->routes, &route);
@@ -212,7 +212,7 @@ static void end_claim(struct broker *b, struct route *route, struct envelope *in
     if (reply_route(b, route, &in->header, &in->body)) {
         if (tasks)
             give_back(b, &in->header, route->kept.header.service, &in->body);
-        forget_claimer(b, route);
+        forget_asker(b, route);
     }
     if (tasks)
         credit_served(b->credit, &route->claim);
@@ -231,6 +231,13 @@ static void on_late(struct broker *b, struct envelope *in)
         give_back(b, header, header->service, &in->body);
 }
 
+static void answer_route(struct broker *b, const struct route *route, struct envelope *in)
+{
+    int r = reply_route(b, route, &in->header, &in->body);
+    if (r == -EAGAIN || r == -EHOSTUNREACH)
+        forget_asker(b, route);
+}
+
 static int on_answer(struct door *door, struct peer *peer, struct envelope *in)
 {
     struct broker *b = door->broker;
@@ -243,7 +250,7 @@ static int on_answer(struct door *door, struct peer *peer, struct envelope *in)
     if (route->claim)
         end_claim(b, route, in);
     else
-        (void)reply_route(b, route, &in->header, &in->body);
+        answer_route(b, route, in);
     routes_close(b->routes, &route);
     return 0;
 }

@@ -46,6 +46,7 @@ class Client:
     def connect(self):
         self.close()
         self.socket = self.zmq.socket(zmq.DEALER)
+        self.socket.set(zmq.SNDHWM, 0)  # what is open is bounded by who asks
         self.socket.connect(self.endpoints[self.at % len(self.endpoints)])
         self.at += 1
         self.hello()

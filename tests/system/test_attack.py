@@ -121,3 +121,16 @@ def test_many_who_wait_for_one_task_hold_up_nobody(system):
     assert front.run("other", value=1)["state"] == "completed"
     assert time.monotonic() - begin < 5
     assert {front.end(request).body["status"] for request in waits} == {"completed"}
+
+
+def test_answers_lost_on_a_full_connection_are_asked_for_again(system):
+    """More answers than a connection's queue holds, read by nobody: the broker forgets the asker, which repeats what is open."""
+    front = system.front
+    front.submit(front.task("r"))
+    front.wait(("r", "system.echo"))
+    asked = []
+    for _ in range(250):
+        asked += [front.begin("GET", {"id": "r"}) for _ in range(100)]
+        time.sleep(0.01)  # sent, and nothing is read
+    for request in asked:
+        assert front.end(request, 120).status in (0, BUSY)

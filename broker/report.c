@@ -108,16 +108,19 @@ void report_status(struct broker *b)
     pack_figure(&pk, "rss_bytes", rss_bytes());
 }
 
+/* Its beginning tells sessions apart; who knows all of it can speak in the worker's name. */
 static void pack_session(msgpack_packer *pk, struct slice session)
 {
-    char text[2 * WIRE_SESSION_SIZE];
+    enum { SHOWN = 4 };
+    char text[2 * SHOWN];
     const uint8_t *bytes = session.data;
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < session.size; i++) {
+    size_t shown = session.size < SHOWN ? session.size : SHOWN;
+    for (size_t i = 0; i < shown; i++) {
         text[2 * i] = digits[bytes[i] >> 4];
         text[2 * i + 1] = digits[bytes[i] & 15];
     }
-    pack_word(pk, "session", slice_make(text, 2 * session.size));
+    pack_word(pk, "session", slice_make(text, 2 * shown));
 }
 
 static void pack_worker(const struct broker *b, msgpack_packer *pk, const struct peer *worker)

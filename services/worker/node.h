@@ -40,5 +40,7 @@ extern const struct node_table nodes_system; /* nodes/system.c */
 
 /* The table of a service, or NULL. */
 const struct node_table *nodes_of_service(struct slice service);
+/* The names of all services, with ", " between; answers text, "" when they do not fit. */
+const char *nodes_services(char *text, size_t size);
 /* The row of "service.method", or NULL. */
 const struct node_row *node_find(struct slice name);

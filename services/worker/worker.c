@@ -15,6 +15,7 @@
 
 enum {
     NODES_MAX = 256,
+    SERVICES_TEXT = 256,
     LEAVE_MS = 5000 /* how long the last results may wait for their acknowledgement */
 };
 
@@ -134,8 +135,10 @@ static int add_service(struct worker *self, struct slice name)
 {
     const struct node_table *table = nodes_of_service(name);
     if (!table) {
-        char text[SERVICE_MAX + 1];
-        return wrong("service_unknown", slice_copy(name, text, sizeof text) ? text : "?", -EINVAL);
+        char known[SERVICES_TEXT];
+        log_event(LOG_LEVEL_ERROR, "service_unknown", "setting=worker.services what=%.*s known=%s",
+                  SLICE_ARG(name), nodes_services(known, sizeof known));
+        return -EINVAL;
     }
     for (size_t i = 0; i < table->count; i++) {
         const struct node_row *row = &table->rows[i];

@@ -436,4 +436,5 @@ def test_a_worker_that_cannot_start_says_why(house):
     with pytest.raises(AssertionError):
         h.start()
     assert h.worker.wait(5) == 1
-    assert "nonsense" in open(f"{h.folder}/worker.log").read()
+    said = open(f"{h.folder}/worker.log").read()
+    assert "what=nonsense" in said and 'known="ffmpeg, system"' in said

@@ -11,8 +11,11 @@ enum { TASK_ID_MAX = 128, TASK_NAME_MAX = 64, SERVICE_MAX = 32 };
 
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,127}, never "..", never "pending" (a Redis key of that name is
  * taken). */
+#define TASK_ID_RULE \
+    "must be [A-Za-z0-9][A-Za-z0-9._-]{0,127}, with no two dots together, and not 'pending'"
 bool task_id_valid(struct slice id);
 /* [a-z0-9_]+\.[a-z0-9_]+, at most TASK_NAME_MAX, the part before the dot at most SERVICE_MAX. */
+#define TASK_NAME_RULE "must be service.method of [a-z0-9_], at most 64 bytes, 32 of them service"
 bool task_name_valid(struct slice name);
 /* [a-z0-9_]+, at most SERVICE_MAX. */
 bool service_valid(struct slice service);

@@ -8,6 +8,9 @@
 
 enum { OWNER_MAX = 128 };
 
+_Static_assert(OWNER_MAX == 128 && WIRE_VALUE_DEPTH_MAX == 11 && TASK_NAME_MAX == 64,
+               "as the words of the refusals say");
+
 struct group task_group(const struct gantry_task *task)
 {
     static const uint32_t priorities[] = {
@@ -19,34 +22,40 @@ struct group task_group(const struct gantry_task *task)
     return (struct group){ slice_make(task->task, service), priorities[task->priority] };
 }
 
-int task_check(const struct gantry_task *task, const char **ret_field)
+int task_check(const struct gantry_task *task, struct fault *ret_fault)
 {
-    const char *wrong = NULL;
+    struct fault fault = { 0 };
     if (!task_name_valid(slice_of(task->task)))
-        wrong = "task";
+        fault = (struct fault){ "task", TASK_NAME_RULE };
     else if (task->id && !task_id_valid(slice_of(task->id)))
-        wrong = "id";
+        fault = (struct fault){ "id", TASK_ID_RULE };
     else if (task->priority < GANTRY_NORMAL || task->priority > GANTRY_LOW)
-        wrong = "priority";
+        fault = (struct fault){ "priority", "must be normal, high or low" };
     else if (task->owner && strlen(task->owner) > OWNER_MAX)
-        wrong = "owner";
-    if (wrong)
-        *ret_field = wrong;
-    return wrong ? STATUS_INVALID : 0;
+        fault = (struct fault){ "owner", "must be at most 128 bytes" };
+    if (fault.field)
+        *ret_fault = fault;
+    return fault.field ? STATUS_INVALID : 0;
 }
 
-/* One bad item would make the whole body unreadable, and refuse its neighbours too. */
-static const char *unreadable(struct slice item, struct slice input)
+/* One bad item would make the whole body unreadable, and refuse its neighbours too. No field: it is
+ * sound. */
+static struct fault unreadable(struct slice item, struct slice input)
 {
+    if (codec_check(item) && input.size && codec_check(input))
+        return (struct fault){ "input", "is not valid msgpack with texts in UTF-8, or is nested "
+                                        "far too deep" };
     if (codec_check(item))
-        return input.size && codec_check(input) ? "input" : "owner";
-    bool good = input.size == 0 ||
-                (codec_is(input, KIND_MAP) && codec_depth(input) <= WIRE_VALUE_DEPTH_MAX);
-    return good ? NULL : "input";
+        return (struct fault){ "owner", "must be UTF-8" };
+    if (input.size && !codec_is(input, KIND_MAP))
+        return (struct fault){ "input", "must be a map" };
+    if (input.size && codec_depth(input) > WIRE_VALUE_DEPTH_MAX)
+        return (struct fault){ "input", "is nested deeper than 11 levels" };
+    return (struct fault){ 0 };
 }
 
 int task_pack(gantry_client_t *client, const struct gantry_task *task, const char *id,
-              const uint8_t token[TICKET_SIZE], const char **ret_field)
+              const uint8_t token[TICKET_SIZE], struct fault *ret_fault)
 {
     struct m_task m = {
         .id = slice_of(id),
@@ -63,13 +72,15 @@ int task_pack(gantry_client_t *client, const struct gantry_task *task, const cha
     if (parcel->failed)
         return -ENOMEM;
     int r = parcel_mark(parcel) > client->body_max ? STATUS_TOO_LARGE : 0;
-    const char *field = r ? "input" : unreadable(parcel_item(parcel, mark), m.input);
-    if (!field) {
+    struct fault fault = { "input", status_text(STATUS_TOO_LARGE) };
+    if (!r)
+        fault = unreadable(parcel_item(parcel, mark), m.input);
+    if (!fault.field) {
         parcel_keep(parcel);
         return 0;
     }
     parcel_cut(parcel, mark);
-    *ret_field = field;
+    *ret_fault = fault;
     return r ? r : STATUS_INVALID;
 }
 

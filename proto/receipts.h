@@ -10,15 +10,21 @@ struct group {
 
 enum { TICKET_SIZE = 16 };
 
-/* 0, or STATUS_INVALID for what can be seen before packing (*ret_field names it, static). */
-int task_check(const struct gantry_task *task, const char **ret_field);
+/* Why a task is refused here; both static. */
+struct fault {
+    const char *field;
+    const char *rule; /* what the field must be, or is */
+};
+
+/* 0, or STATUS_INVALID for what can be seen before packing. */
+int task_check(const struct gantry_task *task, struct fault *ret_fault);
 /* Of a task that passed task_check. */
 struct group task_group(const struct gantry_task *task);
 /* Adds an item. 0; STATUS_TOO_LARGE: the body would pass the broker's limit with it, or
- * STATUS_INVALID: an input that is no msgpack map, text that is not UTF-8 (*ret_field): nothing was
- * added; -ENOMEM. */
+ * STATUS_INVALID: an input that is no msgpack map, text that is not UTF-8: nothing was added;
+ * -ENOMEM. */
 int task_pack(gantry_client_t *client, const struct gantry_task *task, const char *id,
-              const uint8_t token[TICKET_SIZE], const char **ret_field);
+              const uint8_t token[TICKET_SIZE], struct fault *ret_fault);
 /* Sends what was packed. 0, STATUS_BUSY or -ENOMEM. */
 int task_send(gantry_client_t *client, struct group group, int64_t timeout_ms,
               session_answer_fn *answer, void *arg);

@@ -73,10 +73,10 @@ static int name_task(submission_t *self, uint32_t i)
 {
     const struct gantry_task *task = &self->tasks[i];
     struct gantry_receipt *receipt = &self->receipts[i];
-    const char *field = "";
+    struct fault fault;
     *receipt = (struct gantry_receipt){ .status = NO_RECEIPT };
-    if (task_check(task, &field)) {
-        receipt_refuse(receipt, STATUS_INVALID, field, "not a valid value");
+    if (task_check(task, &fault)) {
+        receipt_refuse(receipt, STATUS_INVALID, fault.field, fault.rule);
         return STATUS_INVALID;
     }
     if (task->id)
@@ -147,15 +147,15 @@ static int pack_some(submission_t *self, struct group group, size_t *ret_count)
     parcel_start(&self->client->parcel);
     while (self->next + count < self->count && count < self->client->batch_max) {
         uint32_t i = self->order[self->next + count];
-        const char *field = "";
+        struct fault fault;
         if (compare_groups(group, task_group(&self->tasks[i])))
             break;
         int r = task_pack(self->client, &self->tasks[i], self->receipts[i].id, self->tickets[i],
-                          &field);
+                          &fault);
         if (r < 0)
             return r;
         if (r > 0 && count == 0)
-            receipt_refuse(&self->receipts[self->order[self->next++]], r, field, status_text(r));
+            receipt_refuse(&self->receipts[self->order[self->next++]], r, fault.field, fault.rule);
         if (r > 0)
             break;
         count++;

@@ -42,11 +42,11 @@ static bool same_group(const struct gantry_task *a, const struct gantry_task *b)
     return one.priority == other.priority && slice_equal(one.service, other.service);
 }
 
-static int wrong(gantry_client_t *client, size_t i, int status, const char *field)
+static int wrong(gantry_client_t *client, size_t i, int status, struct fault fault)
 {
-    char message[128];
-    (void)snprintf(message, sizeof message, "task %zu of the call: %s", i, status_text(status));
-    return client_wrong(client, status, field, message);
+    char message[160];
+    (void)snprintf(message, sizeof message, "task %zu of the call: %s", i, fault.rule);
+    return client_wrong(client, status, fault.field, message);
 }
 
 static int pack_one(begun_t *self, const struct gantry_task *tasks, size_t i,
@@ -54,18 +54,18 @@ static int pack_one(begun_t *self, const struct gantry_task *tasks, size_t i,
 {
     const struct gantry_task *task = &tasks[i];
     char *id = self->receipts[i].id;
-    const char *field = "task";
-    int r = task_check(task, &field);
+    struct fault fault = { "task", "is not of the first one's service and priority" };
+    int r = task_check(task, &fault);
     if (r == 0 && !same_group(&tasks[0], task))
         r = STATUS_INVALID;
     if (r)
-        return wrong(self->client, i, r, field);
+        return wrong(self->client, i, r, fault);
     if (task->id)
         slice_copy(slice_of(task->id), id, sizeof self->receipts[i].id);
     else
         mint_uuid(random + TICKET_SIZE, id);
-    r = task_pack(self->client, task, id, task->token ? task->token : random, &field);
-    return r > 0 ? wrong(self->client, i, r, field) : r;
+    r = task_pack(self->client, task, id, task->token ? task->token : random, &fault);
+    return r > 0 ? wrong(self->client, i, r, fault) : r;
 }
 
 static int pack(begun_t *self, const struct gantry_task *tasks, uint8_t (*random)[TICKETS_SIZE])

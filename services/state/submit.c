@@ -19,12 +19,9 @@ static int read_task(struct slice bytes, struct m_task *task, struct refusal *wh
                            r == STATUS_INVALID ? "missing, of the wrong type or too long"
                                                : "a task is a map");
     if (!task_id_valid(task->id))
-        return refusal_say(
-            why, STATUS_INVALID, "id",
-            "must be 1 to 128 of [A-Za-z0-9._-], begin with a letter or digit, have no "
-            "\"..\" and not be \"pending\"");
+        return refusal_say(why, STATUS_INVALID, "id", TASK_ID_RULE);
     if (!task_name_valid(task->task))
-        return refusal_say(why, STATUS_INVALID, "task", "must be service.method of [a-z0-9_]");
+        return refusal_say(why, STATUS_INVALID, "task", TASK_NAME_RULE);
     if (task->token.size != WIRE_SUBMIT_TOKEN_SIZE)
         return refusal_say(why, STATUS_INVALID, "token", "must be %d random bytes",
                            WIRE_SUBMIT_TOKEN_SIZE);

@@ -1,5 +1,6 @@
 #include "tests/unit/proto/hand.h"
 
+#include "common/paths.h"
 #include "proto/gantry.h"
 
 #include <errno.h>
@@ -174,6 +175,11 @@ TEST(each_task_has_its_own_receipt)
     CHECK_TEXT(receipts[7].field, "input");
     CHECK_TEXT(receipts[8].field, "owner");
     CHECK_TEXT(receipts[9].field, "input");
+    CHECK_TEXT(receipts[5].message, TASK_NAME_RULE);
+    CHECK_TEXT(receipts[6].message, TASK_ID_RULE);
+    CHECK_TEXT(receipts[7].message, "must be a map");
+    CHECK_TEXT(receipts[8].message, "must be UTF-8");
+    CHECK_TEXT(receipts[9].message, "is nested deeper than 11 levels");
     CHECK_INT(w.seen, 15);
 }
 

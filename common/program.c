@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/setting_row.h"
 #include "common/status.h"
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130, CLOSING_MS = 5000 };
@@ -171,9 +172,20 @@ static void end_loop(program_t *self)
     (void)uv_loop_close(&self->loop);
 }
 
+/* A name that was mistyped would be as if it were not there. */
+static void warn_of_environment(void)
+{
+    for (char **at = environ; at && *at; at++) {
+        size_t size = strcspn(*at, "=");
+        if (strncmp(*at, "GANTRY_", 7) == 0 && !setting_env_known(*at, size))
+            log_event(LOG_LEVEL_WARN, "environment_unknown", "name=%.*s", (int)size, *at);
+    }
+}
+
 static int run(const struct program_row *row, const struct settings *settings)
 {
     program_t self = { .row = row };
+    warn_of_environment();
     int r = init_loop(&self);
     if (r) {
         log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", strerror(-r));

@@ -30,6 +30,13 @@ const struct setting_row setting_rows[SETTING_ROWS] = {
 #undef SETTING_SWITCH
 };
 
+/* Names of the environment that are no settings. */
+static const char *const other_names[] = {
+    "GANTRY_CONFIG", "GANTRY_DATA",    "GANTRY_BROKER",    "GANTRY_BIN",       "GANTRY_SOURCE",
+    "GANTRY_BUILD",  "GANTRY_TASK_ID", "GANTRY_TASK_NAME", "GANTRY_ATTEMPT",   "GANTRY_FOLDER",
+    "GANTRY_WORK",   "GANTRY_FFMPEG",  "GANTRY_FFPROBE",   "GANTRY_PLAIN_BIN",
+};
+
 const struct setting_row *setting_find(const char *name)
 {
     for (size_t i = 0; i < SETTING_ROWS; i++)
@@ -49,6 +56,24 @@ const char *setting_env_name(const struct setting_row *row, char *text)
             *at = upper[letter - lower];
     }
     return text;
+}
+
+static bool same(const char *name, size_t size, const char *other)
+{
+    return strlen(other) == size && memcmp(name, other, size) == 0;
+}
+
+bool setting_env_known(const char *name, size_t size)
+{
+    for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
+        if (same(name, size, other_names[i]))
+            return true;
+    for (const struct setting_row *row = setting_rows; row < setting_rows + SETTING_ROWS; row++) {
+        char text[SETTING_NAME];
+        if (same(name, size, setting_env_name(row, text)))
+            return true;
+    }
+    return false;
 }
 
 const char *setting_flag_name(const struct setting_row *row, char *text)

@@ -1,6 +1,7 @@
 #pragma once
 /* The rows of settings.h as a table, and one value's way from text into struct settings. For
- * config_*.c. */
+ * config_*.c
+ * and program.c. */
 #include "common/config.h"
 
 #include <stdbool.h>
@@ -40,6 +41,9 @@ const struct setting_row *setting_find(const char *name);
 
 /* "GANTRY_STORAGE_ROOT" and "storage-root" of "storage.root"; answer text (SETTING_NAME bytes). */
 const char *setting_env_name(const struct setting_row *row, char *text);
+/* Whether a GANTRY_ name of the environment (size bytes) is a setting's, or one of those that the
+ * programs, engines and tests know besides. */
+bool setting_env_known(const char *name, size_t size);
 const char *setting_flag_name(const struct setting_row *row, char *text);
 /* The default as a file would say it; answers text (SETTING_NAME bytes) or the row's own. */
 const char *setting_default(const struct setting_row *row, char *text);

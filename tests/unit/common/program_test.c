@@ -220,6 +220,21 @@ TEST(settings_come_from_the_file_named)
     check_notes("debug started destroy closed ");
 }
 
+TEST(a_mistyped_name_of_the_environment_is_warned_of)
+{
+    UNUSED;
+    CHECK_INT(setenv("GANTRY_STORAGE_ROT", "/x", 1), 0);
+    CHECK_INT(setenv("GANTRY_STORAGE_ROOT", "/x", 1), 0);
+    CHECK_INT(setenv("GANTRY_DATA", "/x", 1), 0);
+    CHECK_INT(code_of(launch(ENDS_IN_START, NULL, NULL)), 7);
+    (void)unsetenv("GANTRY_STORAGE_ROT");
+    (void)unsetenv("GANTRY_STORAGE_ROOT");
+    (void)unsetenv("GANTRY_DATA");
+    check_said("err", "environment_unknown name=GANTRY_STORAGE_ROT\n");
+    scoped_text char *said = scratch_read("err");
+    CHECK(!strstr(said, "GANTRY_STORAGE_ROOT") && !strstr(said, "GANTRY_DATA"));
+}
+
 TEST(wrong_usage_ends_with_2_and_a_hint)
 {
     UNUSED;
@@ -277,6 +292,7 @@ int main(void)
         HOLDS(an_end_in_start_gives_its_code),
         HOLDS(a_broken_pipe_is_no_end),
         HOLDS(settings_come_from_the_file_named),
+        HOLDS(a_mistyped_name_of_the_environment_is_warned_of),
         HOLDS(wrong_usage_ends_with_2_and_a_hint),
         HOLDS(what_is_asked_for_is_printed),
     };

@@ -113,6 +113,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (!arguments_fit(verb, cli.argc))
         return cli_say(&cli, CLI_USAGE, "expected `gantry %s %s` (see `gantry help %s`)",
                        verb->name, verb->arguments, verb->name);
+    if (cli.options.data && !*cli.options.data)
+        return cli_say(&cli, CLI_USAGE, "--data is empty: it takes the name of a folder");
     if (!getcwd(cli.cwd, sizeof cli.cwd))
         return cli_say(&cli, CLI_AWAY, "the current folder: %s", strerror(errno));
     cli.colour = !cli.options.no_color && terminal_has_colour(STDOUT_FILENO);

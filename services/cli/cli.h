@@ -9,7 +9,7 @@
 /* Exit codes of every verb, documented in gantry(1). */
 enum cli_exit {
     CLI_DONE = 0,
-    CLI_FAILED = 1,  /* a stage failed or was cancelled */
+    CLI_FAILED = 1,  /* a stage failed or was cancelled; up: a process of the system cannot start */
     CLI_USAGE = 2,   /* the command line is wrong */
     CLI_REFUSED = 3, /* the system refused: INVALID, NOT_FOUND, ... */
     CLI_AWAY = 4     /* no answer: UNAVAILABLE, BUSY, a time-out, or trouble of this machine */

@@ -14,6 +14,8 @@ enum {
     PAUSE_MOST_MS = 5000,
     SETTLED_MS = 10000, /* who lived so long begins with the short pause again */
     DEATHS_MOST = 8,    /* in a row, by one that never settled */
+    QUICK_MS = 1000,    /* who lives shorter could not start */
+    QUICK_MOST = 5,     /* in a row */
     NO_PROCESS = 125,   /* there was none to start it in */
     NOT_RUN = 126,      /* exit codes of child.h */
     NOT_THERE = 127,
@@ -30,6 +32,7 @@ struct inmate {
     int64_t code; /* how it ended last */
     int sig;
     int deaths;
+    int quick;    /* of them, the last ones within QUICK_MS */
     bool settled; /* lived SETTLED_MS once */
     bool alive;   /* process is open: from a start until its handle is closed */
     bool told;    /* got its SIGTERM */
@@ -42,6 +45,7 @@ struct house {
     void *arg;
     size_t count;
     size_t timers; /* not closed yet */
+    bool served;   /* house_served() */
     bool stopping;
     bool hurried;
     struct inmate inmates[HOUSE_CHILDREN_MAX];
@@ -135,15 +139,19 @@ static void on_pause_over(uv_timer_t *timer);
 
 static bool hopeless(const struct inmate *inmate)
 {
-    return inmate->code == NOT_RUN || inmate->code == NOT_THERE ||
+    if (inmate->house->served)
+        return false;
+    return inmate->code == NOT_RUN || inmate->code == NOT_THERE || inmate->quick >= QUICK_MOST ||
            (inmate->deaths >= DEATHS_MOST && !inmate->settled);
 }
 
 static void start_later(struct inmate *inmate)
 {
     house_t *house = inmate->house;
-    bool settled = clock_ms() - inmate->started_ms >= SETTLED_MS;
+    int64_t lived_ms = clock_ms() - inmate->started_ms;
+    bool settled = lived_ms >= SETTLED_MS;
     inmate->settled |= settled;
+    inmate->quick = lived_ms < QUICK_MS ? inmate->quick + 1 : 0;
     inmate->deaths = settled ? 1 : inmate->deaths + 1;
     inmate->pause_ms = settled || !inmate->pause_ms ? PAUSE_MS : 2 * inmate->pause_ms;
     if (inmate->pause_ms > PAUSE_MOST_MS)
@@ -229,6 +237,11 @@ static void start(struct inmate *inmate)
 static void on_pause_over(uv_timer_t *timer)
 {
     start(timer->data);
+}
+
+void house_served(house_t *self)
+{
+    self->served = true;
 }
 
 int house_add(house_t *self, const struct house_child *child)

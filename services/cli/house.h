@@ -24,8 +24,8 @@ struct house_events {
      * again after pause_ms. */
     void (*died)(void *arg, const struct house_child *child, int64_t code, int sig,
                  int64_t pause_ms);
-    /* It could not be run, or died too often within its first seconds: house_stop() is the thing to
-     * call. */
+    /* It could not be run, or died too often within its first seconds, in a house that never
+     * served: house_stop() is the thing to call. */
     void (*hopeless)(void *arg, const struct house_child *child);
     /* Stopped: nothing of the house is on the loop any more. */
     void (*gone)(void *arg);
@@ -40,6 +40,9 @@ void house_destroy(house_t **self_p);
 
 /* Starts a child at once. 0, or -ENFILE when there are HOUSE_CHILDREN_MAX. */
 int house_add(house_t *self, const struct house_child *child);
+
+/* All of it worked together once: whoever dies from now on is started again for ever. */
+void house_served(house_t *self);
 
 /* Begins to stop; again: does so now, with SIGKILL to all but those of rank 0. gone is called at
  * the end. */

@@ -30,8 +30,15 @@ struct up {
     bool stopping;
 };
 
-/* What a dead child said last. */
-static void show_tail(const char *log)
+static void show_line(const char *line)
+{
+    fputs("    ", stderr);
+    terminal_put(stderr, line);
+    fputc('\n', stderr);
+}
+
+/* What a dead child said last: a line, or all that TAIL bytes hold. */
+static void show_tail(const char *log, bool all)
 {
     char text[TAIL + 1];
     FILE *file = fopen(log, "re");
@@ -43,13 +50,16 @@ static void show_tail(const char *log)
     text[size] = '\0';
     (void)fclose(file);
     char *rest = text;
+    const char *last = NULL;
     for (char *line; (line = strsep(&rest, "\n"));) {
         if (!*line)
             continue;
-        fputs("    ", stderr);
-        terminal_put(stderr, line);
-        fputc('\n', stderr);
+        if (all)
+            show_line(line);
+        last = line;
     }
+    if (last && !all)
+        show_line(last);
 }
 
 static void stop(struct up *self, int code)
@@ -80,15 +90,17 @@ static void on_died(void *arg, const struct house_child *child, int64_t code, in
     fprintf(stderr, "gantry up: %s ended (%s %d), starting it again in %d ms; its log is %s\n",
             child->name, sig ? "signal" : "exit code", sig ? sig : (int)code, (int)pause_ms,
             child->log);
+    show_tail(child->log, false);
 }
 
 static void on_hopeless(void *arg, const struct house_child *child)
 {
     struct up *self = arg;
-    fprintf(stderr, "gantry up: %s does not stay up; the end of %s:\n", child->name, child->log);
-    show_tail(child->log);
+    fprintf(stderr, "gantry up: %s cannot start, stopping; its log is %s and ends with:\n",
+            child->name, child->log);
+    show_tail(child->log, true);
     if (!self->stopping)
-        stop(self, CLI_AWAY);
+        stop(self, CLI_FAILED);
 }
 
 static void on_gone(void *arg)
@@ -121,6 +133,7 @@ static void on_ready(void *arg, const char *missing)
     struct up *self = arg;
     if (!missing) {
         ready_destroy(&self->ready);
+        house_served(self->house);
         tell_ready(self);
         return;
     }

@@ -137,6 +137,7 @@ def test_no_system(folder):
     done = run("status", "--broker", "tcp://127.0.0.1:9", "--timeout", "300ms", cwd=folder, check=4)
     assert "no broker answers at tcp://127.0.0.1:9" in done.stderr and "gantry up" in done.stderr
     assert "is no endpoint" in run("status", "--broker", "localhost", cwd=folder, check=2).stderr
+    assert "--data is empty" in run("status", "--data", "", cwd=folder, check=2).stderr
     assert "two systems" in run("status", "--broker", "ipc://x", "--data", "y", cwd=folder, check=2).stderr
     environment = dict(os.environ, GANTRY_BROKER="ipc://elsewhere")
     assert "ipc://elsewhere" in run("status", cwd=folder, check=4, env=environment).stderr
@@ -153,6 +154,7 @@ def test_a_stale_socket_is_no_system(system):
 
 def test_up_refuses_what_cannot_work(folder):
     assert "--input-root nowhere" in run("up", "--input-root", "nowhere", cwd=folder, check=2).stderr
+    assert "--data is empty" in run("up", "--data", "", cwd=folder, check=2).stderr
     assert "NAME=VALUE" in run("up", "--set", "lease", cwd=folder, check=2).stderr
     done = run("up", "--set", "lease_minutes=5", cwd=folder, check=2)
     assert "no setting is named 'lease_minutes'" in done.stderr
@@ -160,6 +162,17 @@ def test_up_refuses_what_cannot_work(folder):
     assert "No such file" in run("up", "--data", "a/b/c", cwd=folder, check=4).stderr
     (folder / "file").write_text("")
     assert run("up", "--data", "file", cwd=folder).returncode == 4
+
+
+@pytest.mark.parametrize("setting, child, why", [
+    ("worker.services=nope", "worker", 'what=nope known="ffmpeg, system"'),
+    ("broker.clients=tcp://0.0.0.0:5999", "broker", "broker.insecure"),
+])
+def test_up_says_why_a_child_cannot_start_and_gives_up(folder, setting, child, why):
+    done = run("up", "--data", "data", "--set", setting, cwd=folder, check=1)
+    assert done.stderr.count("starting it again") >= 4 and done.stderr.count(why) >= 5
+    assert f"{child}" in done.stderr and "cannot start, stopping; its log is " in done.stderr
+    assert "READY" not in done.stdout
 
 
 # ---- with one ----

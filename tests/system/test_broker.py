@@ -881,6 +881,7 @@ def test_status_by_socket(broker):
 def test_workers_by_socket(broker):
     worker = broker.worker("ffmpeg", "system")
     worker.claim()
+    worker.ask(PING)  # behind the claim: it is parked now
     operator = broker.stranger("status")
     answer = operator.ask(WORKERS)
     (row,) = answer.body

@@ -3,8 +3,8 @@
 #include "common/slice.h"
 
 struct input_type {
-    const char *name;   /* as declarations say it */
-    const char *wanted; /* "a whole number" */
+    const char *name;                 /* as declarations say it */
+    const char *wanted;               /* "a whole number" */
     bool (*fits)(struct slice value); /* a checked value */
 };
 

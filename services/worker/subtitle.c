@@ -51,6 +51,20 @@ static int add(subtitle_t *self, double start_s, double end_s, const char *text,
     return entry.text && entry.speaker ? 0 : -ENOMEM;
 }
 
+/* ",345": 0.345, and where it ends; 0 when there is no comma or point. */
+static const char *read_fraction(const char *at, double *ret_s)
+{
+    double unit = 0.1;
+    *ret_s = 0;
+    if (*at != ',' && *at != '.')
+        return at;
+    for (at++; isdigit((unsigned char)*at); at++) {
+        *ret_s += unit * (*at - '0');
+        unit /= 10;
+    }
+    return at;
+}
+
 /* "00:01:02,345", "01:02.345": seconds, and where it ends; NULL when it is none. */
 static const char *read_time(const char *at, double *ret_s)
 {
@@ -68,14 +82,9 @@ static const char *read_time(const char *at, double *ret_s)
         if (++parts > 3 || *at != ':')
             break;
     }
-    if (*at == ',' || *at == '.') {
-        double unit = 0.1;
-        for (at++; isdigit((unsigned char)*at); at++) {
-            seconds += unit * (*at - '0');
-            unit /= 10;
-        }
-    }
-    *ret_s = round(seconds * 1e6) / 1e6;
+    double fraction;
+    at = read_fraction(at, &fraction);
+    *ret_s = round((seconds + fraction) * 1e6) / 1e6;
     return parts >= 2 && parts <= 3 ? at : NULL;
 }
 

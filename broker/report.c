@@ -108,14 +108,15 @@ void report_status(struct broker *b)
     pack_figure(&pk, "rss_bytes", rss_bytes());
 }
 
+enum { SESSION_SHOWN = 4 }; /* bytes */
+
 /* Its beginning tells sessions apart; who knows all of it can speak in the worker's name. */
 static void pack_session(msgpack_packer *pk, struct slice session)
 {
-    enum { SHOWN = 4 };
-    char text[2 * SHOWN];
+    char text[2 * SESSION_SHOWN];
     const uint8_t *bytes = session.data;
     static const char digits[] = "0123456789abcdef";
-    size_t shown = session.size < SHOWN ? session.size : SHOWN;
+    size_t shown = session.size < SESSION_SHOWN ? session.size : SESSION_SHOWN;
     for (size_t i = 0; i < shown; i++) {
         text[2 * i] = digits[bytes[i] >> 4];
         text[2 * i + 1] = digits[bytes[i] & 15];

@@ -116,12 +116,12 @@ static void pack_session(msgpack_packer *pk, struct slice session)
     char text[2 * SESSION_SHOWN];
     const uint8_t *bytes = session.data;
     static const char digits[] = "0123456789abcdef";
-    size_t shown = session.size < SESSION_SHOWN ? session.size : SESSION_SHOWN;
-    for (size_t i = 0; i < shown; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
+    size_t size = 0;
+    for (size_t i = 0; i < SESSION_SHOWN && i < session.size; i++) {
+        text[size++] = digits[bytes[i] >> 4];
+        text[size++] = digits[bytes[i] & 15];
     }
-    pack_word(pk, "session", slice_make(text, 2 * shown));
+    pack_word(pk, "session", slice_make(text, size));
 }
 
 static void pack_worker(const struct broker *b, msgpack_packer *pk, const struct peer *worker)

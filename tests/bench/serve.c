@@ -79,6 +79,8 @@ static void start_redis(const char *dir, const char *fsync)
                                  "0",
                                  "--hash-max-listpack-value",
                                  "1024",
+                                 "--logfile",
+                                 "redis.log",
                                  "--loglevel",
                                  "warning",
                                  NULL };

@@ -127,6 +127,19 @@ void requests_remove(requests_t *self, struct pending *pending)
     self->count--;
 }
 
+struct header pending_header(const struct pending *pending, uint32_t epoch)
+{
+    return (struct header){
+        .verb = pending->verb,
+        .request = pending->id,
+        .epoch = epoch,
+        .service = { pending->service, pending->service_size },
+        .priority = pending->priority,
+        .count = pending->count,
+        .trace = { pending->trace, pending->trace_size },
+    };
+}
+
 struct pending *requests_oldest(const requests_t *self)
 {
     return self->oldest;

@@ -38,6 +38,8 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
 struct pending *requests_find(requests_t *self, uint64_t id);
 /* Takes it out and frees its body; the struct is valid until the next requests_add. */
 void requests_remove(requests_t *self, struct pending *pending);
+/* As it is sent; its slices borrow from pending. */
+struct header pending_header(const struct pending *pending, uint32_t epoch);
 struct pending *requests_oldest(const requests_t *self);
 size_t requests_count(const requests_t *self);
 /* An id of the same growing row that belongs to no request: for HELLO and PING. */

@@ -178,15 +178,7 @@ static void greet(session_t *self)
 
 static int send_pending(session_t *self, struct pending *p)
 {
-    struct header header = {
-        .verb = p->verb,
-        .request = p->id,
-        .epoch = self->welcome.epoch,
-        .service = { p->service, p->service_size },
-        .priority = p->priority,
-        .count = p->count,
-        .trace = { p->trace, p->trace_size },
-    };
+    struct header header = pending_header(p, self->welcome.epoch);
     zmq_msg_t copy;
     zmq_msg_init(&copy);
     zmq_msg_copy(&copy, &p->body); /* shares the bytes; ours stays for another try */

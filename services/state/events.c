@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+/* READ_MOST: the stream always keeps so many entries at least (functions/10_change.lua), so whoever
+ * reads fewer has missed none. */
 enum { READ_MOST = 256, BLOCK_MOST_MS = 1000, SERVICES_A_READ = 64, ID_MAX = 48 };
 
 struct events {
@@ -84,6 +86,14 @@ static const redisReply *entries_of(const redisReply *reply)
     return entries->type == REDIS_REPLY_ARRAY ? entries : NULL;
 }
 
+/* What ended or was registered while nobody followed. */
+static void catch_up(struct events *self)
+{
+    looks_all(self->state);
+    if (store_ready(self->state->store))
+        nodes_refresh(self->state);
+}
+
 static void on_read(void *arg, int status, const redisReply *reply)
 {
     struct events *self = arg;
@@ -95,6 +105,8 @@ static void on_read(void *arg, int status, const redisReply *reply)
     for (size_t i = 0; entries && i < entries->elements; i++)
         on_entry(self, entries->element[i]);
     say_services(self);
+    if (entries && entries->elements == READ_MOST)
+        catch_up(self); /* some may have been cut off before they were read */
     looks_flush(self->state);
     read_on(self);
 }
@@ -129,10 +141,7 @@ static void on_newest(void *arg, int status, const redisReply *reply)
     snprintf(self->last, sizeof self->last, "0-0");
     if (reply_has(reply, 1) && reply_has(reply->element[0], 1))
         (void)slice_copy(reply_text(reply->element[0]->element[0]), self->last, sizeof self->last);
-    /* what ended or was registered while nobody followed */
-    looks_all(self->state);
-    if (store_ready(self->state->store))
-        nodes_refresh(self->state);
+    catch_up(self);
     read_on(self);
 }
 

@@ -1,4 +1,5 @@
 """gantry-state as a broker meets it: real program, real Redis, the broker's end of the wire by hand."""
+import signal
 import socket
 import time
 
@@ -433,6 +434,25 @@ def test_two_state_services_are_one(house, broker, worker):
     answer = broker.ask("REGISTER", {"session": worker.session, "nodes": [node("system.late")]}, peer=0)
     assert answer.status == OK
     assert submit(broker, task("a3", "system.late"), peer=1)[0]["status"] == OK  # at once
+
+
+def test_a_state_service_that_fell_behind_misses_no_end(house, broker, worker):
+    """The stream of events is cut while one of two does not read it: the end it could not see is found all the same."""
+    slow = house.state().process
+    submit(broker, task("a1"))
+    [handout] = worker.claim()
+    wait = broker.begin("WAIT", {"id": "a1"}, peer=1)
+    broker.pump(0.3)
+    slow.send_signal(signal.SIGSTOP)
+    try:
+        house.redis.client.xadd("events", {"q": "none"})  # what its blocked read is given
+        worker.done(worker.result(handout, output={"text": "x"}), peer=0)
+        for _ in range(300):
+            house.redis.client.xadd("events", {"q": "none"}, maxlen=256, approximate=False)
+        assert wait not in broker.answers
+    finally:
+        slow.send_signal(signal.SIGCONT)
+    assert broker.end(wait, 5).body["status"] == "completed"
 
 
 def test_each_broker_hears_of_work(house):

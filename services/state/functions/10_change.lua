@@ -66,7 +66,8 @@ local function change_write(change)
     event[#event + 1] = table.concat(change.finals, ' ')
   end
   if #event > 0 then
-    -- entries with long lists are kept in smaller number, so the stream's memory has a bound
+    -- entries with long lists are kept in smaller number, so the stream's memory has a bound; never fewer than 256, by
+    -- which its readers know that they missed none
     local most = n <= 6 and EVENTS_MAX or n >= 256 and 256 or floor(EVENT_TASKS_MAX / n)
     call('XADD', P .. 'events', 'MAXLEN', '~', most, '*', unpack(event))
   end

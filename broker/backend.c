@@ -214,7 +214,9 @@ static void end_claim(struct broker *b, struct route *route, struct envelope *in
             give_back(b, &in->header, route->kept.header.service, &in->body);
         forget_asker(b, route);
     }
-    if (tasks)
+    if (tasks && in->header.count < route->kept.header.count)
+        credit_drained(b->credit, &route->claim);
+    else if (tasks)
         credit_served(b->credit, &route->claim);
     else
         credit_drop(b->credit, &route->claim);

@@ -328,15 +328,29 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
     return true;
 }
 
+/* Unless a READY was heard since the claim went out: that may be of a task which it came too early
+ * for. */
+static void run_dry(const struct entry *entry)
+{
+    struct queue *queue = entry->queue;
+    if (entry->readies != queue->readies)
+        return;
+    queue->ready = false;
+    queue->tries = 0;
+    link_remove(&queue->eager);
+}
+
+void credit_drained(credit_t *self, struct claim **claim_p)
+{
+    struct entry *entry = link_owner(*claim_p, struct entry, claim);
+    run_dry(entry);
+    credit_drop(self, claim_p);
+}
+
 void credit_empty(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    struct queue *queue = entry->queue;
-    if (entry->readies == queue->readies) {
-        queue->ready = false;
-        queue->tries = 0;
-        link_remove(&queue->eager);
-    }
+    run_dry(entry);
     if (stand_again(self, claim_p))
         try_ready_queues(self, entry->seat);
 }

@@ -3,10 +3,11 @@
  * the queues. Decides which claim goes to a state service now; sends nothing, knows no socket and
  * no clock.
  *
- * A queue is "ready" when it may hold tasks: at first, after READY, and while claims bring tasks. A
- * claim that came back empty although no READY was heard since it went out makes it "not ready".
- * Parking in a ready queue, a READY, an answer with tasks and the regular look each earn the queue
- * one try; a try hands out the claim that has waited longest.
+ * A queue is "ready" when it may hold tasks: at first, after READY, and while claims bring all they
+ * asked for. A claim that came back with fewer or none although no READY was heard since it went
+ * out makes it "not ready". Parking in a ready queue, a READY, an answer with all that was asked
+ * for and the regular look each earn the queue one try; a try hands out the claim that has waited
+ * longest.
  *
  * A claim stands in the queues of all services of its worker. Once handed out it stands in none; it
  * ends by credit_served or credit_drop, or comes back by credit_empty or credit_put_back. */
@@ -47,8 +48,10 @@ void credit_look(credit_t *self);
 /* The claim to send now and the queue to name; false: none. */
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service);
 
-/* What became of it; all take the claim. It brought tasks: */
+/* What became of it; all take the claim. It brought as many tasks as it asked for: */
 void credit_served(credit_t *self, struct claim **claim_p);
+/* It brought fewer: they were the last. */
+void credit_drained(credit_t *self, struct claim **claim_p);
 /* Nothing waited: parked again at its old place, unless its worker has left. */
 void credit_empty(credit_t *self, struct claim **claim_p);
 /* It was answered with a refusal, or never. */

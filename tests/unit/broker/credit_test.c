@@ -106,6 +106,28 @@ TEST(tasks_earn_the_next_claim_a_try)
     credit_destroy(&credit);
 }
 
+TEST(the_last_tasks_earn_none)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    seat_t *seat = join(credit, 1, "ffmpeg", NULL);
+    make_empty(credit, seat, 1, "ffmpeg");
+    CHECK_INT(park(credit, seat, 2), 0);
+    credit_ready(credit, SLICE("ffmpeg"));
+    struct claim *claim = next(credit, 1, "ffmpeg");
+    credit_drained(credit, &claim);
+    CHECK(!claim);
+    none_next(credit);
+    CHECK_INT(credit_parked(credit), 1);
+    credit_ready(credit, SLICE("ffmpeg"));
+    claim = next(credit, 2, "ffmpeg");
+    credit_ready(credit, SLICE("ffmpeg")); /* of a task that this claim came too early for */
+    CHECK_INT(park(credit, seat, 3), 0);
+    credit_drained(credit, &claim);
+    next(credit, 3, "ffmpeg");
+    credit_destroy(&credit);
+}
+
 TEST(a_ready_while_the_claim_was_out_has_it_tried_again)
 {
     UNUSED;
@@ -320,11 +342,11 @@ static void answer_one(struct world *w)
         return;
     int at = (int)roll(w, (uint64_t)w->out_count);
     struct claim *claim = w->out[at];
-    static void (*const ends[])(credit_t *, struct claim **) = { credit_served, credit_empty,
-                                                                 credit_empty, credit_drop,
-                                                                 credit_put_back };
+    static void (*const ends[])(credit_t *, struct claim **) = { credit_served, credit_drained,
+                                                                 credit_empty,  credit_empty,
+                                                                 credit_drop,   credit_put_back };
     w->out[at] = w->out[--w->out_count];
-    ends[roll(w, 5)](w->credit, &claim);
+    ends[roll(w, sizeof ends / sizeof *ends)](w->credit, &claim);
 }
 
 static void step(struct world *w)
@@ -389,6 +411,7 @@ int main(void)
         HOLDS(a_queue_nothing_is_known_of_is_tried_at_once),
         HOLDS(an_empty_queue_is_left_alone_until_it_is_ready),
         HOLDS(tasks_earn_the_next_claim_a_try),
+        HOLDS(the_last_tasks_earn_none),
         HOLDS(a_ready_while_the_claim_was_out_has_it_tried_again),
         HOLDS(what_comes_back_empty_stands_where_it_stood),
         HOLDS(a_claim_is_for_all_services_and_taken_by_one),

@@ -23,7 +23,9 @@ static int count_unread(struct door *door, struct slice id, zmq_msg_t *body)
     return r ? -ENOBUFS : unread_count(own, door->unread, body);
 }
 
-int reply_send(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body)
+/* Verb and epoch are set here, the rest is the caller's. body may be NULL; it is taken on 0. 0 or
+ * -errno; -ENOBUFS: too many large bodies were not read yet, and b->error says so. */
+static int send_answer(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body)
 {
     struct counters *counters = &door->broker->counters;
     answer->verb = VERB_ANSWER;
@@ -41,7 +43,7 @@ int reply_send(struct door *door, struct slice id, struct header *answer, zmq_ms
 void reply_ok(struct door *door, struct envelope *in)
 {
     struct header answer = { .request = in->header.request };
-    (void)reply_send(door, frame_slice(&in->peer), &answer, NULL);
+    (void)send_answer(door, frame_slice(&in->peer), &answer, NULL);
 }
 
 static int send_scratch(struct door *door, struct slice id, struct header *answer)
@@ -53,7 +55,7 @@ static int send_scratch(struct door *door, struct slice id, struct header *answe
         return -ENOMEM;
     }
     memcpy(zmq_msg_data(&body), scratch->data, scratch->size);
-    int r = reply_send(door, id, answer, &body);
+    int r = send_answer(door, id, answer, &body);
     zmq_msg_close(&body);
     return r;
 }
@@ -87,7 +89,7 @@ int reply_route(struct broker *b, const struct route *route, const struct header
     struct header header = *answer;
     header.request = route->kept.header.request;
     struct door *door = &b->doors[peer->role];
-    int r = reply_send(door, peer->id, &header, body);
+    int r = send_answer(door, peer->id, &header, body);
     if (r == -ENOBUFS)
         (void)reply_error(door, peer->id, header.request, STATUS_BUSY);
     return r;

@@ -2,10 +2,6 @@
 /* Answers to whoever asked. One that cannot be sent is counted: the peer is gone, or asks again. */
 #include "broker/broker.h"
 
-/* Status, count, service, ... are as the caller set them; verb and epoch are set here. body may be
- * NULL; it is taken on 0. 0 or -errno; -ENOBUFS: too many large bodies were not read yet, and
- * b->error says so. */
-int reply_send(struct door *door, struct slice id, struct header *answer, zmq_msg_t *body);
 /* Status 0 and no body. */
 void reply_ok(struct door *door, struct envelope *in);
 /* What is in b->scratch, as the answer to in. */

@@ -37,14 +37,6 @@ static const char *const other_names[] = {
     "GANTRY_WORK",   "GANTRY_FFMPEG",  "GANTRY_FFPROBE",   "GANTRY_PLAIN_BIN",
 };
 
-const struct setting_row *setting_find(const char *name)
-{
-    for (size_t i = 0; i < SETTING_ROWS; i++)
-        if (strcmp(setting_rows[i].name, name) == 0)
-            return &setting_rows[i];
-    return NULL;
-}
-
 const char *setting_env_name(const struct setting_row *row, char *text)
 {
     static const char lower[] = ".abcdefghijklmnopqrstuvwxyz";

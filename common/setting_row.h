@@ -36,9 +36,6 @@ enum {
 
 extern const struct setting_row setting_rows[SETTING_ROWS];
 
-/* NULL when no row has the name. */
-const struct setting_row *setting_find(const char *name);
-
 /* "GANTRY_STORAGE_ROOT" and "storage-root" of "storage.root"; answer text (SETTING_NAME bytes). */
 const char *setting_env_name(const struct setting_row *row, char *text);
 /* Whether a GANTRY_ name of the environment (size bytes) is a setting's, or one of those that the

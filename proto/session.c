@@ -6,7 +6,6 @@
 #include "proto/endpoints.h"
 #include "proto/requests.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 enum {

@@ -149,3 +149,20 @@ int listing_print_table(const struct cli *cli, const json_t *rows,
     int r = table_print(table, stdout, cli->colour);
     return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : CLI_DONE;
 }
+
+int listing_show(struct cli *cli, uint32_t verb, const struct listing_column *columns, size_t count,
+                 const char *nothing)
+{
+    json_t *rows = NULL;
+    int code = listing_ask(cli, verb, (struct slice){ 0 }, &rows);
+    if (code)
+        return code;
+    if (cli->options.json)
+        code = listing_print_value(cli, rows);
+    else
+        code = listing_print_table(cli, rows, columns, count);
+    if (code == 0 && nothing && !cli->options.json && json_array_size(rows) == 0)
+        fprintf(stderr, "%s\n", nothing);
+    json_decref(rows);
+    return code;
+}

@@ -36,6 +36,11 @@ enum { LISTING_COLUMNS_MAX = 12 };
 int listing_print_table(const struct cli *cli, const json_t *rows,
                         const struct listing_column *columns, size_t count);
 
+/* Asks a verb without a body for rows and shows them, as a table or as JSON. Under an empty table
+ * nothing (may be NULL) says what that means. An exit code. */
+int listing_show(struct cli *cli, uint32_t verb, const struct listing_column *columns, size_t count,
+                 const char *nothing);
+
 /* One value as a cell's text; "" for one that is absent. */
 enum { LISTING_TEXT_MAX = 512 };
 const char *listing_text(const json_t *value, enum listing_as as, char text[LISTING_TEXT_MAX]);

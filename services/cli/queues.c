@@ -9,14 +9,5 @@ static const struct listing_column columns[] = {
 
 int cli_queues(struct cli *cli)
 {
-    json_t *rows = NULL;
-    int code = listing_ask(cli, VERB_QUEUES, (struct slice){ 0 }, &rows);
-    if (code)
-        return code;
-    if (cli->options.json)
-        code = listing_print_value(cli, rows);
-    else
-        code = listing_print_table(cli, rows, columns, sizeof columns / sizeof *columns);
-    json_decref(rows);
-    return code;
+    return listing_show(cli, VERB_QUEUES, columns, sizeof columns / sizeof *columns, NULL);
 }

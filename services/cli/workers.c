@@ -11,16 +11,6 @@ static const struct listing_column columns[] = {
 
 int cli_workers(struct cli *cli)
 {
-    json_t *rows = NULL;
-    int code = listing_ask(cli, VERB_WORKERS, (struct slice){ 0 }, &rows);
-    if (code)
-        return code;
-    if (cli->options.json)
-        code = listing_print_value(cli, rows);
-    else
-        code = listing_print_table(cli, rows, columns, sizeof columns / sizeof *columns);
-    if (code == 0 && json_array_size(rows) == 0 && !cli->options.json)
-        fprintf(stderr, "no worker is connected: `gantry up` starts one, or run gantry-worker\n");
-    json_decref(rows);
-    return code;
+    return listing_show(cli, VERB_WORKERS, columns, sizeof columns / sizeof *columns,
+                        "no worker is connected: `gantry up` starts one, or run gantry-worker");
 }

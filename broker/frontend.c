@@ -89,6 +89,13 @@ verb_fn *const client_says[VERB_END] = {
     [VERB_LIST] = on_client_request,
     [VERB_CANCEL] = on_client_request,
     [VERB_NODES] = on_client_request,
+    [VERB_SUBSCRIBE] = on_client_request,
+    [VERB_WHY] = on_client_request,
+    [VERB_REPLAY] = on_client_request,
+    [VERB_PURGE] = on_client_request,
+    [VERB_LEDGER] = on_client_request,
+    [VERB_STEER] = on_client_request,
+    [VERB_CRON] = on_client_request,
     [VERB_QUEUES] = on_client_request,
     [VERB_STATUS] = on_status,
     [VERB_WORKERS] = on_workers,
@@ -109,5 +116,8 @@ verb_fn *const operator_says[VERB_END] = {
     [VERB_STATUS] = on_status,
     [VERB_WORKERS] = on_workers,
     [VERB_QUEUES] = on_operator_request,
+    [VERB_SUBSCRIBE] = on_operator_request,
+    [VERB_LEDGER] = on_operator_request,
+    [VERB_STEER] = on_operator_request,
 };
 // clang-format on

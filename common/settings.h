@@ -36,6 +36,8 @@ enum {
            "bytes of requests in flight before BUSY is answered")                                                          \
     WHOLE (broker_peers_max, "broker.peers_max", 16384, 4, 1048576, NULL, USED_BY_BROKER,                                   \
            "clients, workers and state services together before HELLO is answered BUSY")                                   \
+    WHOLE (broker_window,    "broker.window",    4096, 1, 1048576, NULL, USED_BY_BROKER,                                    \
+           "requests of one client without an answer before BUSY is answered")                                             \
     WHOLE (limits_body_bytes, "limits.body_bytes", 1048576, 1024, 67108864, NULL, USED_BY_BROKER,                           \
            "largest body of one message; files travel through the task's folder")                                          \
     WHOLE (limits_batch,     "limits.batch",     256, 1, 1024, NULL, USED_BY_BROKER,                                        \
@@ -54,6 +56,20 @@ enum {
            "calls in flight to Redis before BUSY is answered")                                                             \
     WHOLE (queue_max,        "queue.max",        10000000, 1, 1000000000, NULL, USED_BY_STATE,                              \
            "tasks waiting in one queue before BUSY is answered")                                                           \
+    TEXT  (queue_limits,     "queue.limits",     "", NULL, USED_BY_STATE,                                                   \
+           "queues with a limit of their own instead of queue.max: ffmpeg=1000,system=50")                                 \
+    WHOLE (quota_user,       "quota.user",       1, 0, 1000000, NULL, USED_BY_STATE,                                        \
+           "tasks of one owner that have not ended before BUSY is answered; 0: no limit. Tasks without an owner are free")  \
+    WHOLE (quota_all,        "quota.all",        5, 0, 100000000, NULL, USED_BY_STATE,                                      \
+           "tasks of all owners together that have not ended before BUSY is answered; 0: no limit")                        \
+    WHOLE (retry_failures_max, "retry.failures_max", 5, 1, 1000, NULL, USED_BY_STATE,                                       \
+           "failures after which a stage has failed for good, unless its node or its submit says otherwise")               \
+    WHOLE (retry_crashes_max, "retry.crashes_max", 3, 1, 100, NULL, USED_BY_STATE,                                          \
+           "lost leases after which a stage is quarantined, unless its submit says otherwise")                             \
+    WHOLE (retry_cap_ms,     "retry.cap_ms",     3600000, 1, 86400000, NULL, USED_BY_STATE,                                 \
+           "longest wait before another attempt")                                                                          \
+    WHOLE (audit_interval_ms, "audit.interval_ms", 60000, 100, 86400000, NULL, USED_BY_STATE,                               \
+           "pause between two passes of the audit")                                                                        \
     TEXT  (redis_addr,       "redis.addr",       "localhost:6379", "REDIS_ADDR", USED_BY_STATE,                             \
            "host:port, or the path of a unix socket")                                                                      \
     TEXT  (redis_password,   "redis.password",   "", "REDIS_PASSWORD", USED_BY_STATE,                                       \

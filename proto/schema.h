@@ -31,6 +31,10 @@ enum {
     V(LIST,      13, "client",                   "list",      "listing",   "stages by state, newest first")           \
     V(CANCEL,    14, "client",                   "ref",       "record",    "stop a stage, or every stage of a task")  \
     V(NODES,     15, "client",                   "",          "node[]",    "the catalogue: every node ever registered") \
+    V(SUBSCRIBE, 16, "client or operator",       "subscribe", "updates",   "what changed since a number, parked until there is something; or what is now") \
+    V(WHY,       17, "client",                   "ref",       "why[]",     "why a stage, or every stage of a task, is not running") \
+    V(REPLAY,    18, "client",                   "ref",       "record",    "run a dead letter again")                 \
+    V(PURGE,     19, "client",                   "ref",       "",          "forget a dead letter; the record stays")  \
     V(CLAIM,     20, "worker",                   "claim",     "handout[]", "hand me up to header.count tasks; parked until there are any") \
     V(HEARTBEAT, 21, "worker",                   "heartbeat", "beat",      "renew the session's lease and all it holds") \
     V(DONE,      22, "worker",                   "result[]",  "outcome[]", "attempts have ended")                     \
@@ -38,7 +42,11 @@ enum {
     V(REGISTER,  24, "worker",                   "register",  "",          "the nodes this worker runs")              \
     V(STATUS,    30, "client or operator",       "",          "status",    "figures of the broker")                   \
     V(WORKERS,   31, "client or operator",       "",          "worker[]",  "workers connected to this broker")        \
-    V(QUEUES,    32, "client or operator",       "",          "queue[]",   "queues with their depths and running counts")
+    V(QUEUES,    32, "client or operator",       "",          "queue[]",   "queues with their depths and running counts") \
+    V(LEDGER,    33, "client or operator",       "",          "ledger",    "what was accepted and where all of it is now") \
+    V(STEER,     34, "client or operator",       "steer",     "steered",   "pause or resume a queue, drain or undrain a worker, begin an audit") \
+    V(CRON,      35, "client",                   "cron",      "cron[]",    "set, remove or list schedules")           \
+    V(DRAIN,     36, "operator to broker",       "drain",     "",          "send peers to other brokers, or take them again")
 
 /* Every priority has a queue of its own. 0 is what a caller gets who does not say. */
 #define PRIORITIES(P) P(NORMAL, 0, "normal") P(HIGH, 1, "high") P(LOW, 2, "low")
@@ -54,6 +62,21 @@ enum {
     S(FAILED,      6, "failed",      1)        \
     S(QUARANTINED, 7, "quarantined", 1)        \
     S(CANCELLED,   8, "cancelled",   1)
+
+/* Why a stage is where it is. name, text, what it means */
+#define REASONS(R)                                                                                                \
+    R(ENDED,      "ended",      "it has ended: its state says how")                                              \
+    R(RUNNING,    "running",    "a worker has it")                                                               \
+    R(CANCELLING, "cancelling", "its worker was told to stop it")                                                \
+    R(DELAYED,    "delayed",    "its time has not come")                                                         \
+    R(RETRYING,   "retrying",   "it failed, and waits for its next attempt")                                     \
+    R(SNOOZED,    "snoozed",    "its worker put it off")                                                         \
+    R(PAUSED,     "paused",     "its queue is paused")                                                           \
+    R(NO_WORKER,  "no_worker",  "no worker serves its queue")                                                    \
+    R(DRAINING,   "draining",   "every worker that serves its queue is draining")                                \
+    R(QUEUED,     "queued",     "others are before it: see position")                                            \
+    R(NEXT,       "next",       "it is handed out with the next free slot")                                      \
+    R(UNHELD,     "unheld",     "nothing holds it: the audit will put it back")
 
 /* The header: one array of exactly these, in this order. name, kind, what it is */
 #define HEADER_FIELDS(H)                                                                                          \
@@ -86,6 +109,7 @@ enum {
     F(T, U32, lease_ms,     REQ, 0,  "a worker kills what it runs when it could not renew for so long")          \
     F(T, U32, batch_max,    REQ, 0,  "most items in a body")                                                     \
     F(T, U32, body_max,     REQ, 0,  "most bytes in a body")                                                     \
+    F(T, U32, window,       OPT, 0,  "most requests of this peer without an answer; 0: no limit told")                                                     \
     F(T, STR, software,     OPT, 64, "name and version of the broker")
 #define BYE_FIELDS(F, T)                                                                                          \
     F(T, BIN, session,   OPT, 16,  "worker: its session; what it still holds goes back to the queues")
@@ -102,7 +126,14 @@ enum {
     F(T, BIN, token,      REQ, 16,   "submit token: 16 random bytes; the same token again is the same submit")  \
     F(T, RAW, input,      OPT, 0,    "map of the node's inputs")                                                 \
     F(T, STR, owner,      OPT, 128,  "user that the task belongs to")                                            \
-    F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt; 0: the node's own")                             \
+    F(T, U32, timeout_ms, OPT, 0,    "start to close: time limit of one attempt; 0: the node's own")             \
+    F(T, U64, delay_ms,   OPT, 0,    "starts no sooner than so long after it was accepted; at most ten years")   \
+    F(T, U64, not_before_ms, OPT, 0, "wall clock: starts no sooner")                                             \
+    F(T, U64, schedule_to_start_ms, OPT, 0, "failed with TIMEOUT when no worker has started it so long after it could; 0: no limit") \
+    F(T, U64, schedule_to_close_ms, OPT, 0, "failed with TIMEOUT when it has not ended so long after it was accepted, all attempts together") \
+    F(T, U32, failures_max, OPT, 0,  "failures after which it has failed for good, at most 1000; 0: the node's own") \
+    F(T, U32, crashes_max, OPT, 0,   "lost leases after which it is quarantined, at most 100; 0: the setting's") \
+    F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the node's own")  \
     F(T, STR, callback,   OPT, 2048, "refused as UNSUPPORTED until callbacks land")
 #define RECEIPT_FIELDS(F, T)                                                                                      \
     F(T, U32, status,         REQ, 0,    "0: kept; else why not, with the fields of an error")                   \
@@ -133,13 +164,24 @@ enum {
     F(T, STR, priority,   OPT, 8,    "normal, high or low")                                                      \
     F(T, F64, progress,   OPT, 0,    "0..1 while running")                                                       \
     F(T, STR, worker,     OPT, 128,  "who runs or ran it")                                                       \
+    F(T, STR, owner,      OPT, 128,  "user that it belongs to")                                                  \
+    F(T, U64, due_ms,     OPT, 0,    "scheduled: when it may start")                                             \
     F(T, U64, created_ms, OPT, 0,    "accepted")                                                                 \
     F(T, U64, started_ms, OPT, 0,    "the latest attempt began")                                                 \
     F(T, U64, ended_ms,   OPT, 0,    "reached its terminal state")                                               \
     F(T, RAW, input,      OPT, 0,    "as submitted")                                                             \
     F(T, RAW, output,     OPT, 0,    "map, when completed")                                                      \
     F(T, RAW, error,      OPT, 0,    "map, see fault, when failed")                                              \
-    F(T, RAW, usage,      OPT, 0,    "map of the worker's figures: wall_ms, user_ms, system_ms, rss_bytes")
+    F(T, RAW, usage,      OPT, 0,    "map of the worker's figures: wall_ms, user_ms, system_ms, rss_bytes")      \
+    F(T, RAW, history,    OPT, 0,    "array of attempt: those before this one that failed or crashed, oldest first; the latest 16")
+#define ATTEMPT_FIELDS(F, T)                                                                                      \
+    F(T, U32, attempt,    REQ, 0,    "its number")                                                               \
+    F(T, STR, state,      REQ, 16,   "failed or crashed")                                                        \
+    F(T, STR, worker,     OPT, 128,  "who ran it")                                                               \
+    F(T, U64, started_ms, OPT, 0,    "when")                                                                     \
+    F(T, U64, ended_ms,   OPT, 0,    "when")                                                                     \
+    F(T, RAW, error,      OPT, 0,    "map, see fault")                                                           \
+    F(T, RAW, usage,      OPT, 0,    "map of the worker's figures")
 #define FAULT_FIELDS(F, T)                                                                                        \
     F(T, STR, code,    REQ, 32,   "name of a status, such as NOT_FOUND or FAILED")                               \
     F(T, STR, message, OPT, 4096, "a sentence for a person")                                                     \
@@ -148,12 +190,15 @@ enum {
     F(T, I64, signal,  OPT, 0,    "signal that ended it")                                                        \
     F(T, STR, stderr,  OPT, 4096, "its last words")
 #define LIST_FIELDS(F, T)                                                                                         \
-    F(T, STR, state,   OPT, 16,   "only these: pending, running, completed, failed, cancelled, ended; empty: all") \
+    F(T, STR, state,   OPT, 16,   "only these: scheduled, pending, running, completed, failed, cancelled, ended, dead; empty: all but dead") \
     F(T, STR, service, OPT, 32,   "only this queue's")                                                           \
+    F(T, STR, task,    OPT, 64,   "only this node's")                                                            \
+    F(T, U64, since_ms, OPT, 0,   "only those whose at_ms is no earlier")                                        \
+    F(T, U64, until_ms, OPT, 0,   "only those whose at_ms is earlier; 0: all")                                                           \
     F(T, U32, limit,   OPT, 0,    "most items; 0: 100; at most 1000")                                            \
     F(T, STR, cursor,  OPT, 256,  "as the last answer gave it; empty: from the start")
 #define LISTING_FIELDS(F, T)                                                                                      \
-    F(T, RAW, items,  REQ, 0,     "array of maps id, task, state, at_ms (accepted, started or ended)")           \
+    F(T, RAW, items,  REQ, 0,     "array of maps id, task, state, at_ms (due, accepted, started or ended)")           \
     F(T, STR, cursor, OPT, 256,   "give it to get more; empty: that was all")
 #define CLAIM_FIELDS(F, T)                                                                                        \
     F(T, BIN, session, REQ, 16,   "the worker's session")                                                        \
@@ -167,11 +212,16 @@ enum {
     F(T, U32, attempt,      OPT, 0,    "1 for the first")                                                        \
     F(T, U32, generation,   OPT, 0,    "of the queue entry")                                                     \
     F(T, U32, timeout_ms,   OPT, 0,    "time limit of this attempt; 0: the node's own")                          \
-    F(T, RAW, input,        OPT, 0,    "as submitted")
+    F(T, U32, failures,     OPT, 0,    "attempts that failed before")                                            \
+    F(T, U32, crashes,      OPT, 0,    "attempts whose lease was lost before")                                   \
+    F(T, RAW, input,        OPT, 0,    "as submitted")                                                           \
+    F(T, RAW, checkpoint,   OPT, 0,    "what an earlier attempt left for this one; in RETURN: what the next one is to get, at most 65536 bytes")
 #define HEARTBEAT_FIELDS(F, T)                                                                                    \
     F(T, BIN, session,    REQ, 16,  "the worker's session")                                                      \
     F(T, U64, claim_open, REQ, 0,   "oldest claim sequence without an answer, or the next one if none is open")  \
     F(T, STR, worker,     OPT, 128, "the worker's name")                                                         \
+    F(T, STR, services,   OPT, 640, "services it claims from, separated by commas")                              \
+    F(T, U32, slots,      OPT, 0,   "tasks it runs at once")                                                     \
     F(T, RAW, held,       OPT, 0,   "array of hold: every attempt it runs or whose DONE is not acknowledged")
 #define HOLD_FIELDS(F, T)                                                                                         \
     F(T, STR, id,       REQ, 128, "task id")                                                                     \
@@ -181,17 +231,19 @@ enum {
 #define BEAT_FIELDS(F, T)                                                                                         \
     F(T, RAW, stale,  OPT, 0, "array of lease tokens it no longer has: kill that work, report nothing")          \
     F(T, RAW, cancel, OPT, 0, "array of lease tokens to stop, then DONE with state cancelled")                   \
-    F(T, BOOL, drain, OPT, 0, "true: claim nothing more, finish what runs, leave")
+    F(T, BOOL, drain, OPT, 0, "true: claim nothing while an operator wants it so")
 #define RESULT_FIELDS(F, T)                                                                                       \
     F(T, STR, id,      REQ, 128, "task id")                                                                      \
     F(T, STR, task,    REQ, 64,  "node")                                                                         \
     F(T, BIN, session, REQ, 16,  "the worker's session")                                                         \
     F(T, BIN, token,   REQ, 12,  "lease token")                                                                  \
-    F(T, STR, state,   REQ, 16,  "completed, skipped, failed or cancelled")                                      \
+    F(T, STR, state,   REQ, 16,  "completed, skipped, failed (for good), cancelled, retry (it failed, another attempt may not) or snoozed (put off, no failure)") \
     F(T, STR, worker,  OPT, 128, "the worker's name")                                                            \
     F(T, RAW, output,  OPT, 0,   "map")                                                                          \
     F(T, RAW, error,   OPT, 0,   "map, see fault")                                                               \
-    F(T, RAW, usage,   OPT, 0,   "map")
+    F(T, RAW, usage,   OPT, 0,   "map")                                                                          \
+    F(T, U64, retry_after_ms, OPT, 0, "retry: wait so long instead of the back-off; snoozed: so long, at least 1") \
+    F(T, RAW, checkpoint, OPT, 0, "retry, snoozed: what the next attempt is to get, at most 65536 bytes; absent: as before")
 #define OUTCOME_FIELDS(F, T)                                                                                      \
     F(T, U32, status,  REQ, 0,    "0: written (or written before under this token); STALE: another attempt has it") \
     F(T, STR, id,      OPT, 128,  "task id")                                                                     \
@@ -206,7 +258,9 @@ enum {
     F(T, RAW, inputs,     OPT, 0,    "array of input")                                                           \
     F(T, RAW, outputs,    OPT, 0,    "array of names")                                                           \
     F(T, RAW, key,        OPT, 0,    "array of the outputs that must be there for a reuse hit")                  \
-    F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt; 0: none")
+    F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt; 0: none")                                       \
+    F(T, U32, failures_max, OPT, 0,  "failures after which a stage has failed for good; 0: the setting's")       \
+    F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the formula")
 #define INPUT_FIELDS(F, T)                                                                                        \
     F(T, STR, name,     REQ, 64,  "key in the input map")                                                        \
     F(T, STR, type,     REQ, 16,  "text, path, whole, number, switch, list, map or any")                         \
@@ -214,12 +268,81 @@ enum {
     F(T, RAW, fallback, OPT, 0,   "value when it is not given")                                                  \
     F(T, STR, doc,      OPT, 256, "one line")
 
+#define SUBSCRIBE_FIELDS(F, T)                                                                                    \
+    F(T, U64, since,      OPT, 0,   "number of the last update seen; 0: what is now")                            \
+    F(T, STR, id,         OPT, 128, "only this task's")                                                          \
+    F(T, STR, service,    OPT, 32,  "only this queue's")                                                         \
+    F(T, U32, limit,      OPT, 0,   "most updates in the answer; 0: 256; at most 1000")                          \
+    F(T, U32, timeout_ms, OPT, 0,   "answered without updates after so long; at most and by default 60000; ask again")
+#define UPDATES_FIELDS(F, T)                                                                                      \
+    F(T, U64, seq,      REQ, 0, "number of the newest update looked at: the next since")                         \
+    F(T, BOOL, reset,   OPT, 0, "true: updates since then are no longer kept, or are another store's; snapshot says what is now") \
+    F(T, RAW, snapshot, OPT, 0, "since was 0, or reset: the record when an id was given, else the ledger")       \
+    F(T, RAW, items,    OPT, 0, "array of update")
+#define UPDATE_FIELDS(F, T)                                                                                       \
+    F(T, U64, seq,   REQ, 0,   "its number: every transition has the next one")                                  \
+    F(T, STR, id,    REQ, 128, "task id")                                                                        \
+    F(T, STR, task,  REQ, 64,  "stage")                                                                          \
+    F(T, STR, state, REQ, 16,  "the state it came into")                                                         \
+    F(T, U64, at_ms, OPT, 0,   "when")
+#define WHY_FIELDS(F, T)                                                                                          \
+    F(T, STR, task,        REQ, 64,   "stage")                                                                   \
+    F(T, STR, state,       REQ, 16,   "see states")                                                              \
+    F(T, STR, reason,      REQ, 16,   "one of the reasons")                                                      \
+    F(T, STR, text,        OPT, 1024, "a sentence for a person")                                                 \
+    F(T, U64, position,    OPT, 0,    "queued: its place in its queue, 1 is next; higher priorities go before; 0: not told") \
+    F(T, U64, estimate_ms, OPT, 0,    "when it may start, by how fast this queue's tasks ended lately; 0: not known") \
+    F(T, U64, due_ms,      OPT, 0,    "delayed, retrying, snoozed: wall clock")                                  \
+    F(T, STR, worker,      OPT, 128,  "running: who has it")
+/* accepted = completed + skipped + failed + quarantined + cancelled + scheduled + pending + running */
+#define LEDGER_FIELDS(F, T)                                                                                       \
+    F(T, U64, accepted,    REQ, 0, "stages ever queued or scheduled; one that runs again after its end counts again") \
+    F(T, U64, completed,   OPT, 0, "ended so")                                                                   \
+    F(T, U64, skipped,     OPT, 0, "ended so")                                                                   \
+    F(T, U64, failed,      OPT, 0, "ended so")                                                                   \
+    F(T, U64, quarantined, OPT, 0, "ended so")                                                                   \
+    F(T, U64, cancelled,   OPT, 0, "ended so")                                                                   \
+    F(T, U64, scheduled,   OPT, 0, "wait for their time")                                                        \
+    F(T, U64, pending,     OPT, 0, "wait in their queues")                                                       \
+    F(T, U64, running,     OPT, 0, "held by a worker, with those being cancelled")                               \
+    F(T, BOOL, balanced,   OPT, 0, "accepted is the sum of the others")                                          \
+    F(T, U64, dead,        OPT, 0, "dead letters: failed and quarantined ones nobody replayed or purged")        \
+    F(T, U64, retries,     OPT, 0, "attempts that failed and were followed by another")                          \
+    F(T, U64, crashes,     OPT, 0, "leases lost with a stage")                                                   \
+    F(T, U64, requeues,    OPT, 0, "stages that went back to their queue")                                       \
+    F(T, U64, seq,         OPT, 0, "number of the newest update")                                                \
+    F(T, U64, audits,      OPT, 0, "passes of the audit that ended")                                             \
+    F(T, U64, audited_ms,  OPT, 0, "wall clock: when the last one ended")                                        \
+    F(T, U64, audited,     OPT, 0, "stages that it looked at")                                                   \
+    F(T, U64, repaired,    OPT, 0, "stages that audits ever found held by none or by two, and repaired")
+#define STEER_FIELDS(F, T)                                                                                        \
+    F(T, STR, action,  REQ, 16,  "pause, resume (a service), drain, undrain (a worker), audit")                  \
+    F(T, STR, service, OPT, 32,  "the queue")                                                                    \
+    F(T, STR, worker,  OPT, 128, "the worker's name")
+#define STEERED_FIELDS(F, T)                                                                                      \
+    F(T, BOOL, changed, OPT, 0,  "false: it was so before")
+#define DRAIN_FIELDS(F, T)                                                                                        \
+    F(T, BOOL, on, OPT, 0, "true: new peers are refused, and those there are sent away as soon as nothing of theirs is under way")
+#define CRON_FIELDS(F, T)                                                                                         \
+    F(T, STR, action,   OPT, 16,  "set, remove or list (the default); absent in answers")                        \
+    F(T, STR, name,     OPT, 64,  "[a-z0-9][a-z0-9_-]*: the schedule's name; its tasks are NAME-20260131T030000Z") \
+    F(T, STR, schedule, OPT, 128, "five fields of cron: minute hour day-of-month month day-of-week, or @hourly @daily @weekly @monthly @yearly") \
+    F(T, STR, zone,     OPT, 64,  "time zone such as Asia/Shanghai; empty: UTC")                                 \
+    F(T, STR, task,     OPT, 64,  "node to run")                                                                 \
+    F(T, RAW, input,    OPT, 0,   "map of the node's inputs")                                                    \
+    F(T, STR, priority, OPT, 8,   "normal, high or low")                                                         \
+    F(T, U32, timeout_ms, OPT, 0, "time limit of one attempt; 0: the node's own")                                \
+    F(T, U64, next_ms,  OPT, 0,   "answers: when it fires next; 0: never again")                                 \
+    F(T, U64, last_ms,  OPT, 0,   "answers: the slot that fired last")
+
 /* M(TYPE, name): struct name, layout name_layout, in the order of the documentation. */
 #define MESSAGES(M)                                                                                               \
     M(HELLO, hello) M(WELCOME, welcome) M(BYE, bye) M(ERROR, error) M(TASK, task) M(RECEIPT, receipt) M(REF, ref) M(WAIT, wait)  \
-    M(RECORD, record) M(STAGE, stage) M(FAULT, fault) M(LIST, list) M(LISTING, listing) M(CLAIM, claim)           \
+    M(RECORD, record) M(STAGE, stage) M(ATTEMPT, attempt) M(FAULT, fault) M(LIST, list) M(LISTING, listing) M(CLAIM, claim)           \
     M(HANDOUT, handout) M(HEARTBEAT, heartbeat) M(HOLD, hold) M(BEAT, beat) M(RESULT, result)                     \
-    M(OUTCOME, outcome) M(REGISTER, register) M(NODE, node) M(INPUT, input)
+    M(OUTCOME, outcome) M(REGISTER, register) M(NODE, node) M(INPUT, input)                         \
+    M(SUBSCRIBE, subscribe) M(UPDATES, updates) M(UPDATE, update) M(WHY, why) M(LEDGER, ledger)                    \
+    M(STEER, steer) M(STEERED, steered) M(DRAIN, drain) M(CRON, cron)
 // clang-format on
 
 enum verb {
@@ -227,7 +350,7 @@ enum verb {
     VERBS(VERB_ROW)
 #undef VERB_ROW
 };
-enum { VERB_END = 33 }; /* one more than the greatest verb: the size of dispatch tables */
+enum { VERB_END = 37 }; /* one more than the greatest verb: the size of dispatch tables */
 
 enum priority {
 #define PRIORITY_ROW(name, number, text) PRIORITY_##name = (number),
@@ -242,3 +365,12 @@ enum stage_state {
 #undef STATE_ROW
         STATE_END
 };
+
+enum reason {
+#define REASON_ROW(name, text, doc) REASON_##name,
+    REASONS(REASON_ROW)
+#undef REASON_ROW
+        REASON_END
+};
+
+enum { CHECKPOINT_MAX = 65536, CRON_NAME_MAX = 64 };

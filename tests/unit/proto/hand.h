@@ -24,7 +24,7 @@ static inline void hand_open(struct hand *hand, const char *endpoint)
 {
     int none = 0;
     hand->endpoint = endpoint;
-    hand->welcome = (struct m_welcome){ 1, 100, 5000, 5000, 256, 1 << 20, SLICE_INIT("hand") };
+    hand->welcome = (struct m_welcome){ 1, 100, 5000, 5000, 256, 1 << 20, 0, SLICE_INIT("hand") };
     hand->context = zmq_ctx_new();
     hand->socket = zmq_socket(hand->context, ZMQ_ROUTER);
     zmq_setsockopt(hand->socket, ZMQ_LINGER, &none, sizeof none);

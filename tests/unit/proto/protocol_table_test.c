@@ -56,6 +56,13 @@ static void print_states(FILE *out)
     STATES(STATE_LINE)
 }
 
+static void print_reasons(FILE *out)
+{
+    fputs("| reason | what it means |\n|---|---|\n", out);
+#define REASON_LINE(name, text, doc) fprintf(out, "| %s | %s |\n", text, doc);
+    REASONS(REASON_LINE)
+}
+
 static void print_priorities(FILE *out)
 {
     fputs("| priority | number |\n|---|---|\n", out);
@@ -92,7 +99,7 @@ static const struct {
     void (*print)(FILE *out);
 } tables[] = {
     { "header", print_header }, { "verbs", print_verbs },           { "statuses", print_statuses },
-    { "states", print_states }, { "priorities", print_priorities }, { "bodies", print_bodies },
+    { "states", print_states }, { "priorities", print_priorities }, { "reasons", print_reasons }, { "bodies", print_bodies },
 };
 
 enum { TABLES = sizeof tables / sizeof *tables };

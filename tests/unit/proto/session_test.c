@@ -63,7 +63,7 @@ static void broker_answers(struct world *w, uint32_t status)
 
 static void broker_welcomes(struct world *w)
 {
-    struct m_welcome welcome = { w->epoch, 100, 400, 1000, 256, 1 << 20, SLICE_INIT("test") };
+    struct m_welcome welcome = { w->epoch, 100, 400, 1000, 256, 1 << 20, 0, SLICE_INIT("test") };
     struct header header = { .verb = VERB_ANSWER, .request = w->in.header.request };
     msgpack_sbuffer buffer;
     msgpack_packer pk;

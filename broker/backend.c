@@ -105,6 +105,22 @@ static struct route *open_route(struct broker *b, enum route_payer payer,
     return route;
 }
 
+static void set_asker(struct broker *b, struct route *route, struct peer_ref asker)
+{
+    struct peer *peer = peers_at(b->peers, asker);
+    route->asker = asker;
+    if (peer && !route_waits(route->kept.header.verb))
+        peer->open++;
+}
+
+static void close_route(struct broker *b, struct route **route_p)
+{
+    struct peer *asker = peers_at(b->peers, (*route_p)->asker);
+    if (asker && !route_waits((*route_p)->kept.header.verb))
+        asker->open--;
+    routes_close(b->routes, route_p);
+}
+
 int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
                 const struct header *header, zmq_msg_t *body)
 {
@@ -113,10 +129,10 @@ int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
     struct route *route = open_route(b, payer, header, body);
     if (!route)
         return STATUS_BUSY;
-    route->asker = asker;
+    set_asker(b, route, asker);
     int r = send_route(b, route);
     if (r)
-        routes_close(b->routes, &route);
+        close_route(b, &route);
     return r;
 }
 
@@ -138,7 +154,7 @@ static void fail_route(struct broker *b, struct route *route, int status)
             forget_asker(b, route);
         credit_drop(b->credit, &route->claim);
     }
-    routes_close(b->routes, &route);
+    close_route(b, &route);
 }
 
 /* A CLAIM may have been done, and its tasks with it: never twice. */
@@ -171,11 +187,11 @@ static bool send_claim(struct broker *b, struct claim *claim, struct slice servi
     struct route *route = open_route(b, ROUTE_OF_BROKER, &header, &body);
     zmq_msg_close(&body);
     if (route) {
-        route->asker = claim->owner;
+        set_asker(b, route, claim->owner);
         route->claim = claim;
         if (send_route(b, route) == 0)
             return true;
-        routes_close(b->routes, &route);
+        close_route(b, &route);
     }
     credit_put_back(b->credit, &claim);
     return false;
@@ -253,7 +269,7 @@ static int on_answer(struct door *door, struct peer *peer, struct envelope *in)
         end_claim(b, route, in);
     else
         answer_route(b, route, in);
-    routes_close(b->routes, &route);
+    close_route(b, &route);
     return 0;
 }
 

@@ -70,7 +70,8 @@ struct broker {
     uint32_t epoch; /* random: who carries another one spoke with a broker that is no more */
     uint64_t pings;
     int64_t started_ms;
-    int64_t now_ms; /* of the event being handled */
+    int64_t now_ms;      /* of the event being handled */
+    int64_t draining_ms; /* since when; 0: it does not drain */
     struct envelope in;
     msgpack_sbuffer scratch;
     struct m_error error; /* of the refusal being made */

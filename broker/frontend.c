@@ -1,6 +1,7 @@
 #include "broker/frontend.h"
 
 #include "broker/backend.h"
+#include "broker/drain.h"
 #include "broker/hello.h"
 #include "broker/refuse.h"
 #include "broker/reply.h"
@@ -27,6 +28,9 @@ static int forward(struct door *door, enum route_payer payer, struct peer *peer,
 
 static int on_client_request(struct door *door, struct peer *peer, struct envelope *in)
 {
+    struct broker *b = door->broker;
+    if (peer->open >= b->settings->broker_window && !route_waits(in->header.verb))
+        return refuse_busy(b, "window", (uint64_t)b->settings->broker_window, peer->open);
     return forward(door, ROUTE_OF_CLIENT, peer, in);
 }
 
@@ -75,7 +79,7 @@ static int on_operator_request(struct door *door, struct peer *peer, struct enve
     if (r == STATUS_BUSY)
         return refuse_busy(b, "peers", (uint64_t)b->settings->broker_peers_max,
                            (uint64_t)b->settings->broker_peers_max);
-    return r ? r : forward(door, ROUTE_OF_CLIENT, peer, in);
+    return r ? r : on_client_request(door, peer, in);
 }
 
 // clang-format off
@@ -119,5 +123,6 @@ verb_fn *const operator_says[VERB_END] = {
     [VERB_SUBSCRIBE] = on_operator_request,
     [VERB_LEDGER] = on_operator_request,
     [VERB_STEER] = on_operator_request,
+    [VERB_DRAIN] = drain_on_drain,
 };
 // clang-format on

@@ -1,6 +1,7 @@
 #include "broker/hello.h"
 
 #include "broker/backend.h"
+#include "broker/drain.h"
 #include "broker/refuse.h"
 #include "broker/reply.h"
 #include "common/log.h"
@@ -120,6 +121,8 @@ static void welcome(struct door *door, struct envelope *in)
                                  .lease_ms = (uint32_t)s->lease_ms,
                                  .batch_max = (uint32_t)s->limits_batch,
                                  .body_max = (uint32_t)s->limits_body_bytes,
+                                 .window =
+                                     door->role == PEER_CLIENT ? (uint32_t)s->broker_window : 0,
                                  .software = SLICE("gantry-broker " GANTRY_VERSION) };
     msgpack_packer pk;
     msgpack_sbuffer_clear(&b->scratch);
@@ -133,6 +136,8 @@ int hello_on_hello(struct door *door, struct peer *peer, struct envelope *in)
     struct m_hello hello = { 0 };
     struct slice body = frame_slice(&in->body);
     int r = check(door, body, &hello);
+    if (r == 0 && drain_refuses(door))
+        r = refuse_draining(door->broker);
     if (r)
         return r;
     forget_former(door, peer, &hello);

@@ -1,6 +1,7 @@
 #include "broker/janitor.h"
 
 #include "broker/backend.h"
+#include "broker/drain.h"
 #include "broker/hello.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -77,6 +78,7 @@ static void on_tick(uv_timer_t *timer)
     forget_silent(b, PEER_WORKER, 1);
     forget_silent(b, PEER_STATE, 1);
     forget_silent(b, PEER_OPERATOR, PATIENCE);
+    drain_tick(b);
     backend_ping(b);
     backend_expire(b);
     look(self);

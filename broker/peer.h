@@ -27,6 +27,7 @@ struct peer {
     int64_t connected_ms;
     int64_t heard_ms;
     struct seat *seat; /* of a worker: its credit, see credit.h; the caller's to end */
+    uint32_t open;     /* requests under way that do not just wait: what a window counts */
     unread_t *unread;  /* large answers it has not read; NULL: there was none yet */
 };
 

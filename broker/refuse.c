@@ -80,6 +80,14 @@ int refuse_unavailable(struct broker *b)
     return STATUS_UNAVAILABLE;
 }
 
+int refuse_draining(struct broker *b)
+{
+    say(b, "this broker is draining: use another one of the list");
+    b->error.retry_after_ms = UNAVAILABLE_RETRY_MS;
+    b->counters.refused++;
+    return STATUS_UNAVAILABLE;
+}
+
 int refuse_unanswered(struct broker *b)
 {
     say(b, "the state service that was asked gave no answer: it may or may not have been done");

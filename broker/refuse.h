@@ -11,5 +11,6 @@ int refuse_large(struct broker *b, const char *field, uint64_t limit, uint64_t c
 int refuse_busy(struct broker *b, const char *scope, uint64_t limit, uint64_t current);
 /* No state service is there, or none took it. */
 int refuse_unavailable(struct broker *b);
+int refuse_draining(struct broker *b);
 /* A state service took it and did not answer, or died with it. */
 int refuse_unanswered(struct broker *b);

@@ -92,11 +92,13 @@ static uint64_t request_bytes(const struct broker *b)
 void report_status(struct broker *b)
 {
     msgpack_packer pk = begin(b);
-    msgpack_pack_map(&pk, 11);
+    msgpack_pack_map(&pk, 12);
     pack_word(&pk, "software", SLICE("gantry-broker " GANTRY_VERSION));
     pack_figure(&pk, "epoch", b->epoch);
     pack_figure(&pk, "pid", (uint64_t)getpid());
     pack_figure(&pk, "uptime_ms", (uint64_t)(b->now_ms - b->started_ms));
+    pack_text(&pk, "draining");
+    b->draining_ms ? msgpack_pack_true(&pk) : msgpack_pack_false(&pk);
     pack_peers(b, &pk);
     pack_figure(&pk, "requests_in_flight", requests(b));
     pack_figure(&pk, "request_bytes_in_flight", request_bytes(b));

@@ -109,7 +109,7 @@ enum {
     F(T, U32, lease_ms,     REQ, 0,  "a worker kills what it runs when it could not renew for so long")          \
     F(T, U32, batch_max,    REQ, 0,  "most items in a body")                                                     \
     F(T, U32, body_max,     REQ, 0,  "most bytes in a body")                                                     \
-    F(T, U32, window,       OPT, 0,  "most requests of this peer without an answer; 0: no limit told")                                                     \
+    F(T, U32, window,       OPT, 0,  "most requests of this peer without an answer, WAIT and SUBSCRIBE apart; 0: no limit")                                                     \
     F(T, STR, software,     OPT, 64, "name and version of the broker")
 #define BYE_FIELDS(F, T)                                                                                          \
     F(T, BIN, session,   OPT, 16,  "worker: its session; what it still holds goes back to the queues")

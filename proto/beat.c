@@ -126,7 +126,8 @@ static void on_beat(void *arg, const struct header *header, struct slice body)
     beat->sent_ms = 0;
     if (renews(header, body) && sent > self->renewed_ms)
         self->renewed_ms = sent;
-    if (header->status == 0 && sent > self->confirmed_ms)
+    bool newest = header->status == 0 && sent > self->confirmed_ms;
+    if (newest)
         self->confirmed_ms = sent;
     if (sent >= self->renewed_ms)
         self->leased = header->status == 0;
@@ -139,8 +140,8 @@ static void on_beat(void *arg, const struct header *header, struct slice body)
         return;
     for_tokens(self, answer.stale, on_stale);
     for_tokens(self, answer.cancel, on_cancel);
-    if (answer.drain)
-        self->draining = 1;
+    if (newest)
+        self->drained = answer.drain;
 }
 
 static void hold_all(gantry_worker_t *self, const struct link *ring)
@@ -176,6 +177,8 @@ static void renew(gantry_worker_t *self, struct beat *with)
         .session = worker_id(self),
         .claim_open = self->claim_seq,
         .worker = slice_of(self->name),
+        .services = slice_of(self->services_text),
+        .slots = self->options.slots,
         .held = held(self),
     };
     struct request request = { .verb = VERB_HEARTBEAT, .timeout_ms = self->lease_ms, .once = true };

@@ -37,7 +37,8 @@ static void on_handout(gantry_worker_t *self, struct slice item)
         return;
     job->worker = self;
     job->node = find_node(self, handout.task);
-    if (job->node && !self->draining && self->running_count < self->options.slots) {
+    if (job->node && !self->draining && !self->drained &&
+        self->running_count < self->options.slots) {
         run(self, job);
         return;
     }
@@ -66,9 +67,9 @@ static void on_tasks(void *arg, const struct header *header, struct slice body)
 static uint32_t wanted(const gantry_worker_t *self)
 {
     uint32_t used = self->running_count;
-    if (self->claim_open || self->draining || !self->leased || self->now_ms < self->claim_due_ms ||
-        !session_welcome(self->session) || used >= self->options.slots ||
-        jobs_count(self->jobs) - used >= UNACKNOWLEDGED_MAX)
+    if (self->claim_open || self->draining || self->drained || !self->leased ||
+        self->now_ms < self->claim_due_ms || !session_welcome(self->session) ||
+        used >= self->options.slots || jobs_count(self->jobs) - used >= UNACKNOWLEDGED_MAX)
         return 0;
     uint32_t slots = self->options.slots - used;
     return slots < self->batch_max ? slots : self->batch_max;

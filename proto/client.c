@@ -61,6 +61,7 @@ gantry_client_t *gantry_client_new(const char *brokers)
     link_init(&self->later);
     self->error.message = self->message;
     self->error.field = self->field;
+    self->error.scope = self->scope;
     self->batch_max = DEFAULT_BATCH;
     self->body_max = DEFAULT_BODY;
     (void)gethostname(self->host, sizeof self->host - 1);
@@ -120,6 +121,7 @@ int client_wrong(gantry_client_t *self, int status, const char *field, const cha
 {
     self->error.limit = self->error.current = 0;
     self->error.retry_after_ms = 0;
+    self->scope[0] = '\0';
     (void)snprintf(self->field, sizeof self->field, "%s", field);
     (void)snprintf(self->message, sizeof self->message, "%s", message);
     return status;
@@ -145,6 +147,7 @@ int client_refused(gantry_client_t *self, uint32_t status, struct slice body)
     self->error.retry_after_ms = error.retry_after_ms;
     slice_copy(error.message, self->message, sizeof self->message);
     slice_copy(error.field, self->field, sizeof self->field);
+    slice_copy(error.scope, self->scope, sizeof self->scope);
     return (int)status;
 }
 

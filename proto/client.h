@@ -28,6 +28,7 @@ struct gantry_client {
     struct gantry_error error;
     char message[1025];
     char field[257];
+    char scope[65];
     char brokers[1024];
     char host[65];
 };

@@ -44,6 +44,7 @@ struct gantry_bytes {
 struct gantry_error {
     const char *message;
     const char *field; /* such as "input.video_path" */
+    const char *scope; /* GANTRY_BUSY: what the limit is on, such as "queue" or "user" */
     uint64_t limit;
     uint64_t current;
     uint32_t retry_after_ms;
@@ -69,9 +70,16 @@ struct gantry_task {
     const char *task;          /* node, "ffmpeg.extract_audio" */
     struct gantry_bytes input; /* msgpack map; empty: no inputs */
     enum gantry_priority priority;
-    uint32_t timeout_ms;  /* limit of one attempt; 0: the node's own */
-    const char *owner;    /* user, or NULL */
-    const uint8_t *token; /* 16 bytes: the same again is the same submit; NULL: a new one */
+    uint32_t timeout_ms;    /* limit of one attempt; 0: the node's own */
+    const char *owner;      /* user, or NULL */
+    const uint8_t *token;   /* 16 bytes: the same again is the same submit; NULL: a new one */
+    uint64_t delay_ms;      /* starts no sooner than so long after it was accepted */
+    uint64_t not_before_ms; /* wall clock: starts no sooner */
+    uint64_t schedule_to_start_ms; /* failed when nobody has started it so long after it could */
+    uint64_t schedule_to_close_ms; /* failed when it has not ended by then, all attempts together */
+    uint32_t failures_max;         /* failures after which it has failed for good; 0: the node's */
+    uint32_t crashes_max;          /* lost leases after which it is quarantined; 0: the setting's */
+    uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: the node's */
 };
 
 struct gantry_receipt {
@@ -82,6 +90,9 @@ struct gantry_receipt {
     char durability[16]; /* "memory", "everysec", "always" */
     char message[256];   /* when status is not 0 */
     char field[64];
+    char scope[64]; /* of BUSY: what the limit is on */
+    uint64_t limit;
+    uint64_t current;
     uint32_t retry_after_ms;
 };
 
@@ -111,9 +122,12 @@ struct gantry_stage {
     double progress;
     const char *priority;
     const char *worker;
-    uint64_t created_ms, started_ms, ended_ms;            /* wall clock; 0: not yet */
-    struct gantry_bytes input, output, error, usage;      /* msgpack, or empty */
+    const char *owner;
+    uint64_t created_ms, started_ms, ended_ms;       /* wall clock; 0: not yet */
+    uint64_t due_ms;                                 /* of a scheduled one: when it may start */
+    struct gantry_bytes input, output, error, usage; /* msgpack, or empty */
     const char *error_code, *error_message, *error_field; /* "" when there is no error */
+    struct gantry_bytes history; /* msgpack array of the attempts that failed or crashed before */
 };
 
 /* The record as it is now. The record is the caller's to destroy. GANTRY_NOT_FOUND: no such task.
@@ -183,7 +197,8 @@ enum gantry_stop {
     GANTRY_STOP_CANCEL, /* somebody cancelled it: stop, then gantry_job_cancelled */
     GANTRY_STOP_STALE,  /* another attempt may run: stop at once; whatever ends the job is not sent
                          */
-    GANTRY_STOP_DRAIN   /* the worker leaves and has no more patience: gantry_job_return */
+    GANTRY_STOP_DRAIN   /* the worker leaves and has no more patience: gantry_job_keep what the next
+                           attempt can go on from, then gantry_job_return */
 };
 /* The job is to stop; end it as the reason says, now or later. */
 typedef void gantry_stop_fn(gantry_job_t *job, enum gantry_stop why, void *arg);
@@ -197,6 +212,8 @@ struct gantry_node {
     const char *const *outputs; /* ends with NULL; may be NULL */
     const char *const *key;     /* outputs a reuse hit must have; ends with NULL; may be NULL */
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
+    uint32_t failures_max;      /* failures after which a stage has failed for good; 0: as set */
+    uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: a formula */
     gantry_run_fn *run;
     gantry_stop_fn *stop; /* NULL: jobs end too soon to be stopped */
     void *arg;
@@ -223,15 +240,26 @@ GANTRY_API void gantry_worker_destroy(gantry_worker_t **self_p);
  * (GANTRY_TIMEOUT), or until the nodes are refused (GANTRY_INVALID and its kin). Safe to call
  * again. */
 GANTRY_API int gantry_worker_run(gantry_worker_t *self, int64_t timeout_ms);
-/* Claims nothing more. Callable from a job's callbacks or a signal handler. */
+/* Claims nothing more. Callable from a job's callbacks or a signal handler. What an operator tells
+ * is another matter: that keeps the worker from claiming too, yet does not end it. */
 GANTRY_API void gantry_worker_drain(gantry_worker_t *self);
+/* Claims again, unless it has left already. */
+GANTRY_API void gantry_worker_undrain(gantry_worker_t *self);
 
 GANTRY_API const char *gantry_job_id(const gantry_job_t *self);
 GANTRY_API const char *gantry_job_task(const gantry_job_t *self);
 GANTRY_API uint32_t gantry_job_attempt(const gantry_job_t *self);
+GANTRY_API uint32_t gantry_job_failures(const gantry_job_t *self); /* attempts that failed before */
+GANTRY_API uint32_t gantry_job_crashes(const gantry_job_t *self);  /* and that were lost */
 GANTRY_API uint32_t gantry_job_timeout_ms(const gantry_job_t *self); /* 0: none */
 /* The input map as submitted; borrowed until the job has ended. */
 GANTRY_API struct gantry_bytes gantry_job_input(const gantry_job_t *self);
+/* What an earlier attempt kept for this one: one msgpack value, or empty; borrowed likewise. */
+GANTRY_API struct gantry_bytes gantry_job_checkpoint(const gantry_job_t *self);
+/* What the next attempt shall get, when this one ends with retry, snooze or return; the last one
+ * counts, and without any the earlier one stays. One msgpack value of at most 65536 bytes.
+ * GANTRY_INVALID (it is none, or nested too deep), GANTRY_TOO_LARGE, -ENOMEM. */
+GANTRY_API int gantry_job_keep(gantry_job_t *self, struct gantry_bytes checkpoint);
 /* The caller's own pointer. */
 GANTRY_API void gantry_job_set_user(gantry_job_t *self, void *user);
 GANTRY_API void *gantry_job_user(const gantry_job_t *self);
@@ -252,7 +280,14 @@ struct gantry_end {
  * is acknowledged. */
 GANTRY_API void gantry_job_done(gantry_job_t *self, const struct gantry_end *end);
 GANTRY_API void gantry_job_skipped(gantry_job_t *self, const struct gantry_end *end);
+/* For good: another attempt would fare no better. */
 GANTRY_API void gantry_job_failed(gantry_job_t *self, const struct gantry_end *end);
+/* It failed, and another attempt may not: it is made after after_ms, or after a back-off when that
+ * is negative, until the stage has failed too often. */
+GANTRY_API void gantry_job_retry(gantry_job_t *self, const struct gantry_end *end,
+                                 int64_t after_ms);
+/* Not now: another attempt after after_ms (at least 1). Counts as no failure. */
+GANTRY_API void gantry_job_snooze(gantry_job_t *self, int64_t after_ms);
 GANTRY_API void gantry_job_cancelled(gantry_job_t *self, const struct gantry_end *end);
 /* It did not run (or only in part, without a trace): somebody else may have it. */
 GANTRY_API void gantry_job_return(gantry_job_t *self);

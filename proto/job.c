@@ -1,5 +1,8 @@
 #include "proto/job.h"
 
+#include "common/status.h"
+#include "proto/codec.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -66,6 +69,7 @@ void jobs_destroy(jobs_t **self_p)
         for (size_t k = 0; k < SLAB; k++) {
             let_go(&self->slabs[i][k].given);
             let_go(&self->slabs[i][k].made);
+            let_go(&self->slabs[i][k].saved);
         }
         free(self->slabs[i]);
     }
@@ -108,15 +112,18 @@ static char *put(char *at, struct slice bytes)
 
 static bool fill(gantry_job_t *job, const struct m_handout *handout)
 {
-    size_t wanted = handout->id.size + handout->task.size + handout->input.size + 3;
+    size_t wanted =
+        handout->id.size + handout->task.size + handout->input.size + handout->checkpoint.size + 4;
     if (!reserve(&job->given, wanted))
         return false;
     char *at = job->given.data;
     job->id = at;
     job->task = put(at, handout->id);
     at = put(at + handout->id.size + 1, handout->task);
-    put(at, handout->input);
     job->input = slice_make(at, handout->input.size);
+    at = put(at, handout->input);
+    job->checkpoint = slice_make(at, handout->checkpoint.size);
+    put(at, handout->checkpoint);
     return true;
 }
 
@@ -132,6 +139,8 @@ gantry_job_t *jobs_add(jobs_t *self, const struct m_handout *handout)
     memcpy(job->token, handout->token.data, sizeof job->token);
     job->phase = JOB_RUNNING;
     job->attempt = handout->attempt;
+    job->failures = handout->failures;
+    job->crashes = handout->crashes;
     job->timeout_ms = handout->timeout_ms;
     gantry_job_t **bucket = bucket_of(self, token_of(job));
     job->next = *bucket;
@@ -158,7 +167,9 @@ void jobs_remove(jobs_t *self, gantry_job_t *job)
         let_go(&job->given);
     if (job->made.size > ROOM_KEPT)
         let_go(&job->made);
-    *job = (gantry_job_t){ .given = job->given, .made = job->made };
+    if (job->saved.size > ROOM_KEPT)
+        let_go(&job->saved);
+    *job = (gantry_job_t){ .given = job->given, .made = job->made, .saved = job->saved };
     link_init(&job->link);
     job->next = self->free;
     self->free = job;
@@ -203,6 +214,16 @@ uint32_t gantry_job_attempt(const gantry_job_t *self)
     return self->attempt;
 }
 
+uint32_t gantry_job_failures(const gantry_job_t *self)
+{
+    return self->failures;
+}
+
+uint32_t gantry_job_crashes(const gantry_job_t *self)
+{
+    return self->crashes;
+}
+
 uint32_t gantry_job_timeout_ms(const gantry_job_t *self)
 {
     return self->timeout_ms;
@@ -211,6 +232,26 @@ uint32_t gantry_job_timeout_ms(const gantry_job_t *self)
 struct gantry_bytes gantry_job_input(const gantry_job_t *self)
 {
     return (struct gantry_bytes){ self->input.data, self->input.size };
+}
+
+struct gantry_bytes gantry_job_checkpoint(const gantry_job_t *self)
+{
+    return (struct gantry_bytes){ self->checkpoint.data, self->checkpoint.size };
+}
+
+int gantry_job_keep(gantry_job_t *self, struct gantry_bytes checkpoint)
+{
+    struct slice value = { checkpoint.data, checkpoint.size };
+    if (value.size > CHECKPOINT_MAX)
+        return STATUS_TOO_LARGE;
+    if (codec_check(value) || codec_depth(value) > WIRE_VALUE_DEPTH_MAX)
+        return STATUS_INVALID;
+    self->kept = (struct slice){ 0 };
+    if (!reserve(&self->saved, value.size))
+        return -ENOMEM;
+    memcpy(self->saved.data, value.data, value.size);
+    self->kept = slice_make(self->saved.data, value.size);
+    return 0;
 }
 
 void gantry_job_set_user(gantry_job_t *self, void *user)

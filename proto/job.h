@@ -28,6 +28,8 @@ struct gantry_job {
     bool demoted;   /* its result was refused: it says so instead */
     uint32_t verb;  /* that reports it: DONE or RETURN */
     uint32_t attempt;
+    uint32_t failures;
+    uint32_t crashes;
     uint32_t timeout_ms;
     int64_t due_ms; /* when to report again */
     double progress;
@@ -36,9 +38,12 @@ struct gantry_job {
     const char *id;
     const char *task;
     struct slice input;
-    struct slice result; /* packed, one item of DONE or RETURN */
-    struct room given;   /* where id, task and input lie */
-    struct room made;    /* where the result lies */
+    struct slice checkpoint; /* of an earlier attempt */
+    struct slice kept;       /* for the next one; empty: as before */
+    struct slice result;     /* packed, one item of DONE or RETURN */
+    struct room given;       /* where id, task, input and checkpoint lie */
+    struct room made;        /* where the result lies */
+    struct room saved;       /* where kept lies */
 };
 
 /* The first of a ring of jobs, or NULL. */

@@ -64,6 +64,13 @@ int task_pack(gantry_client_t *client, const struct gantry_task *task, const cha
         .input = slice_make(task->input.data, task->input.size),
         .owner = slice_of(task->owner),
         .timeout_ms = task->timeout_ms,
+        .delay_ms = task->delay_ms,
+        .not_before_ms = task->not_before_ms,
+        .schedule_to_start_ms = task->schedule_to_start_ms,
+        .schedule_to_close_ms = task->schedule_to_close_ms,
+        .failures_max = task->failures_max,
+        .crashes_max = task->crashes_max,
+        .retry_ms = task->retry_ms,
     };
     struct parcel *parcel = &client->parcel;
     size_t mark = parcel_mark(parcel);
@@ -120,6 +127,8 @@ void receipt_refuse(struct gantry_receipt *receipt, int status, const char *fiel
 {
     receipt->status = status;
     receipt->state[0] = receipt->reuse[0] = receipt->durability[0] = '\0';
+    receipt->scope[0] = '\0';
+    receipt->limit = receipt->current = 0;
     receipt->retry_after_ms = 0;
     fit(slice_of(field), receipt->field, sizeof receipt->field);
     fit(slice_of(message), receipt->message, sizeof receipt->message);
@@ -134,11 +143,14 @@ static void read_one(struct gantry_receipt *to, struct slice item)
     }
     to->status = (int)m.status;
     to->retry_after_ms = m.retry_after_ms;
+    to->limit = m.limit;
+    to->current = m.current;
     fit(m.state, to->state, sizeof to->state);
     fit(m.reuse, to->reuse, sizeof to->reuse);
     fit(m.durability, to->durability, sizeof to->durability);
     fit(m.message, to->message, sizeof to->message);
     fit(m.field, to->field, sizeof to->field);
+    fit(m.scope, to->scope, sizeof to->scope);
 }
 
 void receipts_read(gantry_client_t *client, const struct header *header, struct slice body,
@@ -156,6 +168,9 @@ void receipts_read(gantry_client_t *client, const struct header *header, struct 
         if (header->status) {
             receipt_refuse(to, (int)header->status, client->field, client->message);
             to->retry_after_ms = client->error.retry_after_ms;
+            to->limit = client->error.limit;
+            to->current = client->error.current;
+            fit(slice_of(client->scope), to->scope, sizeof to->scope);
         } else if (items && reader_value(&reader, &item)) {
             read_one(to, item);
         } else {

@@ -63,13 +63,16 @@ static bool read_stage(gantry_record_t *self, struct slice name, struct slice ma
     to->progress = stage.progress;
     to->priority = keep(self, stage.priority);
     to->worker = keep(self, stage.worker);
+    to->owner = keep(self, stage.owner);
     to->created_ms = stage.created_ms;
     to->started_ms = stage.started_ms;
     to->ended_ms = stage.ended_ms;
+    to->due_ms = stage.due_ms;
     to->input = bytes_of(stage.input);
     to->output = bytes_of(stage.output);
     to->error = bytes_of(stage.error);
     to->usage = bytes_of(stage.usage);
+    to->history = bytes_of(stage.history);
     read_fault(self, stage.error, to);
     return true;
 }

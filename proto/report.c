@@ -34,7 +34,7 @@ static void demote(gantry_worker_t *self, gantry_job_t *job, uint32_t status, st
     const struct gantry_end end = { .code = (int)status, .message = text };
     if (!slice_copy(message, text, sizeof text) || message.size == 0)
         slice_copy(slice_of(status_text((int)status)), text, sizeof text);
-    if (job->verb == VERB_DONE && !job->demoted && result_pack(job, STATE_FAILED, &end) == 0) {
+    if (job->verb == VERB_DONE && !job->demoted && result_pack_failure(job, &end) == 0) {
         job->demoted = true;
         link_append(&self->ended, &job->link);
         return;

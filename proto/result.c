@@ -76,7 +76,22 @@ static struct slice raw(struct gantry_bytes bytes)
                                               : (struct slice){ 0 };
 }
 
-int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_end *end)
+/* The ways a DONE ends an attempt. RETRY and SNOOZED are no states of a stage: it goes on. */
+struct ending {
+    struct slice state;
+    bool faulty; /* says why */
+    bool again;  /* another attempt comes: says when, and what it gets */
+};
+static const struct ending completed = { SLICE_INIT("completed"), false, false };
+static const struct ending skipped = { SLICE_INIT("skipped"), false, false };
+static const struct ending cancelled = { SLICE_INIT("cancelled"), false, false };
+static const struct ending failed = { SLICE_INIT("failed"), true, false };
+static const struct ending retry = { SLICE_INIT("retry"), true, true };
+static const struct ending snoozed = { SLICE_INIT("snoozed"), false, true };
+
+/* 0 or -ENOMEM. after_ms: of another attempt, 0 for a back-off. */
+static int result_pack(gantry_job_t *job, const struct ending *as, const struct gantry_end *end,
+                       uint64_t after_ms)
 {
     static const struct gantry_end nothing;
     static const struct gantry_end no_map = {
@@ -93,18 +108,20 @@ int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_e
     end = end ? end : &nothing;
     m.usage = raw(end->usage);
     m.output = raw(end->output);
-    if (state == STATE_COMPLETED && end->output.size != m.output.size) {
-        state = STATE_FAILED;
+    if (as == &completed && end->output.size != m.output.size) {
+        as = &failed;
         end = &no_map;
     }
     parcel_start(&worker->items);
-    if (state == STATE_FAILED) {
+    if (as->faulty) {
         size_t mark = parcel_mark(&worker->items);
         pack_fault(&worker->items, end);
         m.error = parcel_item(&worker->items, mark);
         m.output = (struct slice){ 0 };
     }
-    m.state = slice_of(state_text((int)state));
+    m.state = as->state;
+    m.retry_after_ms = as->again ? after_ms : 0;
+    m.checkpoint = as->again ? job->kept : (struct slice){ 0 };
     parcel_start(&worker->body);
     size_t mark = parcel_mark(&worker->body);
     msgpack_packer pk = parcel_packer(&worker->body);
@@ -115,7 +132,12 @@ int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_e
     return job_keep_result(job, parcel_item(&worker->body, mark));
 }
 
-int result_pack_return(gantry_job_t *job)
+int result_pack_failure(gantry_job_t *job, const struct gantry_end *end)
+{
+    return result_pack(job, &failed, end, 0);
+}
+
+static int pack_return(gantry_job_t *job)
 {
     gantry_worker_t *worker = job->worker;
     struct m_handout m = {
@@ -123,6 +145,7 @@ int result_pack_return(gantry_job_t *job)
         .task = slice_of(job->task),
         .session = worker_id(worker),
         .token = slice_make(job->token, sizeof job->token),
+        .checkpoint = job->kept,
     };
     parcel_start(&worker->body);
     size_t mark = parcel_mark(&worker->body);
@@ -146,34 +169,46 @@ static void end_job(gantry_job_t *job, int packed)
     report_add(worker, job);
 }
 
-static void end_as(gantry_job_t *job, enum stage_state state, const struct gantry_end *end)
+static void end_as(gantry_job_t *job, const struct ending *as, const struct gantry_end *end,
+                   uint64_t after_ms)
 {
     assert(job->phase == JOB_RUNNING); /* a job ends once */
-    end_job(job, job->lost ? 0 : result_pack(job, state, end));
+    end_job(job, job->lost ? 0 : result_pack(job, as, end, after_ms));
 }
 
 void gantry_job_done(gantry_job_t *self, const struct gantry_end *end)
 {
-    end_as(self, STATE_COMPLETED, end);
+    end_as(self, &completed, end, 0);
 }
 
 void gantry_job_skipped(gantry_job_t *self, const struct gantry_end *end)
 {
-    end_as(self, STATE_SKIPPED, end);
+    end_as(self, &skipped, end, 0);
 }
 
 void gantry_job_failed(gantry_job_t *self, const struct gantry_end *end)
 {
-    end_as(self, STATE_FAILED, end);
+    end_as(self, &failed, end, 0);
+}
+
+/* On the wire 0 is nothing said: "at once" is the least there is. */
+void gantry_job_retry(gantry_job_t *self, const struct gantry_end *end, int64_t after_ms)
+{
+    end_as(self, &retry, end, after_ms < 0 ? 0 : after_ms > 1 ? (uint64_t)after_ms : 1);
+}
+
+void gantry_job_snooze(gantry_job_t *self, int64_t after_ms)
+{
+    end_as(self, &snoozed, NULL, after_ms > 1 ? (uint64_t)after_ms : 1);
 }
 
 void gantry_job_cancelled(gantry_job_t *self, const struct gantry_end *end)
 {
-    end_as(self, STATE_CANCELLED, end);
+    end_as(self, &cancelled, end, 0);
 }
 
 void gantry_job_return(gantry_job_t *self)
 {
     assert(self->phase == JOB_RUNNING);
-    end_job(self, self->lost ? 0 : result_pack_return(self));
+    end_job(self, self->lost ? 0 : pack_return(self));
 }

@@ -60,13 +60,15 @@ struct gantry_worker {
 
     struct parcel body;
     struct parcel items;
-    volatile sig_atomic_t draining;
-    bool left; /* BYE is said */
+    volatile sig_atomic_t draining; /* until it leaves */
+    bool drained; /* by an operator, who may think again: claims nothing, but stays */
+    bool left;    /* BYE is said */
     char *brokers;
     char name[129];
     char host[65];
     uint8_t id[WIRE_SESSION_SIZE];
     char services[16][33];
+    char services_text[16 * 33]; /* with commas */
     size_t services_count;
     char *services_packed;
 };
@@ -103,7 +105,5 @@ int64_t report_due(const gantry_worker_t *self);
 void report_add(gantry_worker_t *self, gantry_job_t *job);
 
 /* ---- result.c ---- */
-/* Packs job's result: end of a DONE of that state. 0 or -ENOMEM. */
-int result_pack(gantry_job_t *job, enum stage_state state, const struct gantry_end *end);
-/* A job that goes back. */
-int result_pack_return(gantry_job_t *job);
+/* Packs job's failure: the error of a DONE that says so. 0 or -ENOMEM. */
+int result_pack_failure(gantry_job_t *job, const struct gantry_end *end);

@@ -17,7 +17,6 @@ enum {
     SERVICES_MAX = 16,
     REQUESTS_OPEN_MAX = REPORTS_MAX + BEATS_MAX + 8, /* with a claim and a registration */
     TURN_MESSAGES = 256,                             /* handled before the next tick */
-    LOOK_MS = 500, /* with requests open, so that a lost connection is noticed soon */
 };
 
 /* ---- what the worker is ---- */
@@ -27,9 +26,13 @@ static bool add_service(gantry_worker_t *self, struct slice service)
     for (size_t i = 0; i < self->services_count; i++)
         if (slice_is(service, self->services[i]))
             return true;
-    if (self->services_count == SERVICES_MAX)
+    if (self->services_count == SERVICES_MAX ||
+        !slice_copy(service, self->services[self->services_count], sizeof self->services[0]))
         return false;
-    return slice_copy(service, self->services[self->services_count++], sizeof self->services[0]);
+    size_t size = strlen(self->services_text);
+    (void)snprintf(self->services_text + size, sizeof self->services_text - size, "%s%s",
+                   size ? "," : "", self->services[self->services_count++]);
+    return true;
 }
 
 static bool nodes_valid(gantry_worker_t *self)
@@ -92,6 +95,8 @@ static void pack_node(gantry_worker_t *self, const struct gantry_node *node)
         .outputs = slice_make(parts->data + outputs, key - outputs),
         .key = slice_make(parts->data + key, parcel_mark(parts) - key),
         .timeout_ms = node->timeout_ms,
+        .failures_max = node->failures_max,
+        .retry_ms = node->retry_ms,
     };
     message_encode(&m_node_layout, &m, &pk);
     parcel_keep(&self->body);
@@ -299,8 +304,6 @@ int64_t gantry_worker_tick(gantry_worker_t *self, int64_t now_ms)
     if (finished(self))
         say_bye(self);
     due = least(due, least(beat_due(self), report_due(self)));
-    if (session_open_requests(self->session))
-        due = least(due, now_ms + LOOK_MS);
     if (self->claim_due_ms > now_ms)
         due = least(due, self->claim_due_ms);
     return due;
@@ -334,6 +337,12 @@ int gantry_worker_refused(const gantry_worker_t *self)
 void gantry_worker_drain(gantry_worker_t *self)
 {
     self->draining = 1;
+}
+
+void gantry_worker_undrain(gantry_worker_t *self)
+{
+    if (!self->left)
+        self->draining = 0;
 }
 
 /* ---- a loop of its own ---- */

@@ -42,9 +42,9 @@ enum {
            "largest body of one message; files travel through the task's folder")                                          \
     WHOLE (limits_batch,     "limits.batch",     256, 1, 1024, NULL, USED_BY_BROKER,                                        \
            "most tasks in one message")                                                                                    \
-    WHOLE (heartbeat_ms,     "heartbeat_ms",     2000, 50, 60000, NULL, USED_BY_BROKER,                                     \
+    WHOLE (heartbeat_ms,     "heartbeat_ms",     1000, 50, 60000, NULL, USED_BY_BROKER,                                     \
            "how often a peer that has nothing to say says so")                                                             \
-    WHOLE (liveness_ms,      "liveness_ms",      6000, 150, 600000, NULL, USED_BY_BROKER,                                   \
+    WHOLE (liveness_ms,      "liveness_ms",      3000, 150, 600000, NULL, USED_BY_BROKER,                                   \
            "silence after which a peer counts as gone")                                                                    \
     WHOLE (lease_ms,         "lease_ms",         10000, 200, 3600000, NULL, USED_BY_BROKER | USED_BY_STATE,                 \
            "a worker's session ends after so long without a heartbeat, and its work goes to others")                       \

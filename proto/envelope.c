@@ -2,6 +2,7 @@
 
 #include "common/status.h"
 #include "proto/codec.h"
+#include "proto/message.h"
 
 #include <errno.h>
 #include <string.h>
@@ -203,4 +204,18 @@ int envelope_send(void *socket, struct slice peer, const struct header *header, 
         if (errno != EINTR)
             return -errno;
     return 0;
+}
+
+void envelope_body(const struct message_layout *layout, const void *m, zmq_msg_t *ret_body)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer pk;
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
+    message_encode(layout, m, &pk);
+    if (zmq_msg_init_size(ret_body, buffer.size))
+        zmq_msg_init(ret_body);
+    else if (buffer.size)
+        memcpy(zmq_msg_data(ret_body), buffer.data, buffer.size);
+    msgpack_sbuffer_destroy(&buffer);
 }

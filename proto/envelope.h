@@ -45,6 +45,10 @@ bool header_encode(const struct header *header, uint8_t bytes[WIRE_HEADER_MAX], 
  * untouched. */
 int header_decode(struct header *ret_header, struct slice bytes);
 
+struct message_layout;
+/* A body that is one map. Out of memory leaves it empty, which the other side refuses by name. */
+void envelope_body(const struct message_layout *layout, const void *m, zmq_msg_t *ret_body);
+
 static inline struct slice frame_slice(zmq_msg_t *frame)
 {
     return (struct slice){ zmq_msg_data(frame), zmq_msg_size(frame) };

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-/* An id is serial << 20 | slot, so that it grows and finds its slot. Slots come in slabs and never
- * move. */
-enum { SLAB = 256, SLOT_BITS = 20, SLOT_NONE = REQUESTS_MAX };
+/* An id is serial << 21 | works << 20 | slot, so that it grows and finds its slot. Slots come in
+ * slabs and never move. */
+enum { SLAB = 256, SERIAL_BIT = 21, WORKS = 1 << 20, SLOT_NONE = REQUESTS_MAX };
 
 struct requests {
     size_t max;
@@ -15,6 +15,7 @@ struct requests {
     struct pending *free; /* linked by newer */
     struct pending *oldest;
     struct pending *newest;
+    struct pending *unsent; /* it and all newer ones */
 };
 
 requests_t *requests_new(size_t max)
@@ -66,6 +67,8 @@ static void append(requests_t *self, struct pending *p)
     else
         self->oldest = p;
     self->newest = p;
+    if (!self->unsent)
+        self->unsent = p;
     self->count++;
 }
 
@@ -77,6 +80,12 @@ static uint32_t keep(char *to, size_t size, struct slice text)
     return (uint32_t)kept;
 }
 
+/* Who waits for something to happen gives nobody work meanwhile. */
+static bool works(uint32_t verb)
+{
+    return verb != VERB_WAIT && verb != VERB_SUBSCRIBE && verb != VERB_CLAIM;
+}
+
 struct pending *requests_add(requests_t *self, const struct request *request, int64_t now_ms,
                              zmq_msg_t *body)
 {
@@ -84,7 +93,8 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
         return NULL;
     struct pending *p = self->free;
     self->free = p->newer;
-    p->id = ++self->serial << SLOT_BITS | (p->id & REQUESTS_MAX);
+    p->id =
+        ++self->serial << SERIAL_BIT | (works(request->verb) ? WORKS : 0) | (p->id & REQUESTS_MAX);
     p->verb = request->verb;
     p->priority = request->priority;
     p->count = request->count;
@@ -104,7 +114,7 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
 struct pending *requests_find(requests_t *self, uint64_t id)
 {
     size_t slot = (size_t)(id & REQUESTS_MAX);
-    if (slot / SLAB >= self->slabs_count || id >> SLOT_BITS == 0)
+    if (slot / SLAB >= self->slabs_count || id >> SERIAL_BIT == 0)
         return NULL;
     struct pending *p = &self->slabs[slot / SLAB][slot % SLAB];
     return p->id == id && p->answer ? p : NULL;
@@ -112,6 +122,8 @@ struct pending *requests_find(requests_t *self, uint64_t id)
 
 void requests_remove(requests_t *self, struct pending *pending)
 {
+    if (self->unsent == pending)
+        self->unsent = pending->newer;
     if (pending->older)
         pending->older->newer = pending->newer;
     else
@@ -140,6 +152,24 @@ struct header pending_header(const struct pending *pending, uint32_t epoch)
     };
 }
 
+struct pending *requests_unsent(const requests_t *self)
+{
+    return self->unsent;
+}
+
+void requests_mark_sent(requests_t *self)
+{
+    self->unsent->sent = true;
+    self->unsent = self->unsent->newer;
+}
+
+void requests_unsend(requests_t *self)
+{
+    self->unsent = self->oldest;
+    for (struct pending *p = self->oldest; p; p = p->newer)
+        p->sent = false;
+}
+
 struct pending *requests_oldest(const requests_t *self)
 {
     return self->oldest;
@@ -152,5 +182,10 @@ size_t requests_count(const requests_t *self)
 
 uint64_t requests_stray_id(requests_t *self)
 {
-    return ++self->serial << SLOT_BITS | SLOT_NONE;
+    return ++self->serial << SERIAL_BIT | SLOT_NONE;
+}
+
+bool request_id_works(uint64_t id)
+{
+    return id & WORKS;
 }

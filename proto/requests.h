@@ -36,6 +36,12 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
                              zmq_msg_t *body);
 /* NULL when it is not open. */
 struct pending *requests_find(requests_t *self, uint64_t id);
+/* In the order they were made; NULL: all were sent. */
+struct pending *requests_unsent(const requests_t *self);
+/* The first unsent one was sent. */
+void requests_mark_sent(requests_t *self);
+/* The connection is another one: nothing was sent on it. */
+void requests_unsend(requests_t *self);
 /* Takes it out and frees its body; the struct is valid until the next requests_add. */
 void requests_remove(requests_t *self, struct pending *pending);
 /* As it is sent; its slices borrow from pending. */
@@ -44,5 +50,9 @@ struct pending *requests_oldest(const requests_t *self);
 size_t requests_count(const requests_t *self);
 /* An id of the same growing row that belongs to no request: for HELLO and PING. */
 uint64_t requests_stray_id(requests_t *self);
+
+/* Answered at once, as far as the other side can: what its window counts. Also of one that timed
+ * out here. */
+bool request_id_works(uint64_t id);
 
 enum { REQUESTS_MAX = (1 << 20) - 1 };

@@ -3,17 +3,17 @@
 #include "common/clock.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "proto/dealer.h"
 #include "proto/endpoints.h"
 #include "proto/requests.h"
 
 #include <stdlib.h>
 
 enum {
-    GREET_MS = 1000,     /* without a WELCOME for so long: the next endpoint */
-    GREET_LOOK_MS = 10,  /* how often a connection that is being made is looked at */
-    FAREWELL_MS = 200,   /* how long a BYE may take to leave when the session ends */
-    NO_SOCKET_MS = 2000, /* no socket to be had: so long until the next try */
-    PROBE_MS = 500,      /* with requests open a lost connection is noticed within so long */
+    GREET_MS = 1000,    /* without a WELCOME for so long: the next endpoint */
+    GREET_LOOK_MS = 10, /* how often a connection that is being made is looked at */
+    FAREWELL_MS = 200,  /* how long a BYE may take to leave when the session ends */
+    PROBE_MS = 500,     /* a lost connection is noticed within so long */
 };
 
 /* DOWN: no socket, waiting for again_ms. GREETING: a socket, no WELCOME yet. UP: requests flow. */
@@ -26,11 +26,13 @@ struct session {
     bool ending; /* being destroyed: takes no request */
     void *socket;
     uint64_t hello_id; /* 0: HELLO is still to be sent */
+    bool refused;      /* HELLO was: this broker drains, or is full */
     int64_t again_ms;
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
     int64_t due_ms;     /* no request times out before */
+    uint32_t working;   /* requests the broker works at, as its window counts them */
     struct m_welcome welcome;
     requests_t *requests;
     struct envelope in;
@@ -57,10 +59,9 @@ static void close_socket(session_t *self)
     self->socket = NULL;
     if (!old)
         return;
-    zmq_setsockopt(old, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     if (self->options.events.socket_changed)
         self->options.events.socket_changed(self->options.arg, NULL);
-    zmq_close(old);
+    dealer_close(old, linger_ms);
 }
 
 static void end(session_t *self, struct pending *p, const struct header *header, struct slice body)
@@ -95,9 +96,9 @@ void session_destroy(session_t **self_p)
 
 static void answer_once_requests(session_t *self)
 {
+    requests_unsend(self->requests);
     for (struct pending *p = requests_oldest(self->requests), *newer; p; p = newer) {
         newer = p->newer;
-        p->sent = false;
         if (p->once)
             end_here(self, p, STATUS_UNAVAILABLE);
     }
@@ -119,45 +120,18 @@ static void lose(session_t *self, int64_t now_ms)
 
 static void open_socket(session_t *self, int64_t now_ms)
 {
-    static const struct {
-        int option, value;
-    } settings[] = {
-        { ZMQ_LINGER, 0 },           { ZMQ_IMMEDIATE, 1 },          { ZMQ_SNDHWM, 0 },
-        { ZMQ_RCVHWM, 0 },           { ZMQ_RECONNECT_IVL, 100 },    { ZMQ_RECONNECT_IVL_MAX, 2000 },
-        { ZMQ_HANDSHAKE_IVL, 5000 }, { ZMQ_CONNECT_TIMEOUT, 3000 },
-    };
-    void *socket = zmq_socket(self->options.zmq, ZMQ_DEALER);
-    if (!socket) {
-        self->again_ms = now_ms + NO_SOCKET_MS;
+    self->socket = dealer_new(self->options.zmq, endpoints_current(&self->brokers));
+    if (!self->socket) { /* no memory, too many files, or an endpoint that is none */
+        int64_t again_ms = now_ms + endpoints_next(&self->brokers);
+        self->again_ms = again_ms > now_ms ? again_ms : now_ms + 1;
         return;
     }
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        zmq_setsockopt(socket, settings[i].option, &settings[i].value, sizeof(int));
-    self->socket = socket;
     self->phase = GREETING;
     self->hello_id = 0;
+    self->refused = false;
     self->greeted_ms = now_ms;
-    if (zmq_connect(socket, endpoints_current(&self->brokers))) {
-        lose(self, now_ms);
-        return;
-    }
     if (self->options.events.socket_changed)
-        self->options.events.socket_changed(self->options.arg, socket);
-}
-
-/* Out of memory leaves an empty body, which the broker refuses by name. */
-static void body_of(const struct message_layout *layout, const void *m, zmq_msg_t *ret_body)
-{
-    msgpack_sbuffer buffer;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
-    message_encode(layout, m, &pk);
-    if (zmq_msg_init_size(ret_body, buffer.size))
-        zmq_msg_init(ret_body);
-    else if (buffer.size)
-        memcpy(zmq_msg_data(ret_body), buffer.data, buffer.size);
-    msgpack_sbuffer_destroy(&buffer);
+        self->options.events.socket_changed(self->options.arg, self->socket);
 }
 
 static int transmit(session_t *self, const struct header *header, zmq_msg_t *body)
@@ -169,7 +143,7 @@ static void greet(session_t *self)
 {
     zmq_msg_t body;
     struct header header = { .verb = VERB_HELLO, .request = requests_stray_id(self->requests) };
-    body_of(&m_hello_layout, &self->options.hello, &body);
+    envelope_body(&m_hello_layout, &self->options.hello, &body);
     if (transmit(self, &header, &body) == 0)
         self->hello_id = header.request;
     zmq_msg_close(&body);
@@ -183,15 +157,27 @@ static int send_pending(session_t *self, struct pending *p)
     zmq_msg_copy(&copy, &p->body); /* shares the bytes; ours stays for another try */
     int r = transmit(self, &header, p->has_body ? &copy : NULL);
     zmq_msg_close(&copy);
-    p->sent = r == 0;
+    if (r == 0) {
+        requests_mark_sent(self->requests);
+        self->working += request_id_works(p->id);
+    }
     return r;
 }
 
+static bool may_send(const session_t *self, const struct pending *p)
+{
+    return self->welcome.window == 0 || self->working < self->welcome.window ||
+           !request_id_works(p->id);
+}
+
+/* In the order they were made; the rest when the broker has answered some, or at the next tick,
+ * which sees that the connection is gone. */
 static void send_unsent(session_t *self)
 {
-    for (struct pending *p = requests_oldest(self->requests); p; p = p->newer)
-        if (!p->sent && send_pending(self, p))
-            return; /* the next tick sees that the connection is gone */
+    for (struct pending *p = requests_unsent(self->requests); p && may_send(self, p);
+         p = requests_unsent(self->requests))
+        if (send_pending(self, p))
+            return;
 }
 
 int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
@@ -207,7 +193,7 @@ int session_request(session_t *self, const struct request *request, zmq_msg_t *b
     if (p->until_ms < self->due_ms)
         self->due_ms = p->until_ms;
     if (self->phase == UP)
-        (void)send_pending(self, p); /* failing is seen at the next tick, which sends it again */
+        send_unsent(self);
     return 0;
 }
 
@@ -245,9 +231,19 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     endpoints_good(&self->brokers);
     self->pinged_ms = now_ms;
     self->unheard_ms = 0;
+    self->working = 0;
     if (self->options.events.welcomed)
         self->options.events.welcomed(self->options.arg, &self->welcome);
     send_unsent(self);
+}
+
+static void on_greeted(session_t *self, const struct header *header, struct slice body,
+                       int64_t now_ms)
+{
+    if (header->status == 0)
+        on_welcome(self, body, now_ms);
+    else
+        self->refused = true; /* the next tick leaves it: a socket is not closed while it is read */
 }
 
 /* The broker does not know us (any more): greet again on the same connection. */
@@ -266,22 +262,24 @@ static void greet_again(session_t *self, int64_t now_ms)
 static void on_answer(session_t *self, const struct header *header, int64_t now_ms)
 {
     struct slice body = frame_slice(&self->in.body);
-    if (self->phase == GREETING && header->request == self->hello_id && header->status == 0) {
-        on_welcome(self, body, now_ms);
+    if (self->phase == GREETING && header->request == self->hello_id) {
+        on_greeted(self, header, body, now_ms);
         return;
     }
     if (header->status == STATUS_HELLO_FIRST) {
         greet_again(self, now_ms);
         return;
     }
+    if (request_id_works(header->request) && self->working > 0)
+        self->working--;
     struct pending *p = requests_find(self->requests, header->request);
-    if (!p || !p->sent)
-        return; /* answered before, or timed out here */
-    if (body.size && codec_check(body)) {
+    bool open = p && p->sent; /* else it was answered before, or timed out here */
+    if (open && body.size && codec_check(body))
         end_here(self, p, STATUS_MALFORMED);
-        return;
-    }
-    end(self, p, header, body);
+    else if (open)
+        end(self, p, header, body);
+    if (self->phase == UP)
+        send_unsent(self); /* there may be room in the window now */
 }
 
 static void on_asked(session_t *self, struct header *header)
@@ -325,13 +323,6 @@ static void time_out(session_t *self, int64_t now_ms)
     }
 }
 
-static bool connected(const session_t *self)
-{
-    int events = 0;
-    size_t size = sizeof events;
-    return zmq_getsockopt(self->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT);
-}
-
 static void ping(session_t *self, int64_t now_ms)
 {
     struct header header = { .verb = VERB_PING,
@@ -348,7 +339,7 @@ static int64_t tick_up(session_t *self, int64_t now_ms)
     int64_t heartbeat = self->welcome.heartbeat_ms;
     bool silent =
         self->unheard_ms && now_ms - self->unheard_ms > (int64_t)self->welcome.liveness_ms;
-    if (silent || !connected(self)) {
+    if (silent || !dealer_connected(self->socket)) {
         lose(self, now_ms);
         return self->again_ms;
     }
@@ -356,16 +347,16 @@ static int64_t tick_up(session_t *self, int64_t now_ms)
     if (now_ms - self->pinged_ms >= heartbeat)
         ping(self, now_ms);
     int64_t next = self->pinged_ms + heartbeat;
-    if (requests_count(self->requests) && next > now_ms + PROBE_MS)
-        next = now_ms + PROBE_MS;
-    return next;
+    if (self->unheard_ms && next > self->unheard_ms + (int64_t)self->welcome.liveness_ms)
+        next = self->unheard_ms + (int64_t)self->welcome.liveness_ms + 1;
+    return next < now_ms + PROBE_MS ? next : now_ms + PROBE_MS;
 }
 
 static int64_t tick_greeting(session_t *self, int64_t now_ms)
 {
     if (!self->hello_id)
         greet(self);
-    if (now_ms - self->greeted_ms > GREET_MS) {
+    if (self->refused || now_ms - self->greeted_ms > GREET_MS) {
         lose(self, now_ms);
         return self->again_ms;
     }

@@ -15,6 +15,7 @@ struct world {
     session_t *session;
     struct envelope in; /* the broker's last message */
     uint32_t epoch;
+    uint32_t window;
     int answers;
     int welcomes;
     int losses;
@@ -63,7 +64,8 @@ static void broker_answers(struct world *w, uint32_t status)
 
 static void broker_welcomes(struct world *w)
 {
-    struct m_welcome welcome = { w->epoch, 100, 400, 1000, 256, 1 << 20, 0, SLICE_INIT("test") };
+    struct m_welcome welcome = { w->epoch, 100,     400,       1000,
+                                 256,      1 << 20, w->window, SLICE_INIT("test") };
     struct header header = { .verb = VERB_ANSWER, .request = w->in.header.request };
     msgpack_sbuffer buffer;
     msgpack_packer pk;
@@ -138,12 +140,39 @@ static void come_up(struct world *w)
     CHECK_INT(w->welcomes, before + 1);
 }
 
+static int ask_verb(struct world *w, uint32_t verb, int64_t timeout_ms)
+{
+    struct request request = { .verb = verb, .count = 1, .timeout_ms = timeout_ms };
+    return session_request(w->session, &request, NULL, on_answer, w);
+}
+
 static int ask(struct world *w, bool once, int64_t timeout_ms)
 {
     struct request request = {
         .verb = VERB_GET, .count = 1, .once = once, .timeout_ms = timeout_ms
     };
     return session_request(w->session, &request, NULL, on_answer, w);
+}
+
+/* How many of this verb the broker hears once the session has had time to say them; the last one is
+ * the one to be answered. */
+static int heard(struct world *w, uint32_t verb)
+{
+    struct envelope in;
+    int count = 0;
+    envelope_init(&in);
+    for (int i = 0; i < 50; i++) {
+        turn(w);
+        while (envelope_receive(&in, w->broker, true) == 0) {
+            if (in.header.verb != verb)
+                continue;
+            zmq_msg_move(&w->in.peer, &in.peer);
+            w->in.header.request = in.header.request;
+            count++;
+        }
+    }
+    envelope_clear(&in);
+    return count;
 }
 
 static void until_answers(struct world *w, int count)
@@ -222,6 +251,102 @@ TEST(a_broker_that_forgot_the_peer_is_greeted_again)
     CHECK_INT(w->status, STATUS_OK);
 }
 
+TEST(a_broker_that_ended_is_noticed_though_nothing_is_open)
+{
+    struct world *w = *state_;
+    come_up(w);
+    zmq_close(w->broker);
+    bind_broker(w, other);
+    int64_t start = clock_ms();
+    come_up(w);
+    CHECK(clock_ms() - start < 1500);
+    CHECK_INT(w->losses, 1);
+}
+
+TEST(a_broker_that_refuses_the_greeting_is_left_at_once)
+{
+    struct world *w = *state_;
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK(broker_hears(w, VERB_HELLO));
+    broker_answers(w, STATUS_UNAVAILABLE); /* it drains */
+    void *first = w->broker;
+    bind_broker(w, other);
+    int64_t start = clock_ms();
+    come_up(w);
+    CHECK(clock_ms() - start < 500);
+    CHECK(broker_hears(w, VERB_GET));
+    zmq_close(first);
+}
+
+TEST(a_broker_that_forgets_and_then_refuses_is_left_for_the_next)
+{
+    struct world *w = *state_;
+    come_up(w);
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK(broker_hears(w, VERB_GET));
+    broker_answers(w, STATUS_HELLO_FIRST);
+    CHECK(broker_hears(w, VERB_HELLO));
+    broker_answers(w, STATUS_UNAVAILABLE);
+    void *first = w->broker;
+    bind_broker(w, other);
+    come_up(w);
+    CHECK(broker_hears(w, VERB_GET));
+    CHECK_INT(w->losses, 1);
+    zmq_close(first);
+}
+
+TEST(requests_beyond_the_window_wait_here_in_order)
+{
+    struct world *w = *state_;
+    w->window = 2;
+    come_up(w);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(ask(w, false, 0), 0);
+    CHECK_INT(heard(w, VERB_GET), 2);
+    uint64_t second = w->in.header.request;
+    broker_answers(w, STATUS_OK);
+    CHECK_INT(heard(w, VERB_GET), 1);
+    CHECK(w->in.header.request > second);
+    CHECK_INT(w->answers, 1);
+    broker_answers(w, STATUS_OK);
+    CHECK_INT(heard(w, VERB_GET), 1);
+}
+
+TEST(what_timed_out_here_still_counts_for_the_window)
+{
+    struct world *w = *state_;
+    w->window = 1;
+    come_up(w);
+    CHECK_INT(ask(w, false, 20), 0);
+    CHECK_INT(heard(w, VERB_GET), 1);
+    until_answers(w, 1);
+    CHECK_INT(w->status, STATUS_TIMEOUT);
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK_INT(heard(w, VERB_GET), 0);
+    broker_answers(w, STATUS_OK); /* late, yet it makes room */
+    CHECK_INT(heard(w, VERB_GET), 1);
+    CHECK_INT(w->answers, 1);
+}
+
+TEST(who_only_waits_needs_no_window_and_a_new_broker_has_a_new_one)
+{
+    struct world *w = *state_;
+    w->window = 1;
+    come_up(w);
+    CHECK_INT(ask_verb(w, VERB_WAIT, 0), 0);
+    CHECK_INT(ask_verb(w, VERB_WAIT, 0), 0);
+    CHECK_INT(heard(w, VERB_WAIT), 2);
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK_INT(heard(w, VERB_GET), 1);
+    w->epoch++;
+    broker_answers(w, STATUS_HELLO_FIRST);
+    come_up(w);
+    CHECK(broker_hears(w, VERB_WAIT));
+    CHECK(broker_hears(w, VERB_WAIT));
+    CHECK_INT(heard(w, VERB_GET), 1);
+}
+
 TEST(a_silent_broker_is_left)
 {
     struct world *w = *state_;
@@ -283,6 +408,12 @@ int main(void)
         IN_WORLD(what_is_unanswered_is_sent_again_to_the_next_broker),
         IN_WORLD(a_request_for_once_ends_with_its_connection),
         IN_WORLD(a_broker_that_forgot_the_peer_is_greeted_again),
+        IN_WORLD(a_broker_that_ended_is_noticed_though_nothing_is_open),
+        IN_WORLD(a_broker_that_refuses_the_greeting_is_left_at_once),
+        IN_WORLD(a_broker_that_forgets_and_then_refuses_is_left_for_the_next),
+        IN_WORLD(requests_beyond_the_window_wait_here_in_order),
+        IN_WORLD(what_timed_out_here_still_counts_for_the_window),
+        IN_WORLD(who_only_waits_needs_no_window_and_a_new_broker_has_a_new_one),
         IN_WORLD(a_silent_broker_is_left),
         IN_WORLD(a_request_whose_time_is_over_is_answered_here_and_only_once),
         IN_WORLD(a_body_that_is_no_msgpack_is_an_answer_of_its_own),

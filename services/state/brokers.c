@@ -23,6 +23,8 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_BYE] = bye_asked,
     [VERB_QUEUES] = queues_asked,
     [VERB_REGISTER] = register_asked,
+    [VERB_SUBSCRIBE] = subscribe_asked,
+    [VERB_LEDGER] = ledger_asked,
 };
 
 void state_say_ready(state_t *self, struct slice service)

@@ -22,6 +22,7 @@ struct node {
     struct node *next; /* of its bucket */
     char *bytes;       /* the declaration, that all slices borrow from */
     struct slice name;
+    struct limits limits;
     uint32_t inputs_count;
     struct input inputs[CATALOGUE_INPUTS_MAX];
 };
@@ -111,7 +112,14 @@ static int read_node(struct slice declaration, struct node *ret_node, struct ref
         return refusal_say(refusal, r, wrong ? wrong : "nodes", "not a node's declaration");
     if (!task_name_valid(in.name))
         return refusal_say(refusal, STATUS_INVALID, "name", "must be service.method of [a-z0-9_]");
+    if (in.failures_max > FAILURES_MOST) {
+        refusal->limit = FAILURES_MOST;
+        refusal->current = in.failures_max;
+        return refusal_say(refusal, STATUS_INVALID, "failures_max", "must be at most %d",
+                           FAILURES_MOST);
+    }
     ret_node->name = in.name;
+    ret_node->limits = (struct limits){ .failures_max = in.failures_max, .retry_ms = in.retry_ms };
     return read_inputs(in.inputs, ret_node, refusal);
 }
 
@@ -231,12 +239,18 @@ static int check_inputs(const struct node *node, struct slice map, uint64_t *giv
     return 0;
 }
 
-int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
-                    struct refusal *refusal)
+static const struct node *find_node(const catalogue_t *self, struct slice task)
 {
     const struct node *node = self->buckets[slice_hash(task) % BUCKETS];
     while (node && !slice_equal(node->name, task))
         node = node->next;
+    return node;
+}
+
+int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
+                    struct refusal *refusal)
+{
+    const struct node *node = find_node(self, task);
     if (!node)
         return unknown_node(self, task, refusal);
 
@@ -247,4 +261,10 @@ int catalogue_check(const catalogue_t *self, struct slice task, struct slice inp
             r = refusal_input(refusal, node->inputs[i].name, "is required by %.*s",
                               SLICE_ARG(node->name));
     return r;
+}
+
+struct limits catalogue_limits(const catalogue_t *self, struct slice task)
+{
+    const struct node *node = find_node(self, task);
+    return node ? node->limits : (struct limits){ 0 };
 }

@@ -2,6 +2,7 @@
 /* What nodes there are and what inputs they take, as workers declared them. A copy of what Redis
  * has, so that a wrong submit is refused before anything is written. */
 #include "services/state/refusal.h"
+#include "services/state/task.h"
 
 typedef struct catalogue catalogue_t;
 
@@ -28,3 +29,6 @@ size_t catalogue_count(const catalogue_t *self);
  * STATUS_INVALID, told in refusal with the field. */
 int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
                     struct refusal *refusal);
+
+/* How often this node may fail, and its first wait after that; zeros when it says nothing. */
+struct limits catalogue_limits(const catalogue_t *self, struct slice task);

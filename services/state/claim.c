@@ -3,6 +3,7 @@
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "services/state/attempt.h"
 #include "services/state/record.h"
 #include "services/state/reply.h"
 #include "services/state/sid.h"
@@ -14,7 +15,8 @@
 enum {
     LOWEST_FIRST_EVERY = 8, /* claims of a queue, so that low priority never starves */
     RANDOM_BYTES = 8,
-    HANDOUT_FIELDS = 6,
+    HANDOUT_FIELDS = 9,
+    BODY_AT = 7,                  /* among the fields of a handout; the checkpoint follows */
     HANDOUTS_BYTES_MAX = 16 << 20 /* in one answer; the others go back to the queue's head */
 };
 
@@ -42,10 +44,13 @@ static void give_back(state_t *self, struct slice session, const redisReply *rep
     char sid[SID_TEXT];
     struct command *command = store_function(self->store, "give_back");
     command_text(command, sid_text(session, sid));
+    command_text(command, "");
+    command_whole(command, (uint64_t)self->settings->retry_cap_ms);
     for (size_t i = first; i < count; i++) {
         const size_t at = 1 + i * HANDOUT_FIELDS;
         for (size_t k = 0; k < 3; k++)
             command_arg(command, reply_text(reply->element[at + k]));
+        put_return(command, (struct slice){ 0 });
     }
     int r = store_call(self->store, command, on_given_back, self);
     if (r)
@@ -62,8 +67,11 @@ static void pack_handout(const redisReply *const *fields, struct slice session, 
         .token = reply_text(fields[2]),
         .attempt = (uint32_t)reply_whole(fields[3]),
         .generation = (uint32_t)reply_whole(fields[4]),
+        .failures = (uint32_t)reply_whole(fields[5]),
+        .crashes = (uint32_t)reply_whole(fields[6]),
+        .checkpoint = reply_text(fields[BODY_AT + 1]),
     };
-    if (body_read(reply_text(fields[5]), &body)) {
+    if (body_read(reply_text(fields[BODY_AT]), &body)) {
         handout.timeout_ms = body.timeout_ms;
         handout.input = body.input;
     }
@@ -75,7 +83,8 @@ static size_t fitting(const redisReply *reply, size_t count)
 {
     size_t bytes = 0, n = 0;
     while (n < count) {
-        bytes += reply_text(reply->element[n * HANDOUT_FIELDS + HANDOUT_FIELDS]).size;
+        redisReply *const *fields = reply->element + 1 + n * HANDOUT_FIELDS;
+        bytes += reply_text(fields[BODY_AT]).size + reply_text(fields[BODY_AT + 1]).size;
         if (n && bytes > HANDOUTS_BYTES_MAX)
             break;
         n++;

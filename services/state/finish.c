@@ -1,99 +1,78 @@
-/* DONE and RETURN: attempts that have ended, and handouts that come back. What arrives in one turn
- * goes into one call a session. */
-#include "common/paths.h"
+/* DONE and RETURN: attempts that have ended, and handouts that come back. */
 #include "common/status.h"
 #include "proto/codec.h"
-#include "services/state/reply.h"
-#include "services/state/sid.h"
-#include "services/state/state.h"
+#include "services/state/attempt.h"
+#include "services/state/task.h"
 
-#include <errno.h>
-
-/* What both verbs say of an attempt. */
-struct attempt {
-    struct slice id, task, session, token;
+/* What a worker may say of an attempt. An end goes to gantry_finish; what is to run again goes to
+ * gantry_give_back, which calls these so. */
+static const struct saying {
+    const char *text;
+    int state;       /* of an end */
+    const char *how; /* of what is no end */
+} sayings[] = {
+    { "completed", STATE_COMPLETED, NULL },
+    { "skipped", STATE_SKIPPED, NULL },
+    { "failed", STATE_FAILED, NULL },
+    { "cancelled", STATE_CANCELLED, NULL },
+    { "retry", 0, "1" },
+    { "snoozed", 0, "2" },
 };
 
-static int check_attempt(const struct attempt *attempt, struct refusal *why)
+static const struct saying *saying_of(struct slice text)
 {
-    if (!task_id_valid(attempt->id))
-        return refusal_say(why, STATUS_INVALID, "id", "is no task id");
-    if (!task_name_valid(attempt->task))
-        return refusal_say(why, STATUS_INVALID, "task", "must be service.method of [a-z0-9_]");
-    if (attempt->session.size != WIRE_SESSION_SIZE)
-        return refusal_say(why, STATUS_INVALID, "session", "must be %d bytes", WIRE_SESSION_SIZE);
-    if (attempt->token.size != WIRE_LEASE_TOKEN_SIZE)
-        return refusal_say(why, STATUS_INVALID, "token", "must be %d bytes", WIRE_LEASE_TOKEN_SIZE);
-    return 0;
+    for (size_t i = 0; i < sizeof sayings / sizeof *sayings; i++)
+        if (slice_is(text, sayings[i].text))
+            return &sayings[i];
+    return NULL;
 }
 
 /* What records carry on: a map or none, and not too deep for the messages that wrap it. */
-static int check_map(const char *name, struct slice value, struct refusal *why)
+static int check_map(const char *name, struct slice value, unsigned depth, struct refusal *why)
 {
     struct reader reader;
     uint32_t pairs;
-    if (value.size == 0 || codec_is_nil(value))
+    if (!is_given(value))
         return 0;
     if (!codec_map(value, &reader, &pairs))
         return refusal_say(why, STATUS_INVALID, name, "must be a map");
-    if (codec_depth(value) > WIRE_VALUE_DEPTH_MAX)
-        return refusal_say(why, STATUS_INVALID, name, "is nested deeper than %d levels",
-                           WIRE_VALUE_DEPTH_MAX);
+    if (codec_depth(value) > depth)
+        return refusal_say(why, STATUS_INVALID, name, "is nested deeper than %u levels", depth);
     return 0;
 }
 
-static int check_result(const struct m_result *result, int *ret_state, struct refusal *why)
+static int check_again(const struct m_result *result, const struct saying *saying,
+                       struct refusal *why)
 {
-    const int state = state_by_text(result->state);
-    if (state != STATE_COMPLETED && state != STATE_SKIPPED && state != STATE_FAILED &&
-        state != STATE_CANCELLED)
+    if (result->retry_after_ms > (uint64_t)LATER_MOST_MS)
+        return refusal_say(why, STATUS_INVALID, "retry_after_ms",
+                           "must be at most " LATER_MOST_TEXT);
+    if (saying->how && *saying->how == '2' && result->retry_after_ms == 0)
+        return refusal_say(why, STATUS_INVALID, "retry_after_ms",
+                           "must be at least 1 of what is snoozed");
+    return checkpoint_check(result->checkpoint, why);
+}
+
+static int check_result(const struct m_result *result, const struct saying *saying,
+                        struct refusal *why)
+{
+    if (!saying)
         return refusal_say(why, STATUS_INVALID, "state",
-                           "must be completed, skipped, failed or cancelled");
-    int r = check_map("output", result->output, why);
+                           "must be completed, skipped, failed, cancelled, retry or snoozed");
+    int r = check_map("output", result->output, WIRE_VALUE_DEPTH_MAX, why);
     if (!r)
-        r = check_map("error", result->error, why);
+        r = check_map("error", result->error, WIRE_VALUE_DEPTH_MAX, why);
     if (!r)
-        r = check_map("usage", result->usage, why);
-    if (r)
-        return r;
-    *ret_state = state;
-    return 0;
-}
-
-static int unreadable(struct refusal *why, int status, const char *field)
-{
-    return refusal_say(why, status, field, "%s",
-                       status == STATUS_INVALID ? "missing, of the wrong type or too long"
-                                                : "an item is a map");
-}
-
-/* The batch's command with the session's items, or NULL (trouble is noted). */
-static struct command *join(batches_t *batches, ask_t *ask, uint32_t index,
-                            const struct attempt *attempt)
-{
-    struct command *command = batches_add(batches, attempt->session, ask, index);
-    if (!command) {
-        ask_trouble(ask, -ENOMEM, NULL);
-        return NULL;
-    }
-    ask->open++;
-    command_arg(command, attempt->id);
-    command_arg(command, attempt->task);
-    command_arg(command, attempt->token);
-    return command;
+        r = check_map("usage", result->usage, WIRE_VALUE_DEPTH_MAX, why);
+    return r ? r : check_again(result, saying, why);
 }
 
 static void pack_field(msgpack_packer *pk, const char *name, struct slice value)
 {
-    if (value.size == 0 || codec_is_nil(value))
+    if (!is_given(value))
         return;
     pack_text(pk, name);
     pack_raw(pk, value);
-}
-
-static bool is_given(struct slice value)
-{
-    return value.size && !codec_is_nil(value);
 }
 
 /* The map behind the head of the packed state. */
@@ -114,28 +93,50 @@ static struct slice pack_tail(state_t *state, const struct m_result *result)
     return state_packed(state);
 }
 
+static void put_end(state_t *state, struct command *command, const struct m_result *result,
+                    const struct saying *saying)
+{
+    command_whole(command, (uint64_t)saying->state);
+    command_arg(command, pack_tail(state, result));
+}
+
+static void put_again(state_t *state, struct command *command, const struct m_result *result,
+                      const struct saying *saying)
+{
+    command_text(command, saying->how);
+    if (result->retry_after_ms)
+        command_whole(command, result->retry_after_ms);
+    else
+        command_text(command, "");
+    command_arg(command, pack_tail(state, result));
+    command_arg(command, is_given(result->checkpoint) ? result->checkpoint : (struct slice){ 0 });
+}
+
 static int add_result(ask_t *ask, uint32_t index, struct slice bytes, struct refusal *why)
 {
+    state_t *state = ask->state;
     struct m_result result;
     const char *field = NULL;
-    int state = 0;
     int r = message_decode(&m_result_layout, bytes, &result, &field);
     if (r)
-        return unreadable(why, r, field);
+        return attempt_unreadable(why, r, field);
     const struct attempt attempt = { result.id, result.task, result.session, result.token };
+    const struct saying *saying = saying_of(result.state);
     ask->verdicts[index].id = result.id;
     ask->verdicts[index].task = result.task;
-    r = check_attempt(&attempt, why);
+    r = attempt_check(&attempt, why);
     if (!r)
-        r = check_result(&result, &state, why);
+        r = check_result(&result, saying, why);
     if (r)
         return r;
-    ask->state->finishing = result.worker; /* for the batch that this item may open */
-    struct command *command = join(ask->state->finishes, ask, index, &attempt);
+    batches_t *batches = saying->how ? state->returns : state->finishes;
+    struct command *command = attempt_join(batches, ask, index, &attempt, result.worker);
     if (!command)
         return 0;
-    command_whole(command, (uint64_t)state);
-    command_arg(command, pack_tail(ask->state, &result));
+    if (saying->how)
+        put_again(state, command, &result, saying);
+    else
+        put_end(state, command, &result, saying);
     return 0;
 }
 
@@ -145,117 +146,28 @@ static int add_return(ask_t *ask, uint32_t index, struct slice bytes, struct ref
     const char *field = NULL;
     int r = message_decode(&m_handout_layout, bytes, &handout, &field);
     if (r)
-        return unreadable(why, r, field);
+        return attempt_unreadable(why, r, field);
     const struct attempt attempt = { handout.id, handout.task, handout.session, handout.token };
     ask->verdicts[index].id = handout.id;
     ask->verdicts[index].task = handout.task;
-    r = check_attempt(&attempt, why);
+    r = attempt_check(&attempt, why);
     if (!r)
-        (void)join(ask->state->returns, ask, index, &attempt);
+        r = checkpoint_check(handout.checkpoint, why);
+    struct command *command =
+        r ? NULL : attempt_join(ask->state->returns, ask, index, &attempt, (struct slice){ 0 });
+    if (command)
+        put_return(command, handout.checkpoint);
     return r;
-}
-
-typedef int add_fn(ask_t *ask, uint32_t index, struct slice bytes, struct refusal *why);
-
-static void add_all(ask_t *ask, add_fn *add)
-{
-    struct reader reader;
-    uint32_t count;
-    if (!state_read_batch(&ask, &reader, &count))
-        return;
-    if (!store_ready(ask->state->store) || ask_items(ask, count)) {
-        ask_fail(&ask, STATUS_UNAVAILABLE, NULL);
-        return;
-    }
-    for (uint32_t i = 0; i < count && !ask->trouble; i++) {
-        struct slice bytes = { 0 };
-        struct refusal why = { 0 };
-        (void)reader_value(&reader, &bytes); /* the body was checked */
-        if (add(ask, i, bytes, &why))
-            ask_refuse_item(ask, i, &why);
-    }
-    state_verdict(ask);
 }
 
 void done_asked(state_t *self, ask_t *ask)
 {
     (void)self;
-    add_all(ask, add_result);
+    attempts_add(ask, add_result);
 }
 
 void return_asked(state_t *self, ask_t *ask)
 {
     (void)self;
-    add_all(ask, add_return);
-}
-
-static void put_session(state_t *self, struct command *command, const char *name,
-                        struct slice session)
-{
-    char sid[SID_TEXT];
-    store_begin(self->store, command, name);
-    command_text(command, sid_text(session, sid));
-}
-
-static void begin_finish(void *arg, struct command *command, struct slice key)
-{
-    state_t *self = arg;
-    put_session(self, command, "finish", key);
-    command_arg(command, self->finishing);
-}
-
-static void begin_return(void *arg, struct command *command, struct slice key)
-{
-    put_session(arg, command, "give_back", key);
-}
-
-static void on_ended(void *arg, int status, const redisReply *reply)
-{
-    batch_t *batch = arg;
-    if (!status && !reply_is_array(reply, batch_count(batch)))
-        status = STATUS_INTERNAL;
-    batch_end(batch, status, reply);
-}
-
-static int send_batch(void *arg, struct slice command, batch_t *batch)
-{
-    state_t *self = arg;
-    return store_send(self->store, command, on_ended, batch);
-}
-
-static void ended(void *arg, void *message, uint32_t index, int status, const void *result,
-                  uint32_t at)
-{
-    (void)arg;
-    ask_t *ask = message;
-    const redisReply *reply = result;
-    if (status)
-        ask_trouble(ask, status, reply);
-    else
-        ask->verdicts[index].status = (uint8_t)reply_whole(reply->element[at]);
-    state_verdict(ask);
-}
-
-const struct batches_row finish_row = { .begin = begin_finish, .send = send_batch, .ended = ended };
-const struct batches_row return_row = { .begin = begin_return, .send = send_batch, .ended = ended };
-
-/* An outcome has no field of its own for what is wrong: it leads the sentence. */
-static const char *explain(const struct verdict *verdict, char *text, size_t size)
-{
-    const struct refusal *why = verdict->refusal;
-    if (!why)
-        return verdict->status ? status_text(verdict->status) : "";
-    snprintf(text, size, "%s: %s", why->field, why->message);
-    return text;
-}
-
-void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk)
-{
-    char text[REFUSAL_MESSAGE_MAX + REFUSAL_FIELD_MAX + 4];
-    const struct verdict *verdict = &ask->verdicts[index];
-    const struct m_outcome outcome = { .status = verdict->status,
-                                       .id = verdict->id,
-                                       .task = verdict->task,
-                                       .message = slice_of(explain(verdict, text, sizeof text)) };
-    message_encode(&m_outcome_layout, &outcome, pk);
+    attempts_add(ask, add_return);
 }

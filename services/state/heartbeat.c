@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { BEAT_HEAD = 3, PROGRESS_STEPS = 10000 };
+enum { BEAT_HEAD = 4, PROGRESS_STEPS = 10000 };
 
 /* Decimal text, whatever the locale. Zero or none: "as before" (it never falls back). */
 static const char *progress_text(double progress, char text[16])
@@ -82,10 +82,41 @@ static void on_beaten(void *arg, int status, const redisReply *reply)
         return;
     }
     msgpack_packer *pk = state_packer(ask->state);
-    msgpack_pack_map(pk, 2);
+    const bool drain = reply_whole(reply->element[3]) != 0;
+    msgpack_pack_map(pk, drain ? 3 : 2);
     pack_tokens(pk, "stale", reply, BEAT_HEAD, stale);
     pack_tokens(pk, "cancel", reply, BEAT_HEAD + stale, cancel);
+    if (drain) {
+        pack_text(pk, "drain");
+        msgpack_pack_true(pk);
+    }
     ask_answer(&ask, STATUS_OK, 0, state_packed(ask->state));
+}
+
+/* Kept as text: names separated by commas. */
+static bool services_valid(struct slice services)
+{
+    const char *at = services.data, *end = at + services.size;
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma ? comma : end;
+        if (!service_valid(slice_make(at, (size_t)(stop - at))))
+            return false;
+        at = stop + 1;
+    }
+    return true;
+}
+
+static int check_beat(const struct m_heartbeat *said, struct refusal *why)
+{
+    if (said->session.size != WIRE_SESSION_SIZE)
+        return refusal_say(why, STATUS_INVALID, "session", "must be %d bytes", WIRE_SESSION_SIZE);
+    if (said->claim_open > (uint64_t)1 << 53)
+        return refusal_say(why, STATUS_INVALID, "claim_open", "must be at most 2^53");
+    if (said->services.size && !services_valid(said->services))
+        return refusal_say(why, STATUS_INVALID, "services",
+                           "must be services of [a-z0-9_], separated by commas");
+    return 0;
 }
 
 void heartbeat_asked(state_t *self, ask_t *ask)
@@ -95,17 +126,14 @@ void heartbeat_asked(state_t *self, ask_t *ask)
     char sid[SID_TEXT];
     if (!state_read(&ask, &m_heartbeat_layout, &said))
         return;
-    if (said.session.size != WIRE_SESSION_SIZE)
-        refusal_say(&why, STATUS_INVALID, "session", "must be %d bytes", WIRE_SESSION_SIZE);
-    else if (said.claim_open > (uint64_t)1 << 53)
-        refusal_say(&why, STATUS_INVALID, "claim_open", "must be at most 2^53");
-
     struct command *command = store_function(self->store, "heartbeat");
     command_text(command, sid_text(said.session, sid));
     command_arg(command, said.worker);
+    command_arg(command, said.services);
+    command_whole(command, said.slots);
     command_whole(command, said.claim_open);
     command_whole(command, (uint64_t)self->settings->lease_ms);
-    if (why.status || put_held(command, said.held, &why))
+    if (check_beat(&said, &why) || put_held(command, said.held, &why))
         ask_refuse(&ask, &why);
     else
         state_call(ask, command, on_beaten);

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { STATE_HEAD = 10 };
+enum { STATE_HEAD = 10, BODY_LIMITS = 4, HISTORY_MOST = 16 };
 
 /* The values of the packed state's head, in order. */
 struct head {
@@ -39,10 +39,19 @@ bool body_read(struct slice bytes, struct body *ret_body)
     struct token token;
     struct slice map;
     struct body body = { 0 };
+    uint64_t limits[BODY_LIMITS];
     if (!next_whole(&reader, &body.created_ms) || !reader_next(&reader, &token) ||
-        token.kind != KIND_BIN || !reader_value(&reader, &map))
+        token.kind != KIND_BIN)
+        return false;
+    for (int i = 0; i < BODY_LIMITS; i++)
+        if (!next_whole(&reader, &limits[i]))
+            return false;
+    if (!reader_value(&reader, &map))
         return false;
     body.token = token.bytes;
+    body.crashes_max = (uint32_t)limits[1]; /* the first are flags, which only the functions read */
+    body.failures_max = (uint32_t)limits[2];
+    body.retry_ms = (uint32_t)limits[3];
     read_options(map, &body);
     *ret_body = body;
     return true;
@@ -66,6 +75,8 @@ static bool read_head(struct reader *reader, struct head *ret_head)
 static void read_tail(struct slice map, struct m_stage *told)
 {
     struct slice value;
+    if (codec_find(map, "due_ms", &value))
+        (void)codec_whole(value, &told->due_ms);
     if (codec_find(map, "output", &value))
         told->output = value;
     if (codec_find(map, "error", &value))
@@ -78,29 +89,76 @@ static void read_tail(struct slice map, struct m_stage *told)
         (void)codec_number(value, &told->progress);
 }
 
-bool stage_read(struct slice task, struct slice body, struct slice state, struct stage *ret_stage)
+/* A packed state: head and tail. */
+static bool read_state(struct slice bytes, int *ret_state, struct m_stage *ret_told)
 {
-    struct body b;
     struct head head;
     struct slice tail;
-    struct reader reader = reader_of(state);
-    if (!body_read(body, &b) || !read_head(&reader, &head) || !reader_value(&reader, &tail))
+    struct reader reader = reader_of(bytes);
+    if (!read_head(&reader, &head) || !reader_value(&reader, &tail))
         return false;
-    struct stage stage = { .task = task, .state = (int)head.whole[0] };
-    stage.told = (struct m_stage){
-        .state = slice_of(state_text(stage.state)),
+    *ret_state = (int)head.whole[0];
+    *ret_told = (struct m_stage){
+        .state = slice_of(state_text(*ret_state)),
         .generation = (uint32_t)head.whole[1],
         .attempt = (uint32_t)head.whole[2],
         .failures = (uint32_t)head.whole[3],
         .crashes = (uint32_t)head.whole[4],
         .started_ms = head.whole[7],
         .ended_ms = head.whole[8],
-        .priority = b.priority,
-        .created_ms = b.created_ms,
-        .input = b.input,
     };
-    read_tail(tail, &stage.told);
+    read_tail(tail, ret_told);
+    return true;
+}
+
+bool stage_read(struct slice task, struct slice body, struct slice state, struct slice history,
+                struct stage *ret_stage)
+{
+    struct body b;
+    struct stage stage = { .task = task, .history = history };
+    if (!body_read(body, &b) || !read_state(state, &stage.state, &stage.told))
+        return false;
+    stage.told.priority = b.priority;
+    stage.told.owner = b.owner;
+    stage.told.created_ms = b.created_ms;
+    stage.told.input = b.input;
     *ret_stage = stage;
+    return true;
+}
+
+/* The next attempt of a history; false at its end, or at what is none. */
+static bool next_attempt(struct reader *reader, struct m_attempt *ret_attempt)
+{
+    struct token token;
+    struct m_stage told;
+    int state;
+    if (!reader_next(reader, &token) || token.kind != KIND_BIN ||
+        !read_state(token.bytes, &state, &told))
+        return false;
+    *ret_attempt = (struct m_attempt){
+        .attempt = told.attempt,
+        .state = state == STATE_QUARANTINED ? SLICE("crashed") : told.state,
+        .worker = told.worker,
+        .started_ms = told.started_ms,
+        .ended_ms = told.ended_ms,
+        .error = told.error,
+        .usage = told.usage,
+    };
+    return true;
+}
+
+/* An array of attempt. False when out of memory. */
+static bool pack_history(struct slice history, msgpack_packer *pk)
+{
+    struct m_attempt attempts[HISTORY_MOST];
+    struct reader reader = reader_of(history);
+    size_t count = 0;
+    while (count < HISTORY_MOST && next_attempt(&reader, &attempts[count]))
+        count++;
+    if (msgpack_pack_array(pk, count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        message_encode(&m_attempt_layout, &attempts[i], pk);
     return true;
 }
 
@@ -137,19 +195,33 @@ static uint64_t created_ms(const struct stage *stages, size_t count)
     return least;
 }
 
+/* scratch is emptied first. */
+static bool pack_stage(const struct stage *stage, msgpack_sbuffer *scratch, msgpack_packer *pk)
+{
+    struct m_stage told = stage->told;
+    msgpack_packer inner;
+    msgpack_sbuffer_clear(scratch);
+    msgpack_packer_init(&inner, scratch, msgpack_sbuffer_write);
+    if (stage->history.size && !pack_history(stage->history, &inner))
+        return false;
+    told.history = slice_make(scratch->data, scratch->size);
+    pack_slice(pk, stage->task);
+    message_encode(&m_stage_layout, &told, pk);
+    return true;
+}
+
 bool record_pack(struct slice id, const char *storage_root, const struct stage *stages,
                  size_t count, msgpack_packer *pk)
 {
     char path[PATH_MAX + TASK_ID_MAX + 2];
-    msgpack_sbuffer buffer;
+    msgpack_sbuffer buffer, scratch;
     msgpack_packer inner;
     msgpack_sbuffer_init(&buffer);
+    msgpack_sbuffer_init(&scratch);
     msgpack_packer_init(&inner, &buffer, msgpack_sbuffer_write);
     bool whole = msgpack_pack_map(&inner, count) == 0;
-    for (size_t i = 0; i < count && whole; i++) {
-        pack_slice(&inner, stages[i].task);
-        message_encode(&m_stage_layout, &stages[i].told, &inner);
-    }
+    for (size_t i = 0; i < count && whole; i++)
+        whole = pack_stage(&stages[i], &scratch, &inner);
     snprintf(path, sizeof path, "%s/%.*s", storage_root, SLICE_ARG(id));
     const struct m_record record = {
         .id = id,
@@ -160,6 +232,7 @@ bool record_pack(struct slice id, const char *storage_root, const struct stage *
     };
     if (whole)
         message_encode(&m_record_layout, &record, pk);
+    msgpack_sbuffer_destroy(&scratch);
     msgpack_sbuffer_destroy(&buffer);
     return whole;
 }

@@ -10,6 +10,7 @@ struct body {
     struct slice input; /* msgpack */
     struct slice owner, priority;
     uint32_t timeout_ms;
+    uint32_t failures_max, crashes_max, retry_ms;
 };
 
 /* False: the bytes are no body (somebody else wrote there). */
@@ -17,12 +18,14 @@ bool body_read(struct slice bytes, struct body *ret_body);
 
 struct stage {
     struct slice task;
-    int state; /* enum stage_state */
-    struct m_stage told;
+    int state;            /* enum stage_state */
+    struct m_stage told;  /* without its history */
+    struct slice history; /* as Redis keeps it */
 };
 
-/* Everything is borrowed from the three. False: they are no stage. */
-bool stage_read(struct slice task, struct slice body, struct slice state, struct stage *ret_stage);
+/* Everything is borrowed from the four. False: they are no stage. */
+bool stage_read(struct slice task, struct slice body, struct slice state, struct slice history,
+                struct stage *ret_stage);
 
 /* The task's status as its stages make it. */
 const char *record_status(const struct stage *stages, size_t count);

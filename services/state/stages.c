@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { STAGE_FIELDS = 3 };
+enum { STAGE_FIELDS = 4 };
 
 void stages_clear(struct stages *self)
 {
@@ -26,7 +26,7 @@ int stages_read(struct stages *ret_stages, const redisReply *reply, size_t *at)
     redisReply *const *fields = reply->element + *at + 1;
     for (int64_t i = 0; i < count; i++, fields += STAGE_FIELDS)
         if (stage_read(reply_text(fields[0]), reply_text(fields[1]), reply_text(fields[2]),
-                       &stages.items[stages.count]))
+                       reply_text(fields[3]), &stages.items[stages.count]))
             stages.count++;
     *at += 1 + (size_t)count * STAGE_FIELDS;
     *ret_stages = stages;

@@ -99,6 +99,7 @@ static void on_store_ready(void *arg)
               store_durability(self->store));
     nodes_refresh(self);
     looks_all(self);
+    timers_now(self);
 }
 
 static void on_store_lost(void *arg, const char *why)
@@ -141,6 +142,19 @@ static void add_timer(state_t *self, uv_timer_t *timer)
     self->timers++;
 }
 
+static int read_depths(state_t *self)
+{
+    struct slice wrong = { 0 };
+    int r = depths_new(self->settings->queue_limits, (uint64_t)self->settings->queue_max,
+                       &self->depths, &wrong);
+    if (r == -EINVAL)
+        log_event(LOG_LEVEL_ERROR, "start_failed",
+                  "setting=queue.limits part=%.*s why=\"not QUEUE=1..1000000000, a queue named "
+                  "twice, or more than %d of them\"",
+                  SLICE_ARG(wrong), (int)DEPTHS_MAX);
+    return r;
+}
+
 static int make_parts(state_t *self)
 {
     const struct store_options store = {
@@ -155,10 +169,11 @@ static int make_parts(state_t *self)
     self->finishes = batches_new(&finish_row, self);
     self->returns = batches_new(&return_row, self);
     self->waits = waits_new((size_t)self->settings->state_waits_max);
+    self->subs = waits_new((size_t)self->settings->state_waits_max);
     self->catalogue = catalogue_new();
     self->zmq = zmq_ctx_new();
     if (!self->tasks || !self->submits || !self->finishes || !self->returns || !self->waits ||
-        !self->catalogue || !self->zmq || looks_new(self))
+        !self->subs || !self->catalogue || !self->zmq || looks_new(self))
         return -ENOMEM;
     self->store = store_new(&store);
     self->events = self->store ? events_new(self) : NULL;
@@ -171,7 +186,9 @@ static void free_state(state_t *self)
     batches_destroy(&self->finishes);
     batches_destroy(&self->returns);
     catalogue_destroy(&self->catalogue);
+    depths_destroy(&self->depths);
     waits_destroy(&self->waits);
+    waits_destroy(&self->subs);
     while (self->spare_asks) {
         ask_t *next = self->spare_asks->next;
         free(self->spare_asks);
@@ -199,9 +216,11 @@ static void state_destroy(void *arg)
     events_destroy(&self->events);
     nodes_forget(self);
     looks_destroy(self);
+    subs_forget(self, NULL);
     brokers_destroy(self);
     uv_close((uv_handle_t *)&self->sweep, on_timer_closed);
     uv_close((uv_handle_t *)&self->expiry, on_timer_closed);
+    uv_close((uv_handle_t *)&self->due, on_timer_closed);
     uv_close((uv_handle_t *)&self->farewell, on_timer_closed);
 }
 
@@ -220,9 +239,12 @@ static int state_start(program_t *program, const struct settings *settings, void
     *ret_self = self;
     add_timer(self, &self->sweep);
     add_timer(self, &self->expiry);
+    add_timer(self, &self->due);
     add_timer(self, &self->farewell);
     uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-    int r = make_parts(self);
+    int r = read_depths(self);
+    if (!r)
+        r = make_parts(self);
     return r ? r : brokers_new(self);
 }
 

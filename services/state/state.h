@@ -9,7 +9,9 @@
 #include "services/state/ask.h"
 #include "services/state/batch.h"
 #include "services/state/catalogue.h"
+#include "services/state/depths.h"
 #include "services/state/store.h"
+#include "services/state/updates.h"
 #include "services/state/waits.h"
 
 extern const struct program_row state_program;
@@ -43,6 +45,10 @@ struct state {
     batches_t *submits, *finishes, *returns;
     waits_t *waits;
     struct looks *looks;
+    waits_t *subs;     /* the parked ones of subscribe.c: id and service, or empty */
+    size_t subs_count; /* with those whose call is under way */
+
+    depths_t *depths;
 
     catalogue_t *catalogue;
     bool catalogue_asked; /* a reading is under way */
@@ -53,10 +59,14 @@ struct state {
     uint8_t claims[CLAIM_COUNTERS]; /* calls made, by hash of the service: every eighth is lowest
                                        first */
 
-    uv_timer_t sweep;    /* each second */
-    uv_timer_t expiry;   /* of waits; runs while there are any */
-    uv_timer_t farewell; /* lets the BYEs leave */
-    int timers;          /* open handles; 0 frees */
+    uv_timer_t sweep;  /* each second */
+    uv_timer_t expiry; /* of waits; runs while there are any */
+    uv_timer_t due;    /* of what waits for its time in Redis; see timers.c */
+    bool due_asked;
+    int64_t due_next_ms;    /* by Redis' clock: the earliest known of, or 0 */
+    int64_t redis_ahead_ms; /* of clock_ms(), as Redis last said */
+    uv_timer_t farewell;    /* lets the BYEs leave */
+    int timers;             /* open handles; 0 frees */
 
     struct m_task *tasks;   /* scratch of one message */
     struct slice finishing; /* the worker of the result being added */
@@ -80,7 +90,8 @@ void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
 /* Every handler takes the ask. Its body passed codec_check, or is empty. */
 typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
-    cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked;
+    cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
+    subscribe_asked;
 
 /* Decodes the body, or refuses the ask: false. */
 bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m);
@@ -112,9 +123,29 @@ void looks_flush(state_t *self);
 /* The broker sends again what it asked before. */
 void waits_forget(state_t *self, const struct broker *broker);
 
+/* True: so many wait, with those who subscribe, that one more is refused, as why says. */
+bool waits_full(const state_t *self, struct refusal *why);
+/* Something is parked: its time is looked at. */
+void expiry_start(state_t *self);
+
+/* Subscribers. Updates were read that follow on all that was read before. */
+void subs_tell(state_t *self, const struct updates *updates);
+/* What comes after this number was missed, or is another store's: they shall ask again. */
+void subs_jump(state_t *self, uint64_t newest);
+void subs_expire(state_t *self, int64_t now_ms);
+/* As waits_forget; broker NULL: all of them. */
+void subs_forget(state_t *self, const struct broker *broker);
+
+/* What waits for its time. */
+void timers_now(state_t *self);
+/* Somebody wrote a timer that is due then, by Redis' clock. */
+void timers_hear(state_t *self, int64_t due_ms);
+
 /* Follows what other state services write. NULL when out of memory. */
 struct events *events_new(state_t *state);
 void events_destroy(struct events **self_p);
+/* Number up to which it has read. */
+uint64_t events_newest(const struct events *self);
 
 /* Sends what was gathered in this turn. */
 void state_flush(state_t *self);

@@ -1,37 +1,24 @@
 /* SUBMIT: every item is checked before anything is written; those that are sound go, with the sound
  * ones of all other messages of this turn, into one call a queue. */
+#include "common/clock.h"
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/codec.h"
 #include "services/state/reply.h"
 #include "services/state/state.h"
+#include "services/state/task.h"
 
 #include <errno.h>
 
-enum { RETRY_QUEUE_FULL_MS = 1000, REPLY_FIELDS = 3, KEY_MAX = ASK_SERVICE_MAX + 1 };
-
-static int read_task(struct slice bytes, struct m_task *task, struct refusal *why)
-{
-    const char *field = NULL;
-    int r = message_decode(&m_task_layout, bytes, task, &field);
-    if (r)
-        return refusal_say(why, r, field, "%s",
-                           r == STATUS_INVALID ? "missing, of the wrong type or too long"
-                                               : "a task is a map");
-    if (!task_id_valid(task->id))
-        return refusal_say(why, STATUS_INVALID, "id", TASK_ID_RULE);
-    if (!task_name_valid(task->task))
-        return refusal_say(why, STATUS_INVALID, "task", TASK_NAME_RULE);
-    if (task->token.size != WIRE_SUBMIT_TOKEN_SIZE)
-        return refusal_say(why, STATUS_INVALID, "token", "must be %d random bytes",
-                           WIRE_SUBMIT_TOKEN_SIZE);
-    if (task->input.size && codec_depth(task->input) > WIRE_VALUE_DEPTH_MAX)
-        return refusal_say(why, STATUS_INVALID, "input", "is nested deeper than %d levels",
-                           WIRE_VALUE_DEPTH_MAX);
-    if (task->callback.size)
-        return refusal_say(why, STATUS_UNSUPPORTED, "callback", "callbacks are not offered yet");
-    return 0;
-}
+enum {
+    RETRY_QUEUE_FULL_MS = 1000,
+    RETRY_QUOTA_MS = 5000,
+    REPLY_FIELDS = 3,
+    KEY_MAX = ASK_SERVICE_MAX + 1,
+    /* what a BUSY item has as its reuse */
+    OVER_USER = 3,
+    OVER_USERS = 4
+};
 
 static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why)
 {
@@ -42,12 +29,12 @@ static int check_task(const ask_t *ask, const struct m_task *task, struct refusa
 }
 
 /* Reads item index into tasks; its verdict stays open when it is sound. */
-static int check_item(ask_t *ask, struct slice bytes, uint32_t index)
+static int check_item(ask_t *ask, struct slice bytes, uint32_t index, int64_t now_ms)
 {
     struct m_task *task = &ask->state->tasks[index];
     struct verdict *verdict = &ask->verdicts[index];
     struct refusal why = { 0 };
-    int r = read_task(bytes, task, &why);
+    int r = task_read(bytes, now_ms, task, &why);
     if (!r) {
         verdict->id = task->id;
         verdict->task = task->task;
@@ -58,28 +45,17 @@ static int check_item(ask_t *ask, struct slice bytes, uint32_t index)
     return r;
 }
 
-/* What the function puts behind created_ms as the stage's body. */
-static struct slice pack_rest(state_t *state, const ask_t *ask, const struct m_task *task)
+/* Submit says it, else the node, else the settings. */
+static struct limits limits_of(const state_t *state, const struct m_task *task)
 {
-    msgpack_packer *pk = state_packer(state);
-    pack_bin(pk, task->token);
-    msgpack_pack_map(pk, 2u + (task->owner.size ? 1 : 0) + (task->timeout_ms ? 1 : 0));
-    pack_text(pk, "input");
-    if (task->input.size && !codec_is_nil(task->input))
-        pack_raw(pk, task->input);
-    else
-        msgpack_pack_map(pk, 0);
-    if (task->owner.size) {
-        pack_text(pk, "owner");
-        pack_slice(pk, task->owner);
-    }
-    if (task->timeout_ms) {
-        pack_text(pk, "timeout_ms");
-        msgpack_pack_uint32(pk, task->timeout_ms);
-    }
-    pack_text(pk, "priority");
-    pack_text(pk, priority_text(ask->priority));
-    return state_packed(state);
+    const struct settings *settings = state->settings;
+    struct limits limits = { task->failures_max, task->crashes_max, task->retry_ms };
+    const struct limits node = catalogue_limits(state->catalogue, task->task);
+    const struct limits all = { .failures_max = (uint32_t)settings->retry_failures_max,
+                                .crashes_max = (uint32_t)settings->retry_crashes_max };
+    limits_fill(&limits, &node);
+    limits_fill(&limits, &all);
+    return limits;
 }
 
 static void hand_out(ask_t *ask, uint32_t index)
@@ -98,7 +74,11 @@ static void hand_out(ask_t *ask, uint32_t index)
     ask->open++;
     command_arg(command, task->id);
     command_arg(command, task->task);
-    command_arg(command, pack_rest(state, ask, task));
+    const struct limits limits = limits_of(state, task);
+    task_pack_rest(task, &limits, ask->priority, state_packer(state));
+    command_arg(command, state_packed(state));
+    task_pack_extra(task, state_packer(state));
+    command_arg(command, state_packed(state));
 }
 
 static bool check_header(ask_t **ask_p)
@@ -117,12 +97,13 @@ static bool check_header(ask_t **ask_p)
 /* False: some node is not known. */
 static bool check_items(ask_t *ask, struct reader reader)
 {
+    const int64_t now_ms = clock_wall_ms();
     bool known = true;
     for (uint32_t i = 0; i < ask->items; i++) {
         struct slice bytes = { 0 };
         (void)reader_value(&reader,
                            &bytes); /* the body was checked: there are as many as it says */
-        known &= check_item(ask, bytes, i) != STATUS_NOT_FOUND;
+        known &= check_item(ask, bytes, i, now_ms) != STATUS_NOT_FOUND;
     }
     return known;
 }
@@ -168,9 +149,12 @@ static void begin(void *arg, struct command *command, struct slice key)
     state_t *self = arg;
     const uint8_t *bytes = key.data;
     store_begin(self->store, command, "submit");
-    command_arg(command, slice_make(bytes, key.size - 1));
+    const struct slice service = slice_make(bytes, key.size - 1);
+    command_arg(command, service);
     command_whole(command, bytes[key.size - 1]);
-    command_whole(command, (uint64_t)self->settings->queue_max);
+    command_whole(command, depths_of(self->depths, service));
+    command_whole(command, (uint64_t)self->settings->quota_user);
+    command_whole(command, (uint64_t)self->settings->quota_all);
 }
 
 static void on_submitted(void *arg, int status, const redisReply *reply)
@@ -211,21 +195,39 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
 
 const struct batches_row submit_row = { .begin = begin, .send = send_batch, .ended = ended };
 
-static void pack_error(const struct verdict *verdict, const struct settings *settings,
-                       struct m_receipt *to)
+/* What the function answered: the queue is full, or the owner, or all owners, have enough. */
+static void pack_busy(const ask_t *ask, const struct verdict *verdict, struct m_receipt *to)
+{
+    const struct settings *settings = ask->state->settings;
+    to->current = verdict->current;
+    to->retry_after_ms = RETRY_QUOTA_MS;
+    if (verdict->reuse == OVER_USER) {
+        to->scope = SLICE("user");
+        to->limit = (uint64_t)settings->quota_user;
+        to->message = SLICE("请等待当前任务完成");
+    } else if (verdict->reuse == OVER_USERS) {
+        to->scope = SLICE("users");
+        to->limit = (uint64_t)settings->quota_all;
+        to->message = SLICE("系统繁忙，请稍后重试");
+    } else {
+        to->scope = SLICE("queue");
+        to->limit = depths_of(ask->state->depths, ask_service(ask));
+        to->retry_after_ms = RETRY_QUEUE_FULL_MS;
+    }
+}
+
+static void pack_error(const ask_t *ask, const struct verdict *verdict, struct m_receipt *to)
 {
     const struct refusal *why = verdict->refusal;
     to->message = slice_of(status_text(verdict->status));
-    if (verdict->status == STATUS_BUSY) {
-        to->scope = SLICE("queue");
-        to->limit = (uint64_t)settings->queue_max;
-        to->current = verdict->current;
-        to->retry_after_ms = RETRY_QUEUE_FULL_MS;
-    }
+    if (verdict->status == STATUS_BUSY)
+        pack_busy(ask, verdict, to);
     if (!why)
         return;
     to->message = slice_of(why->message);
     to->field = slice_of(why->field);
+    to->limit = why->limit;
+    to->current = why->current;
 }
 
 void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk)
@@ -236,7 +238,7 @@ void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk)
                                  .id = verdict->id,
                                  .task = verdict->task };
     if (verdict->status) {
-        pack_error(verdict, ask->state->settings, &receipt);
+        pack_error(ask, verdict, &receipt);
     } else {
         receipt.state = slice_of(state_text(verdict->state));
         receipt.reuse = slice_of(reuses[verdict->reuse < 3 ? verdict->reuse : 0]);

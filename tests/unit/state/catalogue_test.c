@@ -153,6 +153,26 @@ TEST(a_node_is_replaced_by_a_later_one)
     msgpack_sbuffer_destroy(&buffer);
 }
 
+TEST(a_node_says_how_often_it_may_fail)
+{
+    static const char limited[] = "\x83\xa4name\xa3"
+                                  "a.d\xac"
+                                  "failures_max\x07\xa8retry_ms\xcd\x01\x00";
+    static const char too_often[] = "\x82\xa4name\xa3"
+                                    "a.d\xac"
+                                    "failures_max\xcd\x03\xe9";
+    struct refusal why = { 0 };
+    struct slice name;
+    CHECK_INT(catalogue_put(*state_, slice_make(limited, sizeof limited - 1)), 0);
+    CHECK_INT(catalogue_limits(*state_, SLICE("a.d")).failures_max, 7);
+    CHECK_INT(catalogue_limits(*state_, SLICE("a.d")).retry_ms, 256);
+    CHECK_INT(catalogue_limits(*state_, SLICE("a.b")).failures_max, 0);
+    CHECK_INT(catalogue_limits(*state_, SLICE("a.c")).failures_max, 0);
+    CHECK_INT(catalogue_verify(SLICE(too_often), &why, &name), STATUS_INVALID);
+    CHECK_TEXT(why.field, "failures_max");
+    CHECK_INT(why.limit, 1000);
+}
+
 TEST(a_wrong_declaration_is_refused)
 {
     UNUSED;
@@ -183,6 +203,7 @@ int main(void)
         EACH(inputs_fit_their_types),
         EACH(what_is_missing_or_unknown_is_named),
         EACH(a_node_is_replaced_by_a_later_one),
+        EACH(a_node_says_how_often_it_may_fail),
         EACH(a_wrong_declaration_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

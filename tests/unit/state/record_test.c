@@ -3,7 +3,7 @@
 #include "proto/codec.h"
 #include "services/state/record.h"
 
-static msgpack_sbuffer bytes[3];
+static msgpack_sbuffer bytes[4];
 
 /* A value written by a function of this test, kept until the slot is used again. */
 static struct slice packed(int slot, void (*write)(msgpack_packer *pk, int arg), int arg)
@@ -20,6 +20,10 @@ static void write_body(msgpack_packer *pk, int created)
 {
     msgpack_pack_fix_uint64(pk, (uint64_t)created);
     pack_bin(pk, SLICE("0123456789abcdef"));
+    msgpack_pack_uint8(pk, 1);
+    msgpack_pack_fix_uint8(pk, 3);
+    msgpack_pack_fix_uint16(pk, 1000);
+    msgpack_pack_fix_uint32(pk, 250);
     msgpack_pack_map(pk, 4);
     pack_text(pk, "input");
     msgpack_pack_map(pk, 1);
@@ -45,7 +49,9 @@ static void write_state(msgpack_packer *pk, int state)
     msgpack_pack_int(pk, 1111);
     msgpack_pack_int(pk, 2222);
     msgpack_pack_int(pk, 1);
-    msgpack_pack_map(pk, 3);
+    msgpack_pack_map(pk, 4);
+    pack_text(pk, "due_ms");
+    msgpack_pack_fix_uint64(pk, 3333);
     pack_text(pk, "output");
     msgpack_pack_map(pk, 0);
     pack_text(pk, "worker");
@@ -54,9 +60,22 @@ static void write_state(msgpack_packer *pk, int state)
     msgpack_pack_double(pk, 0.5);
 }
 
+/* Earlier attempts, as the functions keep them: the last of count crashed. */
+static void write_history(msgpack_packer *pk, int count)
+{
+    for (int i = 1; i <= count; i++) {
+        struct slice one = packed(1, write_state, i < count ? STATE_FAILED : STATE_QUARANTINED);
+        const uint32_t size = (uint32_t)one.size;
+        const char head[] = { (char)0xc6, (char)(size >> 24), (char)(size >> 16), (char)(size >> 8),
+                              (char)size };
+        msgpack_pack_bin_body(pk, head, sizeof head);
+        msgpack_pack_bin_body(pk, one.data, one.size);
+    }
+}
+
 static void end_bytes(void)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         msgpack_sbuffer_destroy(&bytes[i]);
         msgpack_sbuffer_init(&bytes[i]);
     }
@@ -67,7 +86,7 @@ TEST(a_stage_is_read_from_its_two_fields)
     UNUSED;
     struct stage stage;
     CHECK(stage_read(SLICE("a.b"), packed(0, write_body, 1000),
-                     packed(1, write_state, STATE_COMPLETED), &stage));
+                     packed(1, write_state, STATE_COMPLETED), (struct slice){ 0 }, &stage));
     CHECK_INT(stage.state, STATE_COMPLETED);
     CHECK(stage_ended(&stage));
     CHECK_SLICE(stage.told.state, "completed");
@@ -83,11 +102,16 @@ TEST(a_stage_is_read_from_its_two_fields)
     CHECK(stage.told.progress > 0.49 && stage.told.progress < 0.51);
     CHECK_INT(stage.told.input.size, 4);
     CHECK_INT(stage.told.output.size, 1);
+    CHECK_INT(stage.told.due_ms, 3333);
+    CHECK_SLICE(stage.told.owner, "ann");
     CHECK_INT(stage.told.error.size, 0);
 
     struct body body;
     CHECK(body_read(packed(0, write_body, 1000), &body));
     CHECK_INT(body.timeout_ms, 5000);
+    CHECK_INT(body.crashes_max, 3);
+    CHECK_INT(body.failures_max, 1000);
+    CHECK_INT(body.retry_ms, 250);
     CHECK_SLICE(body.owner, "ann");
     CHECK_INT(body.token.size, 16);
     end_bytes();
@@ -97,14 +121,15 @@ TEST(what_is_cut_off_is_no_stage)
 {
     UNUSED;
     struct stage stage;
+    const struct slice none = { 0 };
     struct slice body = packed(0, write_body, 1000), state = packed(1, write_state, STATE_FAILED);
     for (size_t size = 0; size < body.size; size++)
-        CHECK(!stage_read(SLICE("a.b"), slice_make(body.data, size), state, &stage));
+        CHECK(!stage_read(SLICE("a.b"), slice_make(body.data, size), state, none, &stage));
     for (size_t size = 0; size < state.size; size++)
-        CHECK(!stage_read(SLICE("a.b"), body, slice_make(state.data, size), &stage));
-    CHECK(!stage_read(SLICE("a.b"), SLICE("junk"), state, &stage));
-    CHECK(!stage_read(SLICE("a.b"), body, SLICE("junk"), &stage));
-    CHECK(!stage_read(SLICE("a.b"), body, packed(2, write_state, STATE_END), &stage));
+        CHECK(!stage_read(SLICE("a.b"), body, slice_make(state.data, size), none, &stage));
+    CHECK(!stage_read(SLICE("a.b"), SLICE("junk"), state, none, &stage));
+    CHECK(!stage_read(SLICE("a.b"), body, SLICE("junk"), none, &stage));
+    CHECK(!stage_read(SLICE("a.b"), body, packed(2, write_state, STATE_END), none, &stage));
     end_bytes();
 }
 
@@ -132,13 +157,33 @@ TEST(the_status_comes_from_the_stages)
     }
 }
 
+static void check_history(struct slice history, uint32_t should)
+{
+    struct reader reader;
+    struct m_attempt attempt;
+    struct slice value;
+    uint32_t count;
+    CHECK(codec_array(history, &reader, &count));
+    CHECK_INT(count, should);
+    for (uint32_t i = 1; i <= count; i++) {
+        CHECK(reader_value(&reader, &value));
+        CHECK_INT(message_decode(&m_attempt_layout, value, &attempt, NULL), 0);
+        CHECK_SLICE(attempt.state, i < count ? "failed" : "crashed");
+        CHECK_SLICE(attempt.worker, "w1");
+        CHECK_INT(attempt.attempt, 3);
+        CHECK_INT(attempt.started_ms, 1111);
+        CHECK_INT(attempt.ended_ms, 2222);
+    }
+}
+
 TEST(a_record_tells_everything)
 {
     UNUSED;
     struct stage stages[2];
     struct slice state = packed(2, write_state, STATE_FAILED);
-    CHECK(stage_read(SLICE("a.b"), packed(0, write_body, 2000), state, &stages[0]));
-    CHECK(stage_read(SLICE("a.c"), packed(1, write_body, 1500), state, &stages[1]));
+    struct slice history = packed(3, write_history, 3);
+    CHECK(stage_read(SLICE("a.b"), packed(0, write_body, 2000), state, history, &stages[0]));
+    CHECK(stage_read(SLICE("a.c"), packed(1, write_body, 1500), state, SLICE("junk"), &stages[1]));
     msgpack_sbuffer buffer;
     msgpack_packer pk;
     msgpack_sbuffer_init(&buffer);
@@ -159,6 +204,10 @@ TEST(a_record_tells_everything)
     CHECK_INT(message_decode(&m_stage_layout, value, &told, NULL), 0);
     CHECK_INT(told.created_ms, 1500);
     CHECK_SLICE(told.state, "failed");
+    check_history(told.history, 0); /* what is none is told as empty */
+    CHECK(codec_find(record.stages, "a.b", &value));
+    CHECK_INT(message_decode(&m_stage_layout, value, &told, NULL), 0);
+    check_history(told.history, 3);
     msgpack_sbuffer_destroy(&buffer);
     end_bytes();
 }

@@ -2,10 +2,11 @@
 -- The functions that change and read Gantry's records.  See README.md for keys, packings and the
 -- calling conventions.  Rules: check every argument, then write (an error does not roll back);
 -- TIME is read once; one redis.call a task where possible, the rest once a batch.
+-- The files are one chunk, which may have 200 locals: files from 30 on keep theirs between `do` and `end`.
 
-local VERSION = 1001 -- major * 1000 + minor; raise it with every change of these files
+local VERSION = 2000 -- major * 1000 + minor; raise it with every change of these files
 
-local PENDING, RUNNING, CANCELLING = 0, 2, 3
+local PENDING, SCHEDULED, RUNNING, CANCELLING = 0, 1, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
 local OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
 
@@ -14,18 +15,18 @@ local COUNTERS = { [4] = 'completed', [5] = 'skipped', [6] = 'failed', [7] = 'qu
 
 local BATCH_MAX = 1024
 local CHUNK = 1000 -- arguments handed to one unpack(); Lua's C stack holds about 8000
-local CRASHES_MAX = 3
 local HOUR_MS = 3600000
-local EVENTS_MAX = 10000
-local EVENT_TASKS_MAX = 65536 -- stage names that the stream may carry, roughly
-local QUIET_DEPTH = 128       -- a queue deeper than this has had its READY
+local FAR_MS = 3660 * 86400000 -- no timer is set further ahead
+local CHECKPOINT_MAX = 65536
+local EVENTS_KEPT = 65536 -- transitions that the stream reaches back, roughly
+local QUIET_DEPTH = 128   -- a queue deeper than this has had its READY
 
 local NO_TOKEN, NO_SESSION = '\0\0\0\0\0\0\0\0\0\0\0\0', '00000000000000000000000000000000'
 local EMPTY_MAP = '\128'
 
 -- Redis hides Lua's libraries while a library loads, so these are set by the first call.
 local call, floor, find, sub, byte, char, match, pack, unpack_bytes
-local PENDING_STATE, CRASH_ERROR
+local PENDING_STATE
 
 local function refuse(name, what)
   error({ err = 'ERR gantry_' .. name .. ': ' .. what })
@@ -129,19 +130,36 @@ local function state_ended(packed) return (unpack_bytes('>I8', packed, 81)) end
 local function state_priority(packed) return sub(packed, 89, 89) end
 local function terminal(state) return state >= COMPLETED end
 
--- A stage waits again.
-local function pending_pack(generation, attempt, failures, crashes, priority)
+local function state_started(packed) return sub(packed, 71, 79) end
+
+-- A stage waits again.  started: when its last attempt began, if it ran at all.
+local function pending_pack(generation, attempt, failures, crashes, priority, started)
   return state_pack(PENDING, counters_pack(generation, attempt, failures, crashes), NO_TOKEN, NO_SESSION,
-    NOT_STARTED, NOT_STARTED, priority) .. EMPTY_MAP
+    started or NOT_STARTED, NOT_STARTED, priority) .. EMPTY_MAP
 end
+
+-- A body's fixed part: created_ms 9, token 18, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map.
+local BODY_MAP = 39
+local FLAG_OWNED = 1
 
 local function body_created(body)
   return byte(body) == 0xcf and #body >= 9 and unpack_bytes('>I8', body, 2) or 0
 end
 
--- A hold, the fence: token 12, cancel 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
+local function body_token(body) return sub(body, 12, 27) end
+local function body_owned(body) return (byte(body, 28) or 0) % 2 == FLAG_OWNED end
+
+-- crashes_max, failures_max, retry_ms; a stage whose body is gone gets the usual ones.
+local function body_limits(body)
+  if not body or #body < BODY_MAP then return 3, 5, 0 end
+  local _, crashes, _, failures, _, retry = unpack_bytes('>BBBI2BI4', body, 29)
+  return crashes, failures, retry
+end
+
+-- A hold, the fence: token 12, flags 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
 -- big-endian double once there is one.
 local HOLD_SIZE = 51
+local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4
 
 -- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
 local function holds_of(key)
@@ -157,10 +175,13 @@ local function holds_of(key)
 end
 
 local function hold_token(hold) return sub(hold, 1, 12) end
-local function hold_cancelled(hold) return byte(hold, 13) == 1 end
+local function hold_flag(hold, flag) return floor(byte(hold, 13) / flag) % 2 == 1 end
+local function hold_stopping(hold) return byte(hold, 13) % 4 > 0 end -- its worker is told to stop it
+local function hold_flagged(hold, flag) return sub(hold, 1, 12) .. char(byte(hold, 13) + flag) .. sub(hold, 14) end
 local function hold_priority(hold) return sub(hold, 14, 14) end
 local function hold_counters(hold) return sub(hold, 15, 34) end
 local function hold_seq(hold) return (unpack_bytes('>I8', hold, 35)) end
+local function hold_again(hold) return sub(hold, 16, 19) ~= '\0\0\0\0' end -- not its first handout
 local function hold_started(hold) return sub(hold, 43, 51) end
 local function hold_progress(hold) return #hold == 59 and sub(hold, 52) or nil end
 
@@ -180,15 +201,32 @@ local function tail_of(worker, progress)
   return char(0x80 + n) .. out
 end
 
+local function tail_error(worker, code, message)
+  local tail = tail_of(worker)
+  return char(byte(tail) + 1) .. sub(tail, 2) .. text_pack('error') .. cmsgpack.pack({ code = code, message = message })
+end
+
+-- A stage waits for its time.  counters, started as in state_pack; token, sid: the attempt that put it off, or none.
+-- reason: delayed, retrying or snoozed.
+local function scheduled_pack(counters, token, sid, started, priority, due, reason)
+  return state_pack(SCHEDULED, counters, token, sid, started, NOT_STARTED, priority) ..
+    '\130' .. text_pack('due_ms') .. time_pack(due) .. text_pack('reason') .. text_pack(reason)
+end
+
+-- What `workers` says of a session: its worker's name, services, slots, a line each.
+local function worker_name(P, sid)
+  return match(call('HGET', P .. 'workers', sid) or '', '^[^\n]*')
+end
+
+local function queue_key(P, service, priority)
+  return P .. 'queue:' .. service .. ':' .. (PRIORITY_NAMES[priority] or 'normal')
+end
+
 local function prepare()
   call, floor = redis.call, math.floor
   find, sub, byte, char, match = string.find, string.sub, string.byte, string.char, string.match
   pack, unpack_bytes = struct.pack, struct.unpack
   PENDING_STATE = pending_pack(0, 0, 0, 0, '\0')
-  CRASH_ERROR = cmsgpack.pack({
-    code = 'FAILED',
-    message = 'the lease was lost ' .. CRASHES_MAX .. ' times: each time the worker died, hung or was cut off',
-  })
 end
 
 local function define(name, callback, ...)

@@ -1,134 +1,160 @@
--- A change: what one call gathers about stages that ended or went back to a queue, written once at its end.
+-- A change: what one call gathers about stages that came into another state, written once at its end.
 -- Writes to task:<id> are pcalls: a key that an outsider replaced by another type must not stop a batch half-way.
 
 local function change_new(prefix, now)
-  return { prefix = prefix, now = now, packed_now = time_pack(now), finals = {}, ended = {}, endings = {}, requeues = 0, crashes = 0 }
+  return { prefix = prefix, now = now, packed_now = time_pack(now), moved = {}, ended = {}, counts = {}, event = {} }
+end
+
+local function change_count(change, counter, by)
+  change.counts[counter] = (change.counts[counter] or 0) + (by or 1)
+end
+
+-- A list of the change, made when it is first needed.
+local function change_list(change, name)
+  local list = change[name] or {}
+  change[name] = list
+  return list
+end
+
+-- The stage came into this state: a transition of the stream of events.
+local function change_moved(change, field, state)
+  local list = change.moved[state]
+  if not list then
+    list = {}
+    change.moved[state] = list
+  end
+  list[#list + 1] = field
 end
 
 -- The stage reached a terminal state; its .s is written already.
 local function change_final(change, field, state)
-  local ending = change.endings[state]
-  if not ending then
-    ending = { count = 0, text = ' ' .. state .. ' ' .. change.now }
-    change.endings[state] = ending
-  end
-  ending.count = ending.count + 1
-  local n = #change.finals + 1
-  change.finals[n] = field
-  change.ended[n] = field .. ending.text
+  change_moved(change, field, state)
+  change.ended[#change.ended + 1] = field .. ' ' .. state .. ' ' .. change.now
   if state == FAILED or state == QUARANTINED then
-    local dead = change.dead or {}
-    change.dead = dead
+    local dead = change_list(change, 'dead')
     dead[#dead + 1] = change.now
     dead[#dead + 1] = field
   end
 end
 
--- The stage goes back to the head of its queue; its .s is written already.
-local function change_requeue(change, field, generation, priority)
-  local service = match(field, '/([^.]+)%.')
-  local key = change.prefix .. 'queue:' .. service .. ':' .. (PRIORITY_NAMES[byte(priority)] or 'normal')
-  local queues = change.queues or {}
-  change.queues = queues
-  if not queues[key] then queues[key] = { service = service } end
-  local list = queues[key]
-  list[#list + 1] = field .. ' ' .. generation
-  change.requeues = change.requeues + 1
+-- The stage has an owner, and no longer counts against the quota.
+local function change_disown(change, field)
+  local list = change_list(change, 'disowned')
+  list[#list + 1] = field
 end
 
--- RPUSHes what was requeued and adds a `q` field per service to the event.
-local function change_push(change, event)
+-- The list of what goes into a queue: side 'heads' (out next) or 'tails' (new work).
+local function change_queue(change, side, service, priority)
+  local queues, key = change_list(change, side), queue_key(change.prefix, service, priority)
+  queues[key] = queues[key] or { service = service }
+  return queues[key]
+end
+
+-- The stage goes back to the head of its queue; its .s is written already.
+local function change_requeue(change, field, generation, priority)
+  local list = change_queue(change, 'heads', match(field, '/([^.]+)%.'), byte(priority))
+  list[#list + 1] = field .. ' ' .. generation
+  change_moved(change, field, PENDING)
+  change_count(change, 'requeues')
+end
+
+-- The stage waits for its time; its .s is written already.
+local function change_schedule(change, field, generation, due)
+  local list = change_list(change, 'timers')
+  list[#list + 1] = due
+  list[#list + 1] = field .. ' ' .. generation
+  change_moved(change, field, SCHEDULED)
+end
+
+-- One entry of the stream of events.  `fields` as XADD takes them, with `count` transitions in them.  Its id is the
+-- number of its last transition.  Nothing here may fail: the call has written already.
+local function event_add(P, now, count, fields)
+  local by = count > 0 and count or 1
+  local number = redis.pcall('INCRBY', P .. 'events_seq', by)
+  if type(number) ~= 'number' then
+    call('SET', P .. 'events_seq', by)
+    number = by
+  end
+  for _ = 1, 2 do
+    local added = redis.pcall('XADD', P .. 'events', 'MINID', '~', math.max(0, number - EVENTS_KEPT), number .. '-0', 'at', now, unpack(fields))
+    if type(added) == 'string' then return end
+    call('DEL', P .. 'events') -- the number was lost and begins anew: what the stream has is another count's
+  end
+end
+
+-- Pushes what goes into queues; a `q` of the event says whose services have work.
+local function change_push(change)
   local said = {}
-  for key, list in pairs(change.queues) do
+  for key, list in pairs(change.heads or {}) do
     call_many('RPUSH', key, list)
-    if not said[list.service] then
-      said[list.service] = true
-      event[#event + 1] = 'q'
-      event[#event + 1] = list.service
-    end
+    said[list.service] = true
+  end
+  for key, list in pairs(change.tails or {}) do
+    local count = #list
+    local length = count > 0 and call_many('LPUSH', key, list)
+    -- a list as long as what was pushed was empty: only then can its service be new
+    if length and length <= count then call('SADD', change.prefix .. 'queues', list.service) end
+    if length and length - count <= QUIET_DEPTH then said[list.service] = true end
+  end
+  for service in pairs(said) do
+    change.event[#change.event + 1] = 'q'
+    change.event[#change.event + 1] = service
+  end
+end
+
+local function change_end(change)
+  local P, n = change.prefix, #change.ended
+  local hour = floor(change.now / HOUR_MS)
+  -- a list as long as what was pushed is new: so the index of hours costs nothing per batch
+  if call_many('RPUSH', P .. 'ended:' .. hour, change.ended) <= n then call('ZADD', P .. 'hours', hour, hour) end
+  if change.dead then call_many('ZADD', P .. 'dead', change.dead) end
+  for state = COMPLETED, CANCELLED do
+    if change.moved[state] then change_count(change, COUNTERS[state], #change.moved[state]) end
+  end
+end
+
+local function disown(P, fields)
+  local owners = get_many(P .. 'owned', fields)
+  for i = 1, #fields do
+    if owners[i] then call('SREM', P .. 'user:' .. owners[i], fields[i]) end
+  end
+  call_many('HDEL', P .. 'owned', fields)
+end
+
+-- Adds to the timers or deadlines.  Returns the earliest of what was added when it is the earliest of all.
+local function arm(P, key, list)
+  local least = math.huge
+  for i = 1, #list, 2 do least = math.min(least, list[i]) end
+  call_many('ZADD', P .. key, list)
+  local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+  return least <= tonumber(first[2]) and least or math.huge
+end
+
+local function change_arm(change)
+  local P, due = change.prefix, math.huge
+  if change.timers then due = arm(P, 'timers', change.timers) end
+  if change.deadlines then due = math.min(due, arm(P, 'deadlines', change.deadlines)) end
+  if due < math.huge then
+    change.event[#change.event + 1] = 't'
+    change.event[#change.event + 1] = due
   end
 end
 
 local function change_write(change)
-  local P, n, event = change.prefix, #change.finals, {}
-  if change.queues then change_push(change, event) end
-  if change.requeues > 0 then call('HINCRBY', P .. 'ledger', 'requeues', change.requeues) end
-  if change.crashes > 0 then call('HINCRBY', P .. 'ledger', 'crashes', change.crashes) end
-  if n > 0 then
-    local hour = floor(change.now / HOUR_MS)
-    -- a list as long as what was pushed is new: so the index of hours costs nothing per batch
-    if call_many('RPUSH', P .. 'ended:' .. hour, change.ended) <= n then call('ZADD', P .. 'hours', hour, hour) end
-    if change.dead then call_many('ZADD', P .. 'dead', change.dead) end
-    for state, ending in pairs(change.endings) do
-      call('HINCRBY', P .. 'ledger', COUNTERS[state], ending.count)
-    end
-    event[#event + 1] = 'f'
-    event[#event + 1] = table.concat(change.finals, ' ')
-  end
-  if #event > 0 then
-    -- entries with long lists are kept in smaller number, so the stream's memory has a bound; never fewer than 256, by
-    -- which its readers know that they missed none
-    local most = n <= 6 and EVENTS_MAX or n >= 256 and 256 or floor(EVENT_TASKS_MAX / n)
-    call('XADD', P .. 'events', 'MAXLEN', '~', most, '*', unpack(event))
-  end
-end
-
--- The stage ended while it was held.
-local function hold_end(change, sid, id, task, hold, state, counters, tail)
-  redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s', state_pack(state, counters, hold_token(hold), sid,
-    hold_started(hold), change.packed_now, hold_priority(hold)) .. tail)
-end
-
--- A session loses a stage that did not end.  crashed: its lease ran out.  The caller removes the hold itself.
-local function release(change, sid, worker, field, hold, crashed)
-  local id, task = match(field, '^([^/]+)/(.+)$')
-  local generation, attempt, failures, crashes = counters_unpack(hold, 15)
-  if crashed then
-    crashes = crashes + 1
-    change.crashes = change.crashes + 1
-  end
-  local state, tail = PENDING, nil
-  if hold_cancelled(hold) then
-    state, tail = CANCELLED, tail_of(worker)
-  elseif crashed and crashes >= CRASHES_MAX then
-    state, tail = QUARANTINED, tail_of(worker)
-    tail = char(byte(tail) + 1) .. sub(tail, 2) .. text_pack('error') .. CRASH_ERROR
-  end
-  if state == PENDING then
-    generation = generation + 1
-    redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s',
-      pending_pack(generation, attempt, failures, crashes, hold_priority(hold)))
-    change_requeue(change, field, generation, hold_priority(hold))
-  else
-    hold_end(change, sid, id, task, hold, state, counters_pack(generation, attempt, failures, crashes), tail)
-    change_final(change, field, state)
-  end
-end
-
--- Latest claim first: pushed in this order, the oldest ends up at the head of its queue.
-local function release_order(list)
-  table.sort(list, function(a, b)
-    local x, y = sub(a[2], 35, 42), sub(b[2], 35, 42)
-    if x ~= y then return x > y end
-    return sub(a[2], 9, 12) > sub(b[2], 9, 12)
-  end)
-  return list
-end
-
--- All that a session holds, released; the session is gone afterwards.  Returns how many stages it had.
-local function session_end(change, sid, crashed)
-  local P = change.prefix
-  local flat = holds_of(P .. 'running:' .. sid)
-  local list = {}
-  for i = 1, #flat, 2 do list[#list + 1] = { flat[i], flat[i + 1] } end
-  if #list > 0 then
-    local worker = call('HGET', P .. 'workers', sid) or ''
-    for _, held in ipairs(release_order(list)) do
-      release(change, sid, worker, held[1], held[2], crashed)
+  local P, event, count = change.prefix, change.event, 0
+  if change.heads or change.tails then change_push(change) end
+  if #change.ended > 0 then change_end(change) end
+  if change.undead then call_many('ZREM', P .. 'dead', change.undead) end
+  if change.disowned then disown(P, change.disowned) end
+  if change.timers or change.deadlines then change_arm(change) end
+  for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, by) end
+  for state = PENDING, CANCELLED do
+    local list = change.moved[state]
+    if list and #list > 0 then
+      count = count + #list
+      event[#event + 1] = state
+      event[#event + 1] = table.concat(list, ' ')
     end
   end
-  call('DEL', P .. 'running:' .. sid)
-  call('ZREM', P .. 'sessions', sid)
-  call('HDEL', P .. 'workers', sid)
-  return #list
+  if #event > 0 then event_add(P, change.now, count, event) end
 end

@@ -1,46 +1,128 @@
--- Submit: one HSETNX a new task; everything else is the slow path of reuse.
+-- Submit: one HSETNX a new task; everything else (reuse, delay, deadlines, quota) is the slow path.
 
-local MISS, WAIT, HIT = 0, 1, 2
+local MISS, WAIT, HIT, OVER_USER, OVER_ALL = 0, 1, 2, 3, 4
 
--- The stage exists: same token = same answer; completed = hit; under way = wait; else it runs again.
--- Returns status, state, reuse and, when it must be queued, its new generation and the state it had.
-local function reuse(key, task, rest, priority, room)
-  local found = call('HMGET', key, task, task .. '.s')
-  local body, packed = found[1], found[2]
-  if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
-  local state = packed and state_of(packed) or PENDING
-  if sub(body, 12, 27) == sub(rest, 3, 18) then return OK, state, MISS end
-  if state == COMPLETED then return OK, state, HIT end
-  if not terminal(state) then return OK, state, WAIT end
-  if room <= 0 then return BUSY end
+local EXTRA_TIMES = { 'delay_ms', 'not_before_ms', 'to_start_ms', 'to_close_ms' }
+local REST = '^\196\016................[%z\1-\127]\204.\205..\206....[\128-\143\222\223]'
 
-  local generation, attempt = state_counters(packed)
-  -- the task's age is that of its first submit; attempts go on so that no two share a folder
-  call('HSET', key, task, sub(body, 1, 9) .. rest, task .. '.s', pending_pack(generation + 1, attempt, 0, 0, char(priority)))
-  return OK, PENDING, MISS, generation + 1, state
+-- What a submit says beyond its body: nil when it says nothing.
+local function check_extra(packed, owned)
+  local extra
+  if packed ~= '' then
+    local good
+    good, extra = pcall(cmsgpack.unpack, packed)
+    if not good or not is_map(packed, 1) then refuse('submit', 'extra') end
+    for _, name in ipairs(EXTRA_TIMES) do
+      local ms = extra[name] or 0
+      if type(ms) ~= 'number' or not (ms >= 0) then refuse('submit', name) end
+      extra[name] = math.min(floor(ms), 2 ^ 53)
+    end
+  end
+  local owner = extra and extra.owner
+  if owner and (type(owner) ~= 'string' or owner == '' or #owner > 128) then refuse('submit', 'owner') end
+  if (owner ~= nil) ~= owned then refuse('submit', 'owner and flags') end
+  return extra
 end
 
 local function check_tasks(args, n, service)
   local pattern = '^[%w._-]+/' .. service .. '%.[%l%d_]+$'
-  local fields = {}
+  local fields, extras = {}, {}
   for i = 1, n do
-    local at = 1 + 3 * i
+    local at = 2 + 4 * i
     local field, rest = args[at] .. '/' .. args[at + 1], args[at + 2]
     if not find(field, pattern) then refuse('submit', 'id or task') end
-    if sub(rest, 1, 2) ~= '\196\016' or not is_map(rest, 19) then refuse('submit', 'rest') end
+    if not find(rest, REST) then refuse('submit', 'rest') end
     fields[i] = field
+    extras[i] = check_extra(args[at + 3], byte(rest, 19) % 2 == FLAG_OWNED)
   end
-  return fields
+  return fields, extras
 end
 
--- What new entries change beside the stages themselves.
-local function enqueue(P, service, queue, entries, dead, depth)
-  local count = #entries
-  -- a list as long as what was pushed was empty: only then can its service be new
-  if call_many('LPUSH', queue, entries) <= count then call('SADD', P .. 'queues', service) end
-  if dead then call_many('ZREM', P .. 'dead', dead) end
-  call('HINCRBY', P .. 'ledger', 'accepted', count)
-  if depth <= QUIET_DEPTH then call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'q', service) end
+-- The stage is its owner's until it ends.
+local function own(P, field, owner)
+  call('HSET', P .. 'owned', field, owner)
+  call('SADD', P .. 'user:' .. owner, field)
+end
+
+-- Why an owner's stage may not run now: status, state, reuse; nothing when it may.
+local function over_quota(batch, owner)
+  local P = batch.change.prefix
+  local current = batch.quota_user > 0 and call('SCARD', P .. 'user:' .. owner) or 0
+  if batch.quota_user > 0 and current >= batch.quota_user then return BUSY, current, OVER_USER end
+  current = batch.quota_all > 0 and call('HLEN', P .. 'owned') or 0
+  if batch.quota_all > 0 and current >= batch.quota_all then return BUSY, current, OVER_ALL end
+end
+
+-- The two clocks that run from the submit on.  Nothing removes them: one that fires in vain is dropped.
+local function set_deadlines(change, field, rest, extra, from)
+  local token = string.gsub(sub(rest, 3, 10), '.', function(c) return string.format('%02x', byte(c)) end)
+  for kind, due in pairs({ s = extra.to_start_ms > 0 and from + extra.to_start_ms, c = extra.to_close_ms > 0 and change.now + extra.to_close_ms }) do
+    if due then
+      local list = change_list(change, 'deadlines')
+      list[#list + 1] = math.min(due, change.now + FAR_MS)
+      list[#list + 1] = field .. ' ' .. kind .. ' ' .. token
+    end
+  end
+end
+
+local NO_EXTRA = { delay_ms = 0, not_before_ms = 0, to_start_ms = 0, to_close_ms = 0 }
+
+-- The stage is to run: for the first time, or again after its end.  found: its body, state and history.
+local function place(batch, field, key, task, rest, extra, found)
+  local change, priority, body, packed = batch.change, char(batch.priority), found[1], found[1] and found[2]
+  local generation, attempt = 0, 0
+  -- the task's age is that of its first submit
+  local values = { task, (body and sub(body, 1, 9) or batch.created) .. rest }
+  if packed then
+    generation, attempt = state_counters(packed) -- attempts go on so that no two share a folder
+    generation = generation + 1
+    values[3], values[4] = history_of_end(task, found[3], packed)
+    call('HDEL', key, task .. '.c')
+    if state_of(packed) == FAILED or state_of(packed) == QUARANTINED then
+      local undead = change_list(change, 'undead')
+      undead[#undead + 1] = field
+    end
+  end
+  local due = math.min(math.max(change.now + extra.delay_ms, extra.not_before_ms), change.now + FAR_MS)
+  local state = due > change.now and SCHEDULED or PENDING
+  if state == SCHEDULED then
+    values[#values + 1] = task .. '.s'
+    values[#values + 1] = scheduled_pack(counters_pack(generation, attempt, 0, 0), NO_TOKEN, NO_SESSION, NOT_STARTED, priority, due, 'delayed')
+    change_schedule(change, field, generation, due)
+  else
+    if packed then
+      values[#values + 1] = task .. '.s'
+      values[#values + 1] = pending_pack(generation, attempt, 0, 0, priority)
+    end
+    batch.entries[#batch.entries + 1] = field .. ' ' .. generation
+    batch.moved[#batch.moved + 1] = field
+  end
+  call('HSET', key, unpack(values))
+  if extra.owner then own(change.prefix, field, extra.owner) end
+  set_deadlines(change, field, rest, extra, due)
+  change_count(change, 'accepted')
+  return OK, state, MISS
+end
+
+-- Same token = same answer; completed = hit; under way = wait; else it runs, if there is room.  Returns status, state, reuse.
+local function decide(batch, field, key, task, rest, extra)
+  local found = redis.pcall('HMGET', key, task, task .. '.s', task .. '.h')
+  if found.err then return CONFLICT, PENDING, MISS end
+  local body, packed = found[1], found[2]
+  if body then
+    if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
+    local state = packed and state_of(packed) or PENDING
+    if body_token(body) == sub(rest, 3, 18) then return OK, state, MISS end
+    if state == COMPLETED then return OK, state, HIT end
+    if not terminal(state) then return OK, state, WAIT end
+  end
+  local depth = batch.depth + #batch.entries
+  if depth >= batch.most then return BUSY, depth, MISS end
+  if extra and extra.owner then
+    local status, current, over = over_quota(batch, extra.owner)
+    if status then return status, current, over end
+  end
+  return place(batch, field, key, task, rest, extra or NO_EXTRA, found)
 end
 
 local function submit(keys, args)
@@ -48,44 +130,30 @@ local function submit(keys, args)
   local service = service_name('submit', args[1])
   local priority = whole('submit', 'priority', args[2], 0, 2)
   local most = whole('submit', 'queue_max', args[3], 0, 2 ^ 53)
-  local n = items('submit', args, 3, 3)
-  local fields = check_tasks(args, n, service)
+  local quota_user = whole('submit', 'quota_user', args[4], 0, 2 ^ 53)
+  local quota_all = whole('submit', 'quota_all', args[5], 0, 2 ^ 53)
+  local n = items('submit', args, 5, 4)
+  local fields, extras = check_tasks(args, n, service)
 
-  local queue = P .. 'queue:' .. service .. ':' .. PRIORITY_NAMES[priority]
-  local depth = call('LLEN', queue)
-  local created, prefix, pcall = time_pack(now_ms()), P .. 'task:', redis.pcall
-  local entries, dead, reply, count = {}, nil, {}, 0
+  local depth, change = call('LLEN', queue_key(P, service, priority)), change_new(P, now_ms())
+  local created, prefix, pcall = time_pack(change.now), P .. 'task:', redis.pcall
+  local entries, moved, reply, new = change_queue(change, 'tails', service, priority), {}, {}, 0
+  change.moved[PENDING] = moved
+  local batch = { change = change, created = created, priority = priority, most = most, quota_user = quota_user, quota_all = quota_all,
+    depth = depth, entries = entries, moved = moved }
   for i = 1, n do
-    local at = 1 + 3 * i
+    local at, r, count = 2 + 4 * i, 3 * i, #entries
     local key, task, rest = prefix .. args[at], args[at + 1], args[at + 2]
-    local full = depth + count >= most
-    local new = full and pcall('HEXISTS', key, task) or not full and pcall('HSETNX', key, task, created .. rest)
-    local status, state, how = OK, PENDING, MISS
-    if new == 1 and not full then
-      count = count + 1
-      entries[count] = fields[i] .. ' 0'
-    elseif type(new) == 'table' then
-      status = CONFLICT
-    elseif full and new == 0 then
-      status = BUSY
+    if not extras[i] and depth + count < most and pcall('HSETNX', key, task, created .. rest) == 1 then
+      entries[count + 1], moved[count + 1] = fields[i] .. ' 0', fields[i]
+      new = new + 1
+      reply[r - 2], reply[r - 1], reply[r] = OK, PENDING, MISS
     else
-      local generation, was
-      status, state, how, generation, was = reuse(key, task, rest, priority, most - depth - count)
-      if generation then
-        count = count + 1
-        entries[count] = fields[i] .. ' ' .. generation
-      end
-      if was == FAILED or was == QUARANTINED then
-        dead = dead or {}
-        dead[#dead + 1] = fields[i]
-      end
+      reply[r - 2], reply[r - 1], reply[r] = decide(batch, fields[i], key, task, rest, extras[i])
     end
-    if status == BUSY then state, how = depth + count, MISS end
-    local r = 3 * i
-    reply[r - 2], reply[r - 1], reply[r] = status, state, how
   end
-
-  if count > 0 then enqueue(P, service, queue, entries, dead, depth) end
+  if new > 0 then change_count(change, 'accepted', new) end
+  change_write(change)
   return reply
 end
 

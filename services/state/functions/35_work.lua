@@ -1,11 +1,14 @@
 -- What a worker says of what it holds: finish, give_back, heartbeat.  A reference that names nothing
 -- (or is no name at all) is found nowhere, so it needs no check of its own: it is STALE.
 
+do -- what follows is this file's own: one chunk has room for 200 locals
+
 -- Not held under this token: written before under it (its ACK was lost), or somebody else's by now.
-local function late(P, id, task, token)
+-- put_off: a stage that this token put off counts too.
+local function late(P, id, task, token, put_off)
   local packed = redis.pcall('HGET', P .. 'task:' .. id, task .. '.s')
-  if type(packed) == 'string' and state_good(packed) and terminal(state_of(packed)) and state_token(packed) == token then return OK end
-  return STALE
+  local mine = type(packed) == 'string' and state_good(packed) and state_token(packed) == token
+  return mine and (put_off or terminal(state_of(packed))) and OK or STALE
 end
 
 local MAY_SAY = { ['4'] = COMPLETED, ['5'] = SKIPPED, ['6'] = FAILED, ['8'] = CANCELLED }
@@ -40,14 +43,15 @@ local function finish(keys, args)
       reply[i] = late(P, id, task, token)
     else
       local state, counters = MAY_SAY[args[at + 3]], hold_counters(hold)
-      if hold_cancelled(hold) then
-        state, tail = CANCELLED, tail_of(worker)
+      if hold_stopping(hold) then
+        state, tail = stopped(hold, worker)
       elseif state == FAILED then
         local generation, attempt, failures, crashes = counters_unpack(hold, 15)
         counters = counters_pack(generation, attempt, failures + 1, crashes)
+      elseif state ~= CANCELLED and hold_again(hold) then
+        redis.pcall('HDEL', P .. 'task:' .. id, task .. '.c')
       end
       hold_end(change, sid, id, task, hold, state, counters, tail)
-      change_final(change, field, state)
       seen[field] = true
       gone[#gone + 1] = field
       reply[i] = OK
@@ -60,33 +64,93 @@ local function finish(keys, args)
   return reply
 end
 
+local RETURNED, RETRY, SNOOZE = '0', '1', '2'
+local GIVEN = 7 -- arguments of each
+
+local function check_given(args, n)
+  local fields = {}
+  for i = 1, n do
+    local at = GIVEN * i - 3
+    local how, after = args[at + 3], args[at + 4]
+    fields[i] = args[at] .. '/' .. args[at + 1]
+    if #args[at + 2] ~= 12 then refuse('give_back', 'token') end
+    if how ~= RETURNED and how ~= RETRY and how ~= SNOOZE then refuse('give_back', 'how') end
+    if find(after, '%D') or #after > 20 then refuse('give_back', 'after_ms') end
+    if how == RETRY and not is_map(args[at + 5], 1) then refuse('give_back', 'tail') end
+    text('give_back', 'checkpoint', args[at + 6], CHECKPOINT_MAX)
+  end
+  return fields
+end
+
+-- How long to wait after the n-th failure.  The random part comes from the lease token, so a test can choose it.
+local function back_off(n, retry_ms, token, cap)
+  local first, _, last = unpack_bytes('>I4I4I4', token)
+  local share = (first + last % 65536 * 2654435761) % 4294967296 / 4294967296
+  if retry_ms > 0 then
+    local wait = retry_ms * 2 ^ (n - 1)
+    return floor(math.min(wait + wait * share / 10, cap))
+  end
+  return floor(math.min((n ^ 4 + 15 + share * 10 * (n + 1)) * 1000, cap))
+end
+
+-- An attempt failed, or was put off: the stage waits for its time, or has failed once too often.
+local function put_off(change, sid, worker, item, cap)
+  local id, task, hold, field = item.id, item.task, item.hold, item.id .. '/' .. item.task
+  local generation, attempt, failures, crashes = counters_unpack(hold, 15)
+  local state, tail = stopped(hold, worker)
+  if state then return hold_end(change, sid, id, task, hold, state, hold_counters(hold), tail) end
+  local key, wait, values, reason = change.prefix .. 'task:' .. id, tonumber(item.after), {}, 'snoozed'
+  if item.how == RETRY then
+    local found = redis.pcall('HMGET', key, task, task .. '.h')
+    local _, failures_max, retry_ms = body_limits(found[1])
+    failures, reason = failures + 1, 'retrying'
+    local counters = counters_pack(generation, attempt, failures, crashes)
+    if failures >= failures_max then return hold_end(change, sid, id, task, hold, FAILED, counters, item.tail) end
+    wait = wait or back_off(failures, retry_ms, hold_token(hold), cap)
+    values = { task .. '.h', history_add(found[2], state_pack(FAILED, counters, hold_token(hold), sid, hold_started(hold), change.packed_now,
+      hold_priority(hold)) .. item.tail) }
+    change_count(change, 'retries')
+  end
+  -- a snooze of nothing would go round in circles
+  local due = change.now + math.min(math.max(wait or 1, item.how == SNOOZE and 1 or 0), FAR_MS)
+  -- the token stays in the record: the same words again, after a lost answer, are known by it
+  redis.pcall('HSET', key, task .. '.s', scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold), sid,
+    hold_started(hold), hold_priority(hold), due, reason), unpack(values))
+  change_schedule(change, field, generation + 1, due)
+end
+
 local function give_back(keys, args)
   local P = keys[1]
   local sid = session('give_back', args[1])
-  local n = items('give_back', args, 1, 3)
-  local fields = {}
-  for i = 1, n do
-    fields[i] = args[3 * i - 1] .. '/' .. args[3 * i]
-    if #args[3 * i + 1] ~= 12 then refuse('give_back', 'token') end
-  end
+  local worker = text('give_back', 'worker', args[2], 128)
+  local cap = whole('give_back', 'retry_cap_ms', args[3], 1, 2 ^ 53)
+  local n = items('give_back', args, 3, GIVEN)
+  local fields = check_given(args, n)
   if n == 0 then return {} end
 
   local holds = get_many(P .. 'running:' .. sid, fields)
   local change = change_new(P, now_ms())
   local gone, seen, back, reply = {}, {}, {}, {}
   for i = 1, n do
-    local field, hold = fields[i], holds[i]
-    if hold and not seen[field] and hold_token(hold) == args[3 * i + 1] then
+    local at, field, hold = GIVEN * i - 3, fields[i], holds[i]
+    local item = { id = args[at], task = args[at + 1], hold = hold, how = args[at + 3], after = args[at + 4], tail = args[at + 5] }
+    if hold and not seen[field] and hold_token(hold) == args[at + 2] then
+      local checkpoint = args[at + 6]
       seen[field] = true
       gone[#gone + 1] = field
-      back[#back + 1] = { field, hold }
+      if checkpoint ~= '' then redis.pcall('HSET', P .. 'task:' .. item.id, item.task .. '.c', checkpoint) end
+      if item.how == RETURNED then
+        back[#back + 1] = { field, hold, checkpoint ~= '' }
+      else
+        put_off(change, sid, worker, item, cap)
+      end
       reply[i] = OK
     else
-      reply[i] = STALE
+      reply[i] = item.how == RETURNED and STALE or late(P, item.id, item.task, args[at + 2], true)
     end
   end
   for _, held in ipairs(release_order(back)) do
-    release(change, sid, '', held[1], held[2], false)
+    release(change, sid, worker, held[1], held[2], false, held[3])
   end
   call_many('HDEL', P .. 'running:' .. sid, gone)
   change_write(change)
@@ -97,7 +161,7 @@ end
 local function check_held(args, n)
   local fields, said = {}, {}
   for i = 1, n do
-    local at = 1 + 4 * i
+    local at = 3 + 4 * i
     local field, token, progress = args[at] .. '/' .. args[at + 1], args[at + 2], args[at + 3]
     if #token ~= 12 then refuse('heartbeat', 'token') end
     local share = true
@@ -122,7 +186,7 @@ local function reconcile(flat, said, claim_open)
     local share = said[field] and said[field][token]
     if share then
       held[token] = true
-      if hold_cancelled(hold) then cancel[#cancel + 1] = token end
+      if hold_stopping(hold) then cancel[#cancel + 1] = token end
       if share ~= true and share ~= hold_progress(hold) then
         progress[#progress + 1] = field
         progress[#progress + 1] = sub(hold, 1, 51) .. share
@@ -134,39 +198,46 @@ local function reconcile(flat, said, claim_open)
   return lost, cancel, progress, held
 end
 
+-- Keeps what operators see of a worker.
+local function introduce(P, sid, worker, services, slots)
+  local said = string.gsub(worker, '%c', ' ') .. '\n' .. services .. '\n' .. slots
+  if call('HGET', P .. 'workers', sid) ~= said then call('HSET', P .. 'workers', sid, said) end
+end
+
 local function heartbeat(keys, args)
   local P = keys[1]
   local sid = session('heartbeat', args[1])
   local worker = text('heartbeat', 'worker', args[2], 128)
-  local claim_open = whole('heartbeat', 'claim_open', args[3], 0, 2 ^ 53)
-  local lease = whole('heartbeat', 'lease_ms', args[4], 1, 2 ^ 40)
-  local n = items('heartbeat', args, 4, 4)
+  local services = args[3] and find(args[3], '^[%l%d_,]*$') and text('heartbeat', 'services', args[3], 640) or refuse('heartbeat', 'services')
+  local slots = whole('heartbeat', 'slots', args[4], 0, 2 ^ 32)
+  local claim_open = whole('heartbeat', 'claim_open', args[5], 0, 2 ^ 53)
+  local lease = whole('heartbeat', 'lease_ms', args[6], 1, 2 ^ 40)
+  local n = items('heartbeat', args, 6, 4)
   local fields, said = check_held(args, n)
 
   local now = now_ms()
-  if call('ZADD', P .. 'sessions', now + lease, sid) == 1 and worker ~= '' then
-    call('HSET', P .. 'workers', sid, worker)
-  end
+  call('ZADD', P .. 'sessions', now + lease, sid)
+  introduce(P, sid, worker, services, slots)
   local running = P .. 'running:' .. sid
   local lost, cancel, progress, held = reconcile(holds_of(running), said, claim_open)
   local stale = {}
   for i = 1, n do
-    local token = args[3 + 4 * i]
+    local token = args[5 + 4 * i]
     -- a result that was written while its ACK was lost is no reason to kill anything
-    if not held[token] and late(P, args[1 + 4 * i], args[2 + 4 * i], token) == STALE then stale[#stale + 1] = token end
+    if not held[token] and late(P, args[3 + 4 * i], args[4 + 4 * i], token, true) == STALE then stale[#stale + 1] = token end
   end
   call_many('HSET', running, progress)
 
   if #lost > 0 then
     local change, gone = change_new(P, now), {}
     for i, entry in ipairs(release_order(lost)) do
-      release(change, sid, worker, entry[1], entry[2], false)
+      release(change, sid, worker, entry[1], entry[2], false, false)
       gone[i] = entry[1]
     end
     call_many('HDEL', running, gone)
     change_write(change)
   end
-  local reply = { #stale, #cancel, #lost }
+  local reply = { #stale, #cancel, #lost, call('SISMEMBER', P .. 'draining', worker) }
   for _, token in ipairs(stale) do reply[#reply + 1] = token end
   for _, token in ipairs(cancel) do reply[#reply + 1] = token end
   return reply
@@ -175,3 +246,5 @@ end
 define('finish', finish, 'allow-oom')
 define('give_back', give_back, 'allow-oom')
 define('heartbeat', heartbeat, 'allow-oom')
+
+end

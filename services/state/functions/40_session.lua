@@ -1,5 +1,7 @@
 -- Sessions that end: bye, and sweep for those whose lease ran out.
 
+do -- what follows is this file's own: one chunk has room for 200 locals
+
 local SWEEP_GAP_MS = 900    -- several state services sweep each second; one of them is enough
 local SWEEP_AWAY_MS = 3000  -- no sweep for so long: Redis or all state services were away, not the workers
 local SWEEP_SHARE = 0.2     -- of the sessions may expire in a sweep: more at once looks like a broker's outage
@@ -11,7 +13,7 @@ local function bye(keys, args)
   local change = change_new(keys[1], now_ms())
   session_end(change, sid, false)
   change_write(change)
-  return { change.requeues, #change.finals }
+  return { change.counts.requeues or 0, #change.ended }
 end
 
 local function extend(P, sids, lease_end)
@@ -58,8 +60,10 @@ local function sweep(keys, args)
   end
   extend(P, later, now + lease)
   change_write(change)
-  return { 1, expired, #later, change.requeues, #change.finals }
+  return { 1, expired, #later, change.counts.requeues or 0, #change.ended }
 end
 
 define('bye', bye, 'allow-oom')
 define('sweep', sweep, 'allow-oom')
+
+end

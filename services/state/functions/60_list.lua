@@ -1,5 +1,7 @@
 -- What there is: list, queues, register, nodes, version.
 
+do -- what follows is this file's own: one chunk has room for 200 locals
+
 local LIST_PAGE = 100
 local LIST_WORK_MAX = 10000      -- entries looked at in one call
 local LIST_BYTES_MAX = 8 * 1024 * 1024 -- read in one call: bodies and outputs may be large
@@ -92,7 +94,7 @@ local function list_running(walk, at)
           local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
           if walk.service == '' or service == walk.service then
             local hold = holds[field]
-            list_add(walk, id, task, hold_cancelled(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
+            list_add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
           end
           walk.work = walk.work + 1
           last = field
@@ -212,7 +214,7 @@ local function register(keys, args)
   end
   if count > 0 then
     call_many('HSET', P .. 'nodes', changed)
-    call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_MAX, '*', 'n', count)
+    event_add(P, now_ms(), 0, { 'n', count })
   end
   return count
 end
@@ -230,3 +232,5 @@ define('queues', queues, 'no-writes')
 define('register', register)
 define('nodes', nodes, 'no-writes')
 define('version', version, 'no-writes')
+
+end

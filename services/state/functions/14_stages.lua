@@ -1,0 +1,72 @@
+-- Stages as they are found: by reference, by who holds them; and how one ends that nobody holds.
+
+local TASK = '^[%l%d_]+%.[%l%d_]+$'
+
+-- The stages that a reference names, each { id, task, body, packed state or nil, history or nil }.
+local function stages_of(P, id, task)
+  local found = {}
+  if task ~= '' then
+    local three = redis.pcall('HMGET', P .. 'task:' .. id, task, task .. '.s', task .. '.h')
+    if three[1] then found[1] = { id, task, three[1], three[2] or nil, three[3] or nil } end
+    return found
+  end
+  local flat = redis.pcall('HGETALL', P .. 'task:' .. id)
+  local others = {}
+  for i = 1, #flat, 2 do
+    if find(flat[i], TASK) then
+      found[#found + 1] = { id, flat[i], flat[i + 1] }
+    else
+      others[flat[i]] = flat[i + 1]
+    end
+  end
+  for _, stage in ipairs(found) do stage[4], stage[5] = others[stage[2] .. '.s'], others[stage[2] .. '.h'] end
+  table.sort(found, function(a, b) return a[2] < b[2] end)
+  return found
+end
+
+local function is_over(stage)
+  return stage[4] and (not state_good(stage[4]) or terminal(state_of(stage[4])))
+end
+
+local function is_scheduled(stage)
+  return stage[4] and state_good(stage[4]) and state_of(stage[4]) == SCHEDULED
+end
+
+-- Which session runs each of these stages: sessions are asked one by one, each once.
+-- Returns field -> { sid, hold }.
+local function holders_of(P, stages)
+  local fields, held = {}, {}
+  for _, stage in ipairs(stages) do
+    if not is_over(stage) and not is_scheduled(stage) then fields[#fields + 1] = stage[1] .. '/' .. stage[2] end
+  end
+  if #fields == 0 then return held end
+  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
+    local holds = get_many(P .. 'running:' .. sid, fields)
+    for i, field in ipairs(fields) do
+      if holds[i] and #holds[i] >= HOLD_SIZE then held[field] = { sid, holds[i] } end
+    end
+  end
+  return held
+end
+
+-- A stage that nobody holds, pending or scheduled, ends.
+local function waiting_end(change, stage, state, tail)
+  local P, field, packed = change.prefix, stage[1] .. '/' .. stage[2], stage[4] or PENDING_STATE
+  if is_scheduled(stage) then
+    call('ZREM', P .. 'timers', field .. ' ' .. state_generation(packed))
+  else
+    change_count(change, 'stale') -- its queue entry is dropped when a claim meets it
+  end
+  if body_owned(stage[3]) then change_disown(change, field) end
+  redis.pcall('HSET', P .. 'task:' .. stage[1], stage[2] .. '.s', state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION,
+    NOT_STARTED, change.packed_now, state_priority(packed)) .. tail)
+  change_final(change, field, state)
+end
+
+-- The worker that holds this stage is told to stop it.
+local function hold_stop(change, field, holder, flag)
+  local sid, hold = holder[1], holder[2]
+  if hold_flag(hold, flag) then return end
+  if not hold_stopping(hold) then change_moved(change, field, CANCELLING) end
+  call('HSET', change.prefix .. 'running:' .. sid, field, hold_flagged(hold, flag))
+end

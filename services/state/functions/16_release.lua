@@ -1,0 +1,82 @@
+-- What a session held ends, or goes back.
+
+-- How a stage ends that was told to stop, or nil: state, tail.
+local function stopped(hold, worker)
+  if hold_flag(hold, HOLD_CANCEL) then return CANCELLED, tail_of(worker) end
+  if hold_flag(hold, HOLD_CLOSED) then
+    return FAILED, tail_error(worker, 'TIMEOUT', 'it had not ended in the time it was given, schedule to close')
+  end
+end
+
+-- The stage ended while it was held.
+local function hold_end(change, sid, id, task, hold, state, counters, tail)
+  redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s', state_pack(state, counters, hold_token(hold), sid,
+    hold_started(hold), change.packed_now, hold_priority(hold)) .. tail)
+  local field = id .. '/' .. task
+  if hold_flag(hold, HOLD_OWNED) then change_disown(change, field) end
+  change_final(change, field, state)
+end
+
+-- A lost lease.  Returns the state and the tail that it ends in, or PENDING and the field and value of its history.
+local function crash(change, sid, worker, id, task, hold, counters, crashes)
+  local found = redis.pcall('HMGET', change.prefix .. 'task:' .. id, task, task .. '.h')
+  if crashes >= body_limits(found[1]) then
+    return QUARANTINED, tail_error(worker, 'FAILED',
+      'the lease was lost ' .. crashes .. ' times: each time the worker died, hung or was cut off')
+  end
+  local attempt = state_pack(QUARANTINED, counters, hold_token(hold), sid, hold_started(hold), change.packed_now, hold_priority(hold))
+  return PENDING, { task .. '.h', history_add(found[2], attempt .. tail_of(worker)) }
+end
+
+-- A session loses a stage that did not end.  crashed: its lease ran out; ran: a worker had begun it (known of crashes).
+-- The caller removes the hold itself.
+local function release(change, sid, worker, field, hold, crashed, ran)
+  local id, task = match(field, '^([^/]+)/(.+)$')
+  local generation, attempt, failures, crashes = counters_unpack(hold, 15)
+  if crashed then
+    crashes = crashes + 1
+    change_count(change, 'crashes')
+  end
+  local counters, history = counters_pack(generation, attempt, failures, crashes), {}
+  local state, tail = stopped(hold, worker)
+  if crashed and not state then
+    state, tail = crash(change, sid, worker, id, task, hold, counters, crashes)
+    if state == PENDING then state, history = nil, tail end
+  end
+  if state then
+    hold_end(change, sid, id, task, hold, state, counters, tail)
+  else
+    local started = (crashed or ran) and hold_started(hold) or nil
+    redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s',
+      pending_pack(generation + 1, attempt, failures, crashes, hold_priority(hold), started), unpack(history))
+    change_requeue(change, field, generation + 1, hold_priority(hold))
+  end
+end
+
+-- Latest claim first: pushed in this order, the oldest ends up at the head of its queue.
+local function release_order(list)
+  table.sort(list, function(a, b)
+    local x, y = sub(a[2], 35, 42), sub(b[2], 35, 42)
+    if x ~= y then return x > y end
+    return sub(a[2], 9, 12) > sub(b[2], 9, 12)
+  end)
+  return list
+end
+
+-- All that a session holds, released; the session is gone afterwards.  Returns how many stages it had.
+local function session_end(change, sid, crashed)
+  local P = change.prefix
+  local flat = holds_of(P .. 'running:' .. sid)
+  local list = {}
+  for i = 1, #flat, 2 do list[#list + 1] = { flat[i], flat[i + 1] } end
+  if #list > 0 then
+    local worker = worker_name(P, sid)
+    for _, held in ipairs(release_order(list)) do
+      release(change, sid, worker, held[1], held[2], crashed, true)
+    end
+  end
+  call('DEL', P .. 'running:' .. sid)
+  call('ZREM', P .. 'sessions', sid)
+  call('HDEL', P .. 'workers', sid)
+  return #list
+end

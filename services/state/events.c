@@ -1,5 +1,7 @@
 /* Follows the stream of events on a connection of its own, since it blocks: work that is new goes
- * to the brokers as READY, ends to those who wait, new nodes to the catalogue. */
+ * to the brokers as READY, ends to those who wait, transitions to subscribers, new nodes to the
+ * catalogue. Entries are numbered without a gap, so whoever missed some knows it; only then is all
+ * looked up anew. */
 #include "common/log.h"
 #include "common/paths.h"
 #include "common/status.h"
@@ -8,9 +10,7 @@
 
 #include <stdio.h>
 
-/* READ_MOST: the stream always keeps so many entries at least (functions/10_change.lua), so whoever
- * reads fewer has missed none. */
-enum { READ_MOST = 256, BLOCK_MOST_MS = 1000, SERVICES_A_READ = 64, ID_MAX = 48 };
+enum { READ_MOST = 256, BLOCK_MOST_MS = 1000, SERVICES_A_READ = 64 };
 
 struct events {
     state_t *state;
@@ -18,13 +18,16 @@ struct events {
     struct command command;
     int64_t block_ms;
     char key[128];
-    char last[ID_MAX]; /* the newest entry seen */
+    bool follows;           /* newest is known: it has been connected once */
+    uint64_t newest;        /* number up to which all has been seen */
+    struct updates updates; /* of the reply at hand */
     /* services that one answer named; each is told once */
     struct slice services[SERVICES_A_READ];
     size_t services_count;
 };
 
 static void read_on(struct events *self);
+static void look_at_newest(struct events *self);
 
 static void say_services(struct events *self)
 {
@@ -45,35 +48,20 @@ static void on_service(struct events *self, struct slice service)
     self->services[self->services_count++] = service;
 }
 
-/* "id/task id/task ..." */
-static void on_finals(struct events *self, struct slice list)
-{
-    const char *at = list.data, *end = at + list.size;
-    while (at < end) {
-        const char *blank = memchr(at, ' ', (size_t)(end - at));
-        const char *stop = blank ? blank : end;
-        const char *slash = memchr(at, '/', (size_t)(stop - at));
-        if (slash)
-            looks_ended(self->state, slice_make(at, (size_t)(slash - at)));
-        at = stop + 1;
-    }
-}
-
 static void on_entry(struct events *self, const redisReply *entry)
 {
     if (!reply_is_array(entry, 2) || entry->element[1]->type != REDIS_REPLY_ARRAY)
         return;
-    (void)slice_copy(reply_text(entry->element[0]), self->last, sizeof self->last);
     const redisReply *fields = entry->element[1];
     for (size_t i = 0; i + 1 < fields->elements; i += 2) {
         const struct slice name = reply_text(fields->element[i]);
         const struct slice value = reply_text(fields->element[i + 1]);
         if (slice_is(name, "q"))
             on_service(self, value);
-        else if (slice_is(name, "f"))
-            on_finals(self, value);
         else if (slice_is(name, "n"))
             nodes_refresh(self->state);
+        else if (slice_is(name, "t"))
+            timers_hear(self->state, reply_whole(fields->element[i + 1]));
     }
 }
 
@@ -86,12 +74,32 @@ static const redisReply *entries_of(const redisReply *reply)
     return entries->type == REDIS_REPLY_ARRAY ? entries : NULL;
 }
 
-/* What ended or was registered while nobody followed. */
+/* What happened up to here was not seen. */
 static void catch_up(struct events *self)
 {
     looks_all(self->state);
+    subs_jump(self->state, self->newest);
     if (store_ready(self->state->store))
         nodes_refresh(self->state);
+}
+
+static void on_transitions(struct events *self, const redisReply *entries)
+{
+    struct updates *updates = &self->updates;
+    updates_reset(updates);
+    int r = updates_read(updates, entries);
+    if (r || updates->gap || (updates->entries && updates->first != self->newest + 1)) {
+        log_event_seldom(LOG_LEVEL_INFO, "events_missed", "after=%llu",
+                         (unsigned long long)self->newest);
+        catch_up(self);
+    }
+    for (size_t i = 0; !r && i < updates->count; i++)
+        if (updates->items[i].id.size && state_terminal(updates->items[i].state))
+            looks_ended(self->state, updates->items[i].id);
+    if (!r)
+        subs_tell(self->state, updates);
+    if (updates->entries)
+        self->newest = updates->last;
 }
 
 static void on_read(void *arg, int status, const redisReply *reply)
@@ -102,11 +110,14 @@ static void on_read(void *arg, int status, const redisReply *reply)
     if (status)
         return;
     const redisReply *entries = entries_of(reply);
-    for (size_t i = 0; entries && i < entries->elements; i++)
+    if (!entries) {
+        look_at_newest(self); /* a store whose numbers went back is never heard of otherwise */
+        return;
+    }
+    for (size_t i = 0; i < entries->elements; i++)
         on_entry(self, entries->element[i]);
     say_services(self);
-    if (entries && entries->elements == READ_MOST)
-        catch_up(self); /* some may have been cut off before they were read */
+    on_transitions(self, entries);
     looks_flush(self->state);
     read_on(self);
 }
@@ -119,6 +130,8 @@ static void call(struct events *self, redis_done_fn *done)
 
 static void read_on(struct events *self)
 {
+    char after[32];
+    snprintf(after, sizeof after, "%llu-0", (unsigned long long)self->newest);
     command_begin(&self->command);
     command_text(&self->command, "XREAD");
     command_text(&self->command, "COUNT");
@@ -127,10 +140,11 @@ static void read_on(struct events *self)
     command_whole(&self->command, (uint64_t)self->block_ms);
     command_text(&self->command, "STREAMS");
     command_text(&self->command, self->key);
-    command_text(&self->command, self->last);
+    command_text(&self->command, after);
     call(self, on_read);
 }
 
+/* Goes on where it was, as far as the store has come at least so far. */
 static void on_newest(void *arg, int status, const redisReply *reply)
 {
     struct events *self = arg;
@@ -138,18 +152,19 @@ static void on_newest(void *arg, int status, const redisReply *reply)
         redis_drop(self->redis, reply->str);
     if (status)
         return;
-    snprintf(self->last, sizeof self->last, "0-0");
+    uint64_t newest = 0;
     if (reply_has(reply, 1) && reply_has(reply->element[0], 1))
-        (void)slice_copy(reply_text(reply->element[0]->element[0]), self->last, sizeof self->last);
-    catch_up(self);
+        newest = updates_number(reply_text(reply->element[0]->element[0]));
+    if (!self->follows || newest < self->newest) {
+        catch_up(self);
+        self->newest = newest;
+        self->follows = true;
+    }
     read_on(self);
 }
 
-/* Ids of a restored or emptied Redis may have gone back, so the place to follow from is asked anew.
- */
-static void on_connected(void *arg)
+static void look_at_newest(struct events *self)
 {
-    struct events *self = arg;
     command_begin(&self->command);
     command_text(&self->command, "XREVRANGE");
     command_text(&self->command, self->key);
@@ -158,6 +173,11 @@ static void on_connected(void *arg)
     command_text(&self->command, "COUNT");
     command_text(&self->command, "1");
     call(self, on_newest);
+}
+
+static void on_connected(void *arg)
+{
+    look_at_newest(arg);
 }
 
 static void on_lost(void *arg, const char *why)
@@ -210,5 +230,11 @@ void events_destroy(struct events **self_p)
         return;
     redis_destroy(&self->redis);
     command_clear(&self->command);
+    updates_clear(&self->updates);
     free(self);
+}
+
+uint64_t events_newest(const struct events *self)
+{
+    return self->newest;
 }

@@ -225,6 +225,16 @@ struct command *store_function(store_t *self, const char *name)
     return &self->command;
 }
 
+struct command *store_plain(store_t *self, const char *name, const char *key)
+{
+    char whole[128];
+    snprintf(whole, sizeof whole, "%s%s", self->options.settings->redis_shard, key);
+    command_begin(&self->command);
+    command_text(&self->command, name);
+    command_text(&self->command, whole);
+    return &self->command;
+}
+
 int store_send(store_t *self, struct slice command, redis_done_fn *done, void *arg)
 {
     if (!self->ready)

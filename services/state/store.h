@@ -25,6 +25,8 @@ void store_destroy(store_t **self_p);
 void store_begin(const store_t *self, struct command *command, const char *name);
 /* The same in a command of the store's own, good until the next of its calls. */
 struct command *store_function(store_t *self, const char *name);
+/* A command of Redis' own instead, up to its key. */
+struct command *store_plain(store_t *self, const char *name, const char *key);
 
 /* 0: done will be called exactly once with 0, STATUS_UNAVAILABLE (it may or may not have run),
  * STATUS_BUSY (Redis is full), or STATUS_INTERNAL (with Redis' error). STATUS_UNAVAILABLE,

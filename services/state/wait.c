@@ -238,9 +238,28 @@ static void on_expiry(uv_timer_t *timer)
 {
     state_t *self = timer->data;
     waits_tick(self->waits, clock_ms(), on_expired, self);
+    subs_expire(self, clock_ms());
     looks_flush(self);
-    if (waits_count(self->waits) == 0)
+    if (waits_count(self->waits) == 0 && waits_count(self->subs) == 0)
         uv_timer_stop(timer);
+}
+
+void expiry_start(state_t *self)
+{
+    if (!uv_is_active((uv_handle_t *)&self->expiry))
+        uv_timer_start(&self->expiry, on_expiry, EXPIRY_MS, EXPIRY_MS);
+}
+
+bool waits_full(const state_t *self, struct refusal *why)
+{
+    const size_t count = waits_count(self->waits) + self->subs_count;
+    if (count < (size_t)self->settings->state_waits_max)
+        return false;
+    *why = (struct refusal){ .scope = "waits", .retry_after_ms = RETRY_WAITS_MS };
+    why->limit = (uint64_t)self->settings->state_waits_max;
+    why->current = count;
+    refusal_say(why, STATUS_BUSY, NULL, "too many wait already");
+    return true;
 }
 
 struct parting {
@@ -260,6 +279,7 @@ void waits_forget(state_t *self, const struct broker *broker)
 {
     struct parting parting = { self, broker };
     waits_each(self->waits, drop_if_asked_by, &parting);
+    subs_forget(self, broker);
 }
 
 void wait_asked(state_t *self, ask_t *ask)
@@ -269,7 +289,7 @@ void wait_asked(state_t *self, ask_t *ask)
     if (!state_read(&ask, &m_wait_layout, &said))
         return;
     const struct m_ref ref = { .id = said.id, .task = said.task };
-    if (ref_check(&ref, &why)) {
+    if (ref_check(&ref, &why) || waits_full(self, &why)) {
         ask_refuse(&ask, &why);
         return;
     }
@@ -280,17 +300,10 @@ void wait_asked(state_t *self, ask_t *ask)
     const int64_t most =
         said.timeout_ms && said.timeout_ms < WAIT_MOST_MS ? said.timeout_ms : WAIT_MOST_MS;
     int r = waits_park(self->waits, said.id, said.task, clock_ms() + most, ask);
-    if (r == STATUS_BUSY) {
-        why = (struct refusal){ .scope = "waits", .retry_after_ms = RETRY_WAITS_MS };
-        why.limit = (uint64_t)self->settings->state_waits_max;
-        why.current = waits_count(self->waits);
-        refusal_say(&why, STATUS_BUSY, NULL, "too many wait already");
-        ask_refuse(&ask, &why);
-    } else if (r) {
+    if (r) {
         ask_fail(&ask, r, NULL);
-    } else {
-        queue_look(self, said.id, false); /* asked for at the end of the turn */
-        if (!uv_is_active((uv_handle_t *)&self->expiry))
-            uv_timer_start(&self->expiry, on_expiry, EXPIRY_MS, EXPIRY_MS);
+        return;
     }
+    queue_look(self, said.id, false); /* asked for at the end of the turn */
+    expiry_start(self);
 }

@@ -6,8 +6,10 @@ _gantry_nodes() { # names of the nodes that the system here knows, if one is up
 
 _gantry() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs="up submit show wait list cancel status workers queues nodes help"
+    local verbs="up submit show wait list why cancel dead events cron pause resume drain undrain ledger audit status workers"
+    verbs+=" queues nodes help"
     local common="--data --broker --timeout --json --no-color --help" flags
+    local filter="--service --task --since --until --limit"
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
@@ -18,23 +20,36 @@ _gantry() {
         --data | -d | --input-root) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --priority | -p) mapfile -t COMPREPLY < <(compgen -W "high normal low" -- "$word"); return ;;
         --state | -s)
-            mapfile -t COMPREPLY < <(compgen -W "pending running completed failed cancelled ended" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "scheduled pending running completed failed cancelled ended dead" -- "$word")
             return ;;
         --input | -i) mapfile -t COMPREPLY < <(compgen -f -P @ -- "${word#@}"); return ;;
         --broker | -b | --timeout | -t | --limit | -n | --id | --service | --services | --workers | --slots | \
-            --set | --ready-fd | --callback) return ;;
+            --set | --ready-fd | --callback | --delay | --at | --start-within | --end-within | --failures | --crashes | \
+            --retry | --owner | --since | --until | --after | --status) return ;;
+        --zone) mapfile -t COMPREPLY < <(compgen -W "$(cd /usr/share/zoneinfo 2>/dev/null && echo */*)" -- "$word"); return ;;
+        --task) mapfile -t COMPREPLY < <(compgen -W "$(_gantry_nodes)" -- "$word"); return ;;
     esac
     case $verb in
         up) flags="--input-root --services --workers --slots --set --ready-fd --data --timeout --no-color --help" ;;
-        submit) flags="--id --input --priority --limit --callback --wait --progress --quiet $common" ;;
+        submit)
+            flags="--id --input --priority --limit --delay --at --start-within --end-within --failures --crashes --retry"
+            flags+=" --owner --callback --wait --progress --quiet $common" ;;
+        show) flags="--follow $common" ;;
         wait) flags="--progress --quiet $common" ;;
-        list) flags="--state --service --limit $common" ;;
+        list) flags="--state $filter $common" ;;
+        cancel) flags="--state $filter --all --dry-run $common" ;;
+        dead) flags="$filter --all --dry-run $common" ;;
+        events) flags="--service --limit --follow --after $common" ;;
+        cron) flags="--input --priority --limit --zone $common" ;;
+        drain | undrain) flags="--status $common" ;;
         help) flags="--help" ;;
         *) flags=$common ;;
     esac
     case $verb:$word in
         *:-*) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word") ;;
         help:*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word") ;;
+        dead:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls show replay purge" -- "$word") ;;
+        cron:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls set rm" -- "$word") ;;
         submit:* | nodes:*)
             [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "$(_gantry_nodes)" -- "$word")
             [ "$COMP_CWORD" != 2 ] && mapfile -t COMPREPLY < <(compgen -f -- "${word#*=}") ;;

@@ -34,7 +34,8 @@ int64_t flags_time(const char *text)
     static const struct {
         const char *name;
         double ms;
-    } units[] = { { "", 1e3 }, { "ms", 1 }, { "s", 1e3 }, { "m", 6e4 }, { "h", 36e5 } };
+    } units[] = { { "", 1e3 },  { "ms", 1 },   { "s", 1e3 },
+                  { "m", 6e4 }, { "h", 36e5 }, { "d", 864e5 } };
 
     if (*text < '0' || *text > '9')
         return -1;

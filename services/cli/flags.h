@@ -4,8 +4,8 @@
  *
  * Columns: kind, field of struct options, name, letter or 0, value's name or NULL, verbs that take
  * it, what it is. SWITCH takes no value, TEXT any, TEXTS may be repeated, WHOLE is a number >= 0,
- * TIME is a number with a unit (ms, s, m, h; none: seconds) kept as milliseconds. A WHOLE or TIME
- * that was not given is -1. */
+ * TIME is a number with a unit (ms, s, m, h, d; none: seconds) kept as milliseconds. A WHOLE or
+ * TIME that was not given is -1. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,24 +23,51 @@ enum {
     ON_QUEUES = 1 << 8,
     ON_NODES = 1 << 9,
     ON_HELP = 1 << 10,
-    ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_LIST | ON_CANCEL | ON_STATUS | ON_WORKERS |
-                 ON_QUEUES | ON_NODES,
+    ON_DEAD = 1 << 11,
+    ON_CRON = 1 << 12,
+    ON_PAUSE = 1 << 13, /* and resume */
+    ON_DRAIN = 1 << 14, /* and undrain */
+    ON_LEDGER = 1 << 15,
+    ON_AUDIT = 1 << 16,
+    ON_WHY = 1 << 17,
+    ON_EVENTS = 1 << 18,
+    ON_FILTER = ON_LIST | ON_CANCEL | ON_DEAD,
+    ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_STATUS | ON_WORKERS | ON_QUEUES | ON_NODES |
+                 ON_CRON | ON_PAUSE | ON_DRAIN | ON_LEDGER | ON_AUDIT | ON_WHY | ON_EVENTS |
+                 ON_FILTER,
     ON_ALL = ON_UP | ON_CLIENTS | ON_HELP
 };
 
 // clang-format off
 #define FLAGS(F)                                                                                                \
     F(TEXT,   id,         "id",         0,   "ID",       ON_SUBMIT, "task to add the stage to (default: a new id)") \
-    F(TEXT,   input,      "input",      'i', "JSON|@FILE", ON_SUBMIT, "inputs as a JSON map, from FILE or (@-) from standard input") \
-    F(TEXT,   priority,   "priority",   'p', "LEVEL",    ON_SUBMIT, "high, normal or low (default: normal)")    \
-    F(TIME,   attempt_ms, "limit",      0,   "TIME",     ON_SUBMIT, "longest time of one attempt (default: the node's own)") \
-    F(TEXT,   callback,   "callback",   0,   "URL",      ON_SUBMIT, "refused: callbacks are not offered yet")   \
-    F(SWITCH, wait,       "wait",       'w', NULL,       ON_SUBMIT, "wait until the stage has ended and show the record") \
-    F(SWITCH, progress,   "progress",   0,   NULL,       ON_SUBMIT | ON_WAIT, "show progress on standard error also with --json") \
-    F(SWITCH, quiet,      "quiet",      'q', NULL,       ON_SUBMIT | ON_WAIT, "no progress and no notes")       \
-    F(TEXT,   state,      "state",      's', "STATE",    ON_LIST,   "only pending, running, completed, failed, cancelled or ended") \
-    F(TEXT,   service,    "service",    0,   "SERVICE",  ON_LIST,   "only stages of this service")             \
-    F(WHOLE,  items,      "limit",      'n', "N",        ON_LIST,   "at most N stages (default: 100)")          \
+    F(TEXT,   input,      "input",        'i', "JSON|@FILE", ON_SUBMIT | ON_CRON, "inputs as a JSON map, from FILE or (@-) from standard input") \
+    F(TEXT,   priority,   "priority",     'p', "LEVEL",    ON_SUBMIT | ON_CRON, "high, normal or low (default: normal)") \
+    F(TIME,   attempt_ms, "limit",        0,   "TIME",     ON_SUBMIT | ON_CRON, "longest time of one attempt (default: the node's own)") \
+    F(TIME,   delay_ms,   "delay",        0,   "TIME",     ON_SUBMIT, "start no sooner than so long from now") \
+    F(TEXT,   at,         "at",           0,   "WHEN",     ON_SUBMIT, "start no sooner than then: 2026-01-31T03:00, or with Z in UTC") \
+    F(TIME,   start_ms,   "start-within", 0,   "TIME",     ON_SUBMIT, "fail it when no worker has started it so long after it could") \
+    F(TIME,   close_ms,   "end-within",   0,   "TIME",     ON_SUBMIT, "fail it when it has not ended so long from now, all attempts together") \
+    F(WHOLE,  failures,   "failures",     0,   "N",        ON_SUBMIT, "failures after which it has failed for good (default: the node's own)") \
+    F(WHOLE,  crashes,    "crashes",      0,   "N",        ON_SUBMIT, "lost leases after which it is quarantined (default: 3)") \
+    F(TIME,   retry_ms,   "retry",        0,   "TIME",     ON_SUBMIT, "first wait before another attempt, doubled each time (default: the node's own)") \
+    F(TEXT,   owner,      "owner",        0,   "USER",     ON_SUBMIT, "user that it belongs to, whose quota it counts against") \
+    F(TEXT,   callback,   "callback",     0,   "URL",      ON_SUBMIT, "refused: callbacks are not offered yet") \
+    F(SWITCH, wait,       "wait",         'w', NULL,       ON_SUBMIT, "wait until the stage has ended and show the record") \
+    F(SWITCH, progress,   "progress",     0,   NULL,       ON_SUBMIT | ON_WAIT, "show progress on standard error also with --json") \
+    F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_WAIT, "no progress and no notes") \
+    F(TEXT,   zone,       "zone",         0,   "ZONE",     ON_CRON,  "time zone of the schedule, such as Asia/Shanghai (default: UTC)") \
+    F(TEXT,   state,      "state",        's', "STATE",    ON_LIST | ON_CANCEL, "only scheduled, pending, running, completed, failed, cancelled, ended or dead") \
+    F(TEXT,   service,    "service",      0,   "SERVICE",  ON_FILTER | ON_EVENTS, "only stages of this service") \
+    F(TEXT,   task,       "task",         0,   "NODE",     ON_FILTER, "only stages of this node") \
+    F(TIME,   since_ms,   "since",        0,   "TIME",     ON_FILTER, "only those in this state since less than so long") \
+    F(TIME,   until_ms,   "until",        0,   "TIME",     ON_FILTER, "only those in this state since longer than so long") \
+    F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS, "at most N (default: list and dead ls 100, events 20)") \
+    F(SWITCH, all,        "all",          0,   NULL,       ON_CANCEL | ON_DEAD, "all there are, when no filter is given") \
+    F(SWITCH, dry_run,    "dry-run",      0,   NULL,       ON_CANCEL | ON_DEAD, "show which ones, and do nothing") \
+    F(SWITCH, follow,     "follow",       'f', NULL,       ON_EVENTS | ON_SHOW, "go on as things happen; show: until the task has ended") \
+    F(WHOLE,  after,      "after",        0,   "N",        ON_EVENTS, "updates after number N") \
+    F(TEXT,   status,     "status",       0,   "ENDPOINT", ON_DRAIN, "the broker with this status endpoint, instead of a worker") \
     F(TEXTS,  input_roots, "input-root", 0,  "DIR",      ON_UP,     "folder whose files may be inputs; may be repeated (default: the current folder)") \
     F(TEXT,   services,   "services",   0,   "LIST",     ON_UP,     "services the workers run (default: ffmpeg,system)") \
     F(WHOLE,  workers,    "workers",    0,   "N",        ON_UP,     "worker processes (default: 1)")            \
@@ -82,5 +109,5 @@ int flags_parse(unsigned on, int argc, char **argv, struct options *ret_options,
 /* The flags of one verb, one aligned line each. */
 void flags_print(FILE *out, unsigned on);
 
-/* "1500ms", "2", "1.5", "2s", "3m", "1h" as milliseconds; -1 when it is none of these. */
+/* "1500ms", "2", "1.5", "2s", "3m", "1h", "2d" as milliseconds; -1 when it is none of these. */
 int64_t flags_time(const char *text);

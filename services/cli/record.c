@@ -112,15 +112,53 @@ static void print_error(const struct cli *cli, const struct gantry_stage *stage)
     json_decref(error);
 }
 
+/* The attempts before the last one. */
+static void print_history(const struct gantry_stage *stage)
+{
+    json_t *history = NULL;
+    size_t index;
+    const json_t *attempt;
+    if (!stage->history.size ||
+        json_from_packed(slice_make(stage->history.data, stage->history.size), &history))
+        return;
+    json_array_foreach (history, index, attempt) {
+        char ended[LISTING_TEXT_MAX];
+        const char *state = json_string_value(json_object_get(attempt, "state"));
+        const char *worker = json_string_value(json_object_get(attempt, "worker"));
+        const json_t *error = json_object_get(attempt, "error");
+        const char *message = json_string_value(json_object_get(error, "message"));
+        printf("  attempt %lld %s %s",
+               (long long)json_integer_value(json_object_get(attempt, "attempt")),
+               state ? state : "ended",
+               listing_text(json_object_get(attempt, "ended_ms"), LISTING_TIME, ended));
+        fputs(worker ? " on " : "", stdout);
+        terminal_put(stdout, worker ? worker : "");
+        fputs(message ? ": " : "", stdout);
+        terminal_put(stdout, message ? message : "");
+        fputc('\n', stdout);
+        print_last_words(error);
+    }
+    json_decref(history);
+}
+
+static void print_due(const struct gantry_stage *stage)
+{
+    char due[SPAN_TEXT];
+    if (stage->due_ms && strcmp(stage->state, "scheduled") == 0)
+        printf("  starts no sooner than %s\n", terminal_time(stage->due_ms, due));
+}
+
 static void print_detail(const struct cli *cli, const struct gantry_stage *stage)
 {
-    if (!stage->output.size && !stage->error.size)
+    if (!stage->output.size && !stage->error.size && !stage->history.size && !stage->due_ms)
         return;
     fputc('\n', stdout);
     fputs(terminal_colour(COLOUR_STRONG, cli->colour), stdout);
     terminal_put(stdout, stage->task);
     fputs(terminal_plain(COLOUR_STRONG, cli->colour), stdout);
     fputc('\n', stdout);
+    print_due(stage);
+    print_history(stage);
     if (stage->error.size)
         print_error(cli, stage);
     print_output(stage->output);

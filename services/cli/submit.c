@@ -1,135 +1,14 @@
 #include "common/scoped.h"
 #include "proto/message.h"
-#include "services/cli/catalogue.h"
 #include "services/cli/follow.h"
+#include "services/cli/input.h"
 #include "services/cli/listing.h"
 #include "services/cli/record.h"
 
-#include <errno.h>
 #include <string.h>
+#include <time.h>
 
-enum { INPUT_MAX = 8 << 20 };
-
-/* ---- the input map ---- */
-
-static bool under(const struct cli *cli, const char *path, char absolute[PATH_MAX])
-{
-    int length = snprintf(absolute, PATH_MAX, "%s%s%s", *path == '/' ? "" : cli->cwd,
-                          *path == '/' ? "" : "/", path);
-    return length > 0 && length < PATH_MAX;
-}
-
-/* A relative path that exists where the user stands becomes absolute: the worker stands elsewhere.
- */
-static int put_path(const struct cli *cli, json_t *input, const char *key)
-{
-    char path[PATH_MAX];
-    char absolute[PATH_MAX];
-    const char *given = json_string_value(json_object_get(input, key));
-    if (!given || !*given || *given == '/' || !under(cli, given, path) || !realpath(path, absolute))
-        return 0;
-    return json_object_set_new(input, key, json_string(absolute)) ? -ENOMEM : 0;
-}
-
-static int put_pair(const struct cli *cli, json_t *input, const json_t *node, const char *pair)
-{
-    char error[JSON_ERROR];
-    struct slice key = { pair, strcspn(pair, "=") };
-    const char *type = catalogue_type(node, key);
-    bool path = strcmp(type, "path") == 0;
-    int r = json_put_pair(input, pair, path || strcmp(type, "text") == 0, error);
-    if (r > 0)
-        return cli_say(cli, CLI_USAGE, "%s", error);
-    if (r == 0 && path) {
-        scoped_text char *name = slice_dup(key);
-        r = name ? put_path(cli, input, name) : -ENOMEM;
-    }
-    return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : 0;
-}
-
-static json_t *read_json(const struct cli *cli, const char *given, json_error_t *error)
-{
-    char path[PATH_MAX];
-    if (*given != '@')
-        return json_loads(given, JSON_REJECT_DUPLICATES, error);
-    if (strcmp(given, "@-") == 0)
-        return json_loadf(stdin, JSON_REJECT_DUPLICATES, error);
-    if (under(cli, given + 1, path))
-        return json_load_file(path, JSON_REJECT_DUPLICATES, error);
-    (void)snprintf(error->text, sizeof error->text, "the name is too long");
-    return NULL;
-}
-
-static int read_input(const struct cli *cli, json_t **ret_input)
-{
-    const char *given = cli->options.input;
-    json_error_t error = { .line = -1 };
-    json_t *input = given ? read_json(cli, given, &error) : json_object();
-    if (!input && error.line > 0)
-        return cli_say(cli, CLI_USAGE, "--input, line %d column %d: %s", error.line, error.column,
-                       error.text);
-    if (!input)
-        return cli_say(cli, CLI_USAGE, "--input: %s", given ? error.text : strerror(ENOMEM));
-    if (!json_is_object(input)) {
-        json_decref(input);
-        return cli_say(cli, CLI_USAGE,
-                       "--input: expected a map, such as {\"video_path\": \"a.mp4\"}");
-    }
-    *ret_input = input;
-    return 0;
-}
-
-/* Paths in --input are made absolute as those of KEY=VALUE are. */
-static int put_paths(const struct cli *cli, json_t *input, const json_t *node)
-{
-    size_t index;
-    const json_t *row;
-    json_array_foreach (json_object_get(node, "inputs"), index, row) {
-        const char *name = json_string_value(json_object_get(row, "name"));
-        const char *type = json_string_value(json_object_get(row, "type"));
-        int r = name && type && strcmp(type, "path") == 0 ? put_path(cli, input, name) : 0;
-        if (r)
-            return cli_say(cli, CLI_AWAY, "%s", strerror(-r));
-    }
-    return 0;
-}
-
-/* Without a catalogue values are taken as they read, and the submit itself says what is wrong. */
-static json_t *read_nodes(const struct cli *cli, gantry_client_t *client)
-{
-    void *body = NULL;
-    size_t size = 0;
-    json_t *nodes = NULL;
-    int r = gantry_call(client, VERB_NODES, "", (struct gantry_bytes){ 0 }, cli_timeout_ms(cli),
-                        &body, &size);
-    if (r == 0)
-        (void)json_from_packed(slice_make(body, size), &nodes);
-    free(body);
-    return nodes;
-}
-
-static int pack_input(const struct cli *cli, gantry_client_t *client, json_t *input,
-                      msgpack_sbuffer *packed)
-{
-    json_t *nodes = read_nodes(cli, client);
-    const json_t *node = catalogue_node(nodes, cli->argv[0]);
-    int code = put_paths(cli, input, node);
-    for (int i = 1; i < cli->argc && code == 0; i++)
-        code = put_pair(cli, input, node, cli->argv[i]);
-    json_decref(nodes);
-    if (code)
-        return code;
-    msgpack_packer pk;
-    msgpack_packer_init(&pk, packed, msgpack_sbuffer_write);
-    int r = json_pack_value(input, &pk);
-    if (r > 0)
-        return cli_say(cli, CLI_USAGE, "--input: nested deeper than %d levels", WIRE_DEPTH_MAX);
-    if (packed->size > INPUT_MAX)
-        return cli_say(cli, CLI_USAGE, "the inputs are too large: files travel by their paths");
-    return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : 0;
-}
-
-/* ---- the submit ---- */
+enum { FAILURES_MAX = 1000, CRASHES_MAX = 100 };
 
 static const char *how(const struct gantry_receipt *receipt)
 {
@@ -158,6 +37,28 @@ static int print_receipt(const struct cli *cli, const struct gantry_receipt *rec
     return CLI_DONE;
 }
 
+static uint64_t given(int64_t value)
+{
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+/* "2026-01-31T03:00", "2026-01-31 03:00:00", with Z in UTC, else in the user's own time. 0: none of
+ * these. */
+static uint64_t at_ms(const char *text)
+{
+    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
+                                         "%Y-%m-%d %H:%M" };
+    for (size_t i = 0; text && i < sizeof forms / sizeof *forms; i++) {
+        struct tm tm = { .tm_isdst = -1 };
+        const char *end = strptime(text, forms[i], &tm);
+        if (!end || (*end && strcmp(end, "Z") != 0))
+            continue;
+        time_t seconds = *end ? timegm(&tm) : mktime(&tm);
+        return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+    }
+    return 0;
+}
+
 static int hand_in(const struct cli *cli, gantry_client_t *client, const msgpack_sbuffer *input,
                    struct gantry_receipt *ret_receipt)
 {
@@ -170,13 +71,25 @@ static int hand_in(const struct cli *cli, gantry_client_t *client, const msgpack
         .task = cli->argv[0],
         .input = { input->data, input->size },
         .priority = (enum gantry_priority)priority,
-        .timeout_ms = options->attempt_ms > 0 ? (uint32_t)options->attempt_ms : 0,
+        .owner = options->owner,
+        .timeout_ms = (uint32_t)given(options->attempt_ms),
+        .delay_ms = given(options->delay_ms),
+        .not_before_ms = at_ms(options->at),
+        .schedule_to_start_ms = given(options->start_ms),
+        .schedule_to_close_ms = given(options->close_ms),
+        .failures_max = (uint32_t)given(options->failures),
+        .crashes_max = (uint32_t)given(options->crashes),
+        .retry_ms = (uint32_t)given(options->retry_ms),
     };
     int r = gantry_submit(client, &task, 1, &receipt, cli_timeout_ms(cli));
     if (r)
         return cli_refused(cli, client, r);
     if (receipt.status) {
-        struct gantry_error error = { .message = receipt.message, .field = receipt.field };
+        struct gantry_error error = { .message = receipt.message,
+                                      .field = receipt.field,
+                                      .limit = receipt.limit,
+                                      .current = receipt.current,
+                                      .retry_after_ms = receipt.retry_after_ms };
         return cli_refusal(cli, receipt.status, &error);
     }
     *ret_receipt = receipt;
@@ -206,29 +119,33 @@ static int check(const struct cli *cli)
     if (options->priority && priority_by_text(slice_of(options->priority)) < 0)
         return cli_say(cli, CLI_USAGE, "--priority takes high, normal or low, not %s",
                        options->priority);
-    if (options->attempt_ms > UINT32_MAX)
-        return cli_say(cli, CLI_USAGE, "--limit: at most 1193h");
+    if (options->attempt_ms > UINT32_MAX || options->retry_ms > UINT32_MAX)
+        return cli_say(cli, CLI_USAGE, "--limit, --retry: at most 1193h");
+    if (options->failures > FAILURES_MAX || options->crashes > CRASHES_MAX)
+        return cli_say(cli, CLI_USAGE, "--failures: at most %d, --crashes: at most %d",
+                       FAILURES_MAX, CRASHES_MAX);
+    if (options->at && at_ms(options->at) == 0)
+        return cli_say(cli, CLI_USAGE,
+                       "--at takes a time such as 2026-01-31T03:00 (yours) or 2026-01-31T03:00Z "
+                       "(UTC), not %s",
+                       options->at);
     return 0;
 }
 
 int cli_submit(struct cli *cli)
 {
     scoped(gantry_client) client = NULL;
-    json_t *input = NULL;
     struct gantry_receipt receipt;
     int code = check(cli);
-    if (code == 0)
-        code = read_input(cli, &input);
     if (code == 0)
         code = cli_connect(cli, &client);
     if (code == 0) {
         msgpack_sbuffer packed;
         msgpack_sbuffer_init(&packed);
-        code = pack_input(cli, client, input, &packed);
+        code = input_pack(cli, client, cli->argv[0], cli->argv + 1, cli->argc - 1, &packed);
         if (code == 0)
             code = hand_in(cli, client, &packed, &receipt);
         msgpack_sbuffer_destroy(&packed);
     }
-    json_decref(input);
     return code ? code : finish(cli, client, &receipt);
 }

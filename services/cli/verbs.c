@@ -22,12 +22,14 @@ const struct cli_verb cli_verbs[] = {
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --wait\n"
       "  id=$(gantry submit ffmpeg.extract_keyframes video_path=talk.mp4 keyframe_sample_count=20)\n"
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --id $id      a second stage of the same task\n"
-      "  gantry submit system.echo --input '{\"value\": \"hello\"}' --priority high --json\n",
+      "  gantry submit system.echo --input '{\"value\": \"hello\"}' --priority high --json\n"
+      "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --delay 2h --failures 3 --retry 1m\n",
       1, -1, cli_submit },
     { "show", ON_SHOW, "ID", "the record of a task",
       "examples:\n"
       "  gantry show 4f1c8a52-6c0e-4b4e-9a55-0d2f3f1c7a10\n"
-      "  gantry show $id --json | jq -r '.stages[\"ffmpeg.extract_audio\"].output.audio_path'\n",
+      "  gantry show $id --json | jq -r '.stages[\"ffmpeg.extract_audio\"].output.audio_path'\n"
+      "  gantry show $id --follow                             what happens to it, until it has ended\n",
       1, 1, cli_show },
     { "wait", ON_WAIT, "ID [STAGE...]", "wait until stages of a task have ended, and show the record",
       "Without STAGE: every stage of the task. Shows progress on a terminal.\n"
@@ -39,15 +41,80 @@ const struct cli_verb cli_verbs[] = {
     { "list", ON_LIST, "", "stages by state, newest first",
       "examples:\n"
       "  gantry list --state running\n"
-      "  gantry list --state failed --service ffmpeg --limit 20 --json\n",
+      "  gantry list --state failed --service ffmpeg --since 2h --limit 20 --json\n",
       0, 0, cli_list },
-    { "cancel", ON_CANCEL, "ID [STAGE]", "stop a stage, or every stage of a task",
+    { "why", ON_WHY, "ID [STAGE]", "why a stage is not running",
+      "Names the reason, its place in the queue with an estimate, and what can be done.\n"
+      "\n"
+      "examples:\n"
+      "  gantry why $id\n"
+      "  gantry why $id ffmpeg.extract_audio --json | jq -r '.[].reason'\n",
+      1, 2, cli_why },
+    { "cancel", ON_CANCEL, "[ID [STAGE]]", "stop a stage, a task, or all that a filter finds",
       "A waiting stage is cancelled at once, a running one as soon as its worker has stopped it.\n"
       "\n"
       "examples:\n"
       "  gantry cancel $id\n"
-      "  gantry cancel $id ffmpeg.extract_keyframes\n",
-      1, 2, cli_cancel },
+      "  gantry cancel $id ffmpeg.extract_keyframes\n"
+      "  gantry cancel --state pending --service ffmpeg --until 1h --dry-run\n",
+      0, 2, cli_cancel },
+    { "dead", ON_DEAD, "ls|show|replay|purge [ID [STAGE]]", "dead letters: what failed for good or was quarantined",
+      "ls lists them, show tells all attempts of one, replay runs them again, purge forgets them (the record stays).\n"
+      "Without ID replay and purge are for all that the filters find.\n"
+      "\n"
+      "examples:\n"
+      "  gantry dead ls --since 24h\n"
+      "  gantry dead replay --task ffmpeg.extract_audio --dry-run\n"
+      "  gantry dead replay $id\n"
+      "  gantry dead purge --until 720h\n",
+      0, 3, cli_dead },
+    { "events", ON_EVENTS, "[ID]", "what happens, numbered",
+      "Every transition of every stage has a number. Shows the latest, and with --follow goes on.\n"
+      "\n"
+      "examples:\n"
+      "  gantry events --follow\n"
+      "  gantry events $id --follow\n"
+      "  gantry events --after 1200 --service ffmpeg --json\n",
+      0, 1, cli_events },
+    { "cron", ON_CRON, "[ls | set NAME SCHEDULE TASK [KEY=VALUE...] | rm NAME]", "tasks that are handed in again and again",
+      "SCHEDULE has the five fields of cron (minute hour day-of-month month day-of-week), or is @hourly, @daily,\n"
+      "@weekly, @monthly or @yearly. Each slot fires once, however many brokers live; after an outage the latest\n"
+      "one that was missed. Its task is NAME-20260131T030000Z.\n"
+      "\n"
+      "examples:\n"
+      "  gantry cron set nightly \"0 3 * * *\" ffmpeg.extract_audio video_path=/in/news.mp4 --zone Asia/Shanghai\n"
+      "  gantry cron ls\n"
+      "  gantry cron rm nightly\n",
+      0, -1, cli_cron },
+    { "pause", ON_PAUSE, "SERVICE", "hand out nothing more of a service",
+      "What runs goes on. `gantry resume SERVICE` ends it.\n"
+      "\n"
+      "examples:\n  gantry pause ffmpeg\n",
+      1, 1, cli_pause },
+    { "resume", ON_PAUSE, "SERVICE", "hand out its tasks again",
+      "examples:\n  gantry resume ffmpeg\n",
+      1, 1, cli_resume },
+    { "drain", ON_DRAIN, "[WORKER]", "let a worker or a broker come to rest",
+      "A worker (its name in `gantry workers`) claims nothing more and finishes what runs; it stays connected. A\n"
+      "broker, named by its status endpoint, sends its clients and workers to the others of their lists.\n"
+      "\n"
+      "examples:\n"
+      "  gantry drain gpu-3\n"
+      "  gantry drain --status tcp://10.0.0.7:7473\n",
+      0, 1, cli_drain },
+    { "undrain", ON_DRAIN, "[WORKER]", "take a drain back",
+      "examples:\n  gantry undrain gpu-3\n",
+      0, 1, cli_undrain },
+    { "ledger", ON_LEDGER, "", "what was accepted, and where all of it is now",
+      "Exact at any moment: accepted is the sum of the indented lines. Exit code 1 when it is not.\n"
+      "\n"
+      "examples:\n  gantry ledger\n  gantry ledger --json | jq .balanced\n",
+      0, 0, cli_ledger },
+    { "audit", ON_AUDIT, "", "look now for stages that nothing holds, or two things",
+      "An audit runs every minute anyway; this begins one and waits for it. What it finds it repairs.\n"
+      "\n"
+      "examples:\n  gantry audit\n",
+      0, 0, cli_audit },
     { "status", ON_STATUS, "", "figures of the broker",
       "examples:\n  gantry status\n  gantry status --json | jq .counters\n",
       0, 0, cli_status },

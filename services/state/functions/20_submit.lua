@@ -55,7 +55,7 @@ end
 
 -- The two clocks that run from the submit on.  Nothing removes them: one that fires in vain is dropped.
 local function set_deadlines(change, field, rest, extra, from)
-  local token = string.gsub(sub(rest, 3, 10), '.', function(c) return string.format('%02x', byte(c)) end)
+  local token = hex(sub(rest, 3, 10))
   for kind, due in pairs({ s = extra.to_start_ms > 0 and from + extra.to_start_ms, c = extra.to_close_ms > 0 and change.now + extra.to_close_ms }) do
     if due then
       local list = change_list(change, 'deadlines')

@@ -2,15 +2,7 @@
 # Configure-time part; text.cmake does the work whenever a .lua file changes.
 
 set(functions_dir ${CMAKE_CURRENT_LIST_DIR})
-set(functions_lua
-    ${functions_dir}/00_library.lua
-    ${functions_dir}/10_change.lua
-    ${functions_dir}/20_submit.lua
-    ${functions_dir}/30_claim.lua
-    ${functions_dir}/35_work.lua
-    ${functions_dir}/40_session.lua
-    ${functions_dir}/50_record.lua
-    ${functions_dir}/60_list.lua)
+file(GLOB functions_lua CONFIGURE_DEPENDS ${functions_dir}/*.lua) # GLOB sorts by name
 
 file(STRINGS ${functions_dir}/00_library.lua functions_version REGEX "^local VERSION = [0-9]+")
 string(REGEX REPLACE "^local VERSION = ([0-9]+).*" "\\1" functions_version "${functions_version}")

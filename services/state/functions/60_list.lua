@@ -1,37 +1,4 @@
--- What there is: list, queues, register, nodes, version.
-
-do -- what follows is this file's own: one chunk has room for 200 locals
-
-local LIST_PAGE = 100
-local LIST_WORK_MAX = 10000      -- entries looked at in one call
-local LIST_BYTES_MAX = 8 * 1024 * 1024 -- read in one call: bodies and outputs may be large
-
-local LIST_STATES = {
-  [''] = { pending = true, running = true, ended = true },
-  pending = { pending = true },
-  running = { running = true },
-  ended = { ended = true },
-  completed = { ended = { [COMPLETED] = true, [SKIPPED] = true } },
-  failed = { ended = { [FAILED] = true, [QUARANTINED] = true } },
-  cancelled = { ended = { [CANCELLED] = true } },
-}
-local LIST_PRIORITIES = { 'high', 'normal', 'low' }
-
-local function list_add(walk, id, task, state, at)
-  local r = #walk.reply
-  walk.reply[r + 1], walk.reply[r + 2], walk.reply[r + 3], walk.reply[r + 4] = id, task, state, at
-  walk.room = walk.room - 1
-end
-
-local function list_full(walk)
-  return walk.room <= 0 or walk.work >= LIST_WORK_MAX or walk.bytes >= LIST_BYTES_MAX
-end
-
-local function list_read(walk, id, ...)
-  local found = redis.pcall('HMGET', walk.prefix .. 'task:' .. id, ...)
-  for i = 1, #found do walk.bytes = walk.bytes + #(found[i] or '') end
-  return found
-end
+-- List: a bounded walk over what waits, runs, has ended or is dead.
 
 local function sorted(list)
   table.sort(list)
@@ -42,195 +9,265 @@ local function services_of(P, service)
   return service ~= '' and { service } or sorted(call('SMEMBERS', P .. 'queues'))
 end
 
-local function list_entry(walk, entry)
-  local id, task, generation = match(entry, '^([^/ ]+)/([^ ]+) (%d+)$')
-  if not id then return end
-  local found = list_read(walk, id, task, task .. '.s')
-  local packed = found[2]
-  local state, now_generation = PENDING, 0
-  if packed and not state_good(packed) then return end
-  if packed then state, now_generation = state_of(packed), state_generation(packed) end
-  if found[1] and state == PENDING and now_generation == tonumber(generation) then
-    list_add(walk, id, task, PENDING, body_created(found[1]))
-  end
-end
+do
+  local PAGE = 100
+  local WORK_MAX = 10000            -- entries looked at in one call
+  local BYTES_MAX = 8 * 1024 * 1024 -- read in one call: bodies and outputs may be large
+  local MEMBER_MAX = 220            -- of a sorted set: a longer one is not ours, and no place to go on from
 
--- Each of these three walks on from the cursor and returns where it stopped, or nil at its end.
-local function list_pending(walk, at)
-  local from, rank, offset = match(at or '', '^(%S+) (%d) (%d+)$')
-  for _, service in ipairs(services_of(walk.prefix, walk.service)) do
-    for p, priority in ipairs(LIST_PRIORITIES) do
-      local here = service == from and p == tonumber(rank)
-      local skip = from and (service < from or (service == from and p < tonumber(rank)))
-      local i = here and tonumber(offset) or 0
-      while not skip do
-        local page = call('LRANGE', walk.prefix .. 'queue:' .. service .. ':' .. priority, i, i + LIST_PAGE - 1)
-        if #page == 0 then break end
-        for _, entry in ipairs(page) do
-          if list_full(walk) then return service .. ' ' .. p .. ' ' .. i end
-          list_entry(walk, entry)
-          walk.work = walk.work + 1
-          i = i + 1
-        end
-      end
+  local STATES = {
+    [''] = { pending = true, scheduled = true, running = true, ended = true },
+    pending = { pending = true },
+    scheduled = { scheduled = true },
+    running = { running = true },
+    ended = { ended = true },
+    completed = { ended = { [COMPLETED] = true, [SKIPPED] = true } },
+    failed = { ended = { [FAILED] = true, [QUARANTINED] = true } },
+    cancelled = { ended = { [CANCELLED] = true } },
+    dead = { dead = true },
+  }
+  local PRIORITIES = { 'high', 'normal', 'low' }
+
+  local function wanted(walk, service, task)
+    return (walk.service == '' or service == walk.service) and (walk.task == '' or task == walk.task)
+  end
+
+  local function add(walk, id, task, state, at)
+    if at < walk.since or (walk.before > 0 and at >= walk.before) then return end
+    local r = #walk.reply
+    walk.reply[r + 1], walk.reply[r + 2], walk.reply[r + 3], walk.reply[r + 4] = id, task, state, at
+    walk.room = walk.room - 1
+  end
+
+  local function full(walk)
+    return walk.room <= 0 or walk.work >= WORK_MAX or walk.bytes >= BYTES_MAX
+  end
+
+  local function read(walk, id, ...)
+    local found = redis.pcall('HMGET', walk.prefix .. 'task:' .. id, ...)
+    for i = 1, #found do walk.bytes = walk.bytes + #(found[i] or '') end
+    return found
+  end
+
+  -- Each walk goes on from the cursor and returns where it stopped, or nil at its end.
+
+  local function look_pending(walk, entry)
+    local id, task, service, generation = match(entry, '^([^/ ]+)/(([^ .]+)%.[^ ]+) (%d+)$')
+    if not id or not wanted(walk, service, task) then return end
+    local found = read(walk, id, task, task .. '.s')
+    local packed = found[2]
+    local state, now_generation = PENDING, 0
+    if packed and not state_good(packed) then return end
+    if packed then state, now_generation = state_of(packed), state_generation(packed) end
+    if found[1] and state == PENDING and now_generation == tonumber(generation) then
+      add(walk, id, task, PENDING, body_created(found[1]))
     end
   end
-end
 
-local function list_running(walk, at)
-  local from, after = match(at or '', '^(%x+) (%S*)$')
-  for _, sid in ipairs(sorted(call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
-    if not from or sid >= from then
-      local flat = holds_of(walk.prefix .. 'running:' .. sid)
-      local holds, fields = {}, {}
-      for i = 1, #flat, 2 do
-        fields[#fields + 1] = flat[i]
-        holds[flat[i]] = flat[i + 1]
-      end
-      local last = sid == from and after or ''
-      for _, field in ipairs(sorted(fields)) do
-        if field > last then
-          if list_full(walk) then return sid .. ' ' .. last end
-          local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
-          if walk.service == '' or service == walk.service then
-            local hold = holds[field]
-            list_add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
+  local function list_pending(walk, at)
+    local from, rank, offset = match(at or '', '^(%S+) (%d) (%d+)$')
+    for _, service in ipairs(services_of(walk.prefix, walk.service)) do
+      for p, priority in ipairs(PRIORITIES) do
+        local here = service == from and p == tonumber(rank)
+        local skip = from and (service < from or (service == from and p < tonumber(rank)))
+        local i = here and tonumber(offset) or 0
+        while not skip do
+          local page = call('LRANGE', walk.prefix .. 'queue:' .. service .. ':' .. priority, i, i + PAGE - 1)
+          if #page == 0 then break end
+          for _, entry in ipairs(page) do
+            if full(walk) then return service .. ' ' .. p .. ' ' .. i end
+            look_pending(walk, entry)
+            walk.work = walk.work + 1
+            i = i + 1
           end
-          walk.work = walk.work + 1
-          last = field
         end
       end
     end
   end
-end
 
-local function list_end(walk, line)
-  local id, task, service, state, ended = match(line, '^([^/]+)/(([^.]+)%.%S+) (%d) (%d+)$')
-  state = tonumber(state)
-  if not id or (walk.service ~= '' and service ~= walk.service) then return end
-  if walk.states ~= true and not walk.states[state] then return end
-  -- a stage that ran again since is listed under its latest end only
-  local packed = list_read(walk, id, task .. '.s')[1]
-  walk.work = walk.work + 4
-  if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
-    list_add(walk, id, task, state, tonumber(ended))
-  end
-end
-
-local function list_ended(walk, at)
-  local from, index = match(at or '', '^(%d+) (%d+)$')
-  local hours = call('ZREVRANGEBYSCORE', walk.prefix .. 'hours', from or '+inf', '-inf')
-  for _, hour in ipairs(hours) do
-    local key = walk.prefix .. 'ended:' .. hour
-    local i = call('LLEN', key) - 1
-    if hour == from then i = math.min(i, tonumber(index)) end
-    while i >= 0 do
-      local page = call('LRANGE', key, math.max(0, i - LIST_PAGE + 1), i)
-      for j = #page, 1, -1 do
-        if list_full(walk) then return hour .. ' ' .. i end
-        list_end(walk, page[j])
+  local function list_session(walk, sid, last)
+    local flat = holds_of(walk.prefix .. 'running:' .. sid)
+    local holds, fields = {}, {}
+    for i = 1, #flat, 2 do
+      fields[#fields + 1] = flat[i]
+      holds[flat[i]] = flat[i + 1]
+    end
+    for _, field in ipairs(sorted(fields)) do
+      if field > last then
+        if full(walk) then return sid .. ' ' .. last end
+        local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
+        if wanted(walk, service, task) then
+          local hold = holds[field]
+          add(walk, id, task, hold_cancelled(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
+        end
         walk.work = walk.work + 1
-        i = i - 1
-      end
-      if #page == 0 then break end
-    end
-  end
-end
-
-local LIST_WALKS = { { 'pending', 'p', list_pending }, { 'running', 'r', list_running }, { 'ended', 'e', list_ended } }
-
-local CURSORS = { p = '^%S+ [123] (%d+)$', r = '^%x+ (%S*)$', e = '^%d+ (%d+)$' }
-
--- A longer number is no place in a list, and Redis would not read it.
-local function cursor_good(phase, at)
-  local place = match(at, CURSORS[phase])
-  return place and (phase == 'r' or #place <= 15)
-end
-
-local function list(keys, args)
-  local states = args[1] and LIST_STATES[args[1]] or refuse('list', 'state')
-  local service = args[2] == '' and '' or service_name('list', args[2])
-  local walk = { prefix = keys[1], service = service, states = states.ended, work = 0, bytes = 0, reply = { '' } }
-  walk.room = whole('list', 'limit', args[3], 1, 1000)
-  local phase, at = match(text('list', 'cursor', args[4], 256), '^([pre])(.*)$')
-  if #args ~= 4 or (args[4] ~= '' and not phase) then refuse('list', 'cursor') end
-  if phase and not cursor_good(phase, at) then refuse('list', 'cursor') end
-
-  for _, row in ipairs(LIST_WALKS) do
-    local begun = not phase or phase == row[2]
-    if begun and states[row[1]] then
-      local stopped = row[3](walk, at)
-      if stopped then
-        walk.reply[1] = row[2] .. stopped
-        return walk.reply
+        last = field
       end
     end
-    if begun then phase, at = nil, nil end
   end
-  return walk.reply
-end
 
-local function queues(keys)
-  local P = keys[1]
-  local running = {}
-  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
-    for _, field in ipairs(call('HKEYS', P .. 'running:' .. sid)) do
-      local service = match(field, '/([^.]+)%.')
-      if service then running[service] = (running[service] or 0) + 1 end
+  local function list_running(walk, at)
+    local from, after = match(at or '', '^(%x+) (%S*)$')
+    for _, sid in ipairs(sorted(call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
+      if not from or sid >= from then
+        if full(walk) then return sid .. ' ' .. (sid == from and after or '') end
+        walk.work = walk.work + 1
+        local stopped = list_session(walk, sid, sid == from and after or '')
+        if stopped then return stopped end
+      end
     end
   end
-  local reply = {}
-  for _, service in ipairs(services_of(P, '')) do
-    local r = #reply
-    local queue = P .. 'queue:' .. service .. ':'
-    reply[r + 1] = service
-    reply[r + 2] = call('LLEN', queue .. 'normal')
-    reply[r + 3] = call('LLEN', queue .. 'high')
-    reply[r + 4] = call('LLEN', queue .. 'low')
-    reply[r + 5] = running[service] or 0
-  end
-  return reply
-end
 
-local function register(keys, args)
-  local P = keys[1]
-  local n = items('register', args, 0, 2)
-  local names = {}
-  for i = 1, n do
-    local name, declaration = args[2 * i - 1], args[2 * i]
-    if #name > 64 or not find(name, TASK) then refuse('register', 'name') end
-    if not is_map(declaration, 1) or #declaration > 65536 then refuse('register', 'declaration') end
-    names[i] = name
-  end
-  if n == 0 then return 0 end
-  local known = get_many(P .. 'nodes', names)
-  local changed, count = {}, 0
-  for i = 1, n do
-    if known[i] ~= args[2 * i] then
-      changed[#changed + 1] = names[i]
-      changed[#changed + 1] = args[2 * i]
-      count = count + 1
+  local function look_ended(walk, line)
+    local id, task, service, state, ended = match(line, '^([^/]+)/(([^.]+)%.%S+) (%d) (%d+)$')
+    state = tonumber(state)
+    if not id or not wanted(walk, service, task) then return end
+    if walk.states ~= true and not walk.states[state] then return end
+    -- a stage that ran again since is listed under its latest end only
+    local packed = read(walk, id, task .. '.s')[1]
+    walk.work = walk.work + 4
+    if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
+      add(walk, id, task, state, tonumber(ended))
     end
   end
-  if count > 0 then
-    call_many('HSET', P .. 'nodes', changed)
-    event_add(P, now_ms(), 0, { 'n', count })
+
+  local function list_ended(walk, at)
+    local from, index = match(at or '', '^(%d+) (%d+)$')
+    local newest = from or (walk.before > 0 and floor((walk.before - 1) / HOUR_MS)) or '+inf'
+    local hours = call('ZREVRANGEBYSCORE', walk.prefix .. 'hours', newest, floor(walk.since / HOUR_MS))
+    for _, hour in ipairs(hours) do
+      local key = walk.prefix .. 'ended:' .. hour
+      local i = call('LLEN', key) - 1
+      if hour == from then i = math.min(i, tonumber(index)) end
+      while i >= 0 do
+        local page = call('LRANGE', key, math.max(0, i - PAGE + 1), i)
+        for j = #page, 1, -1 do
+          if full(walk) then return hour .. ' ' .. i end
+          look_ended(walk, page[j])
+          walk.work = walk.work + 1
+          i = i - 1
+        end
+        if #page == 0 then break end
+      end
+    end
   end
-  return count
-end
 
-local function nodes(keys)
-  return call('HGETALL', keys[1] .. 'nodes')
-end
+  -- As Redis orders members, whatever the locale.
+  local function bytes_less(a, b)
+    for i = 1, math.min(#a, #b) do
+      local x, y = byte(a, i), byte(b, i)
+      if x ~= y then return x < y end
+    end
+    return #a < #b
+  end
 
-local function version()
-  return VERSION
-end
+  -- The rank, in the direction of `command`, of the first entry behind (score, member), which may be gone by now.
+  local function rank_behind(key, command, score, member)
+    local low, high = 0, call('ZCARD', key)
+    while low < high do
+      local middle = floor((low + high) / 2)
+      local entry = call(command, key, middle, middle, 'WITHSCORES')
+      local here = tonumber(entry[2])
+      local a, b = score, here
+      local m, n = member, entry[1]
+      if command == 'ZREVRANGE' then a, b, m, n = b, a, n, m end
+      if a < b or (a == b and bytes_less(m, n)) then
+        high = middle
+      else
+        low = middle + 1
+      end
+    end
+    return low
+  end
 
-define('list', list, 'no-writes')
-define('queues', queues, 'no-writes')
-define('register', register)
-define('nodes', nodes, 'no-writes')
-define('version', version, 'no-writes')
+  -- A sorted set, upwards with ZRANGE or downwards with ZREVRANGE; look(walk, member, score) takes one entry.
+  local function list_sorted(walk, key, command, at, look)
+    local up = command == 'ZRANGE'
+    local score, member = match(at or (up and '-inf -' or 'inf -'), '^(%S+) (.*)$')
+    if up and tonumber(score) < walk.since then score, member = string.format('%.0f', walk.since), '' end
+    if not up and walk.before > 0 and tonumber(score) >= walk.before then
+      score, member = string.format('%.0f', walk.before), ''
+    end
+    local rank = rank_behind(key, command, tonumber(score), member)
+    while true do
+      local page = call(command, key, rank, rank + PAGE - 1, 'WITHSCORES')
+      if #page == 0 then return end
+      for i = 1, #page, 2 do
+        local here = tonumber(page[i + 1])
+        if up and walk.before > 0 and here >= walk.before then return end
+        if not up and here < walk.since then return end
+        if full(walk) then return score .. ' ' .. member end
+        if #page[i] <= MEMBER_MAX and here >= 0 and here < 2 ^ 53 then
+          look(walk, page[i], here)
+          score, member = page[i + 1], page[i]
+        end
+        walk.work = walk.work + 1
+      end
+      rank = rank + #page / 2
+    end
+  end
 
+  local function look_scheduled(walk, member, due)
+    local id, task, service = match(member, '^([^/ ]+)/(([^ .]+)%.[^ ]+) %d+$')
+    if id and wanted(walk, service, task) then add(walk, id, task, SCHEDULED, due) end
+  end
+
+  local function list_scheduled(walk, at)
+    return list_sorted(walk, walk.prefix .. 'timers', 'ZRANGE', at, look_scheduled)
+  end
+
+  local function look_dead(walk, field, ended)
+    local id, task, service = match(field, '^([^/ ]+)/(([^ .]+)%.[^ ]+)$')
+    if not id or not wanted(walk, service, task) then return end
+    local packed = read(walk, id, task .. '.s')[1]
+    walk.work = walk.work + 4
+    local state = packed and state_good(packed) and state_of(packed)
+    if state == FAILED or state == QUARANTINED then add(walk, id, task, state, ended) end
+  end
+
+  local function list_dead(walk, at)
+    return list_sorted(walk, walk.prefix .. 'dead', 'ZREVRANGE', at, look_dead)
+  end
+
+  local WALKS = { { 'pending', 'p', list_pending }, { 'scheduled', 's', list_scheduled }, { 'running', 'r', list_running },
+    { 'ended', 'e', list_ended }, { 'dead', 'd', list_dead } }
+  local CURSORS = { p = '^%S+ [123] (%d+)$', s = '^(%-?%w+) ', r = '^%x+ (%S*)$', e = '^%d+ (%d+)$', d = '^(%-?%w+) ' }
+
+  -- A longer number is no place in a list, and Redis would not read it.
+  local function cursor_good(phase, at)
+    local place = match(at, CURSORS[phase])
+    if not place or phase == 'r' then return place end
+    if phase == 's' or phase == 'd' then return tonumber(place) end
+    return #place <= 15
+  end
+
+  local function list(keys, args)
+    local states = args[1] and STATES[args[1]] or refuse('list', 'state')
+    local service = args[2] == '' and '' or service_name('list', args[2])
+    local task = text('list', 'task', args[3], 64)
+    if task ~= '' and not find(task, TASK) then refuse('list', 'task') end
+    local walk = { prefix = keys[1], states = states.ended, task = task, work = 0, bytes = 0, reply = { '' } }
+    walk.since = whole('list', 'since_ms', args[4], 0, 2 ^ 53)
+    walk.before = whole('list', 'until_ms', args[5], 0, 2 ^ 53)
+    walk.room = whole('list', 'limit', args[6], 1, 1000)
+    local phase, at = match(text('list', 'cursor', args[7], 256), '^([psred])(.*)$')
+    if #args ~= 7 or (args[7] ~= '' and not phase) then refuse('list', 'cursor') end
+    if phase and not cursor_good(phase, at) then refuse('list', 'cursor') end
+    walk.service = service == '' and match(task, '^[^.]*') or service
+
+    for _, row in ipairs(WALKS) do
+      local begun = not phase or phase == row[2]
+      if begun and states[row[1]] then
+        local stopped = row[3](walk, at)
+        if stopped then
+          walk.reply[1] = row[2] .. stopped
+          return walk.reply
+        end
+      end
+      if begun then phase, at = nil, nil end
+    end
+    return walk.reply
+  end
+
+  define('list', list, 'no-writes')
 end

@@ -1,0 +1,65 @@
+-- What there is: queues, register, nodes, version.
+
+do
+  local function queues(keys)
+    local P = keys[1]
+    local running = {}
+    for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
+      for _, field in ipairs(call('HKEYS', P .. 'running:' .. sid)) do
+        local service = match(field, '/([^.]+)%.')
+        if service then running[service] = (running[service] or 0) + 1 end
+      end
+    end
+    local reply = {}
+    for _, service in ipairs(services_of(P, '')) do
+      local r = #reply
+      local queue = P .. 'queue:' .. service .. ':'
+      reply[r + 1] = service
+      reply[r + 2] = call('LLEN', queue .. 'normal')
+      reply[r + 3] = call('LLEN', queue .. 'high')
+      reply[r + 4] = call('LLEN', queue .. 'low')
+      reply[r + 5] = running[service] or 0
+    end
+    return reply
+  end
+
+  local function register(keys, args)
+    local P = keys[1]
+    local n = items('register', args, 0, 2)
+    local names = {}
+    for i = 1, n do
+      local name, declaration = args[2 * i - 1], args[2 * i]
+      if #name > 64 or not find(name, TASK) then refuse('register', 'name') end
+      if not is_map(declaration, 1) or #declaration > 65536 then refuse('register', 'declaration') end
+      names[i] = name
+    end
+    if n == 0 then return 0 end
+    local known = get_many(P .. 'nodes', names)
+    local changed, count = {}, 0
+    for i = 1, n do
+      if known[i] ~= args[2 * i] then
+        changed[#changed + 1] = names[i]
+        changed[#changed + 1] = args[2 * i]
+        count = count + 1
+      end
+    end
+    if count > 0 then
+      call_many('HSET', P .. 'nodes', changed)
+      event_add(P, now_ms(), 0, { 'n', count })
+    end
+    return count
+  end
+
+  local function nodes(keys)
+    return call('HGETALL', keys[1] .. 'nodes')
+  end
+
+  local function version()
+    return VERSION
+  end
+
+  define('queues', queues, 'no-writes')
+  define('register', register)
+  define('nodes', nodes, 'no-writes')
+  define('version', version, 'no-writes')
+end

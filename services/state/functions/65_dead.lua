@@ -1,0 +1,72 @@
+-- Dead letters: failed and quarantined stages that nobody replayed or purged.
+
+-- What was submitted: a map, {} when it cannot be read.
+local function body_map(body)
+  local good, map = pcall(cmsgpack.unpack, sub(body, BODY_MAP))
+  return good and type(map) == 'table' and map or {}
+end
+
+do
+  local NOT_FOUND = 2
+
+  local function dead_of(P, stages)
+    local dead = {}
+    for _, stage in ipairs(stages) do
+      local packed = stage[4]
+      local state = packed and state_good(packed) and state_of(packed)
+      if (state == FAILED or state == QUARANTINED) and call('ZSCORE', P .. 'dead', stage[1] .. '/' .. stage[2]) then
+        dead[#dead + 1] = stage
+      end
+    end
+    return dead
+  end
+
+  -- Back into its queue as new work; what it learnt (checkpoint, history, attempts) stays.  False: the queue is full.
+  local function replay_one(change, stage, most)
+    local P, id, task, body, packed = change.prefix, stage[1], stage[2], stage[3], stage[4]
+    local field, priority = id .. '/' .. task, state_priority(packed)
+    local list = change_queue(change, 'tails', match(task, '^[^.]+'), byte(priority))
+    if call('LLEN', queue_key(P, match(task, '^[^.]+'), byte(priority))) + #list >= most then return false end
+    local generation, attempt = state_counters(packed)
+    call('HSET', P .. 'task:' .. id, task .. '.s', pending_pack(generation + 1, attempt, 0, 0, priority),
+      history_of_end(task, stage[5], packed))
+    list[#list + 1] = field .. ' ' .. (generation + 1)
+    change_moved(change, field, PENDING)
+    change_count(change, 'accepted')
+    local undead = change_list(change, 'undead')
+    undead[#undead + 1] = field
+    local owner = body_owned(body) and body_map(body).owner
+    if type(owner) == 'string' then own(P, field, owner) end
+    return true
+  end
+
+  local function replay(keys, args)
+    local P = keys[1]
+    if #args ~= 3 then refuse('replay', 'number of arguments') end
+    local most = whole('replay', 'queue_max', args[3], 0, 2 ^ 53)
+    local stages = stages_of(P, args[1], args[2])
+    local change, status = change_new(P, now_ms()), CONFLICT
+    if #stages == 0 then status = NOT_FOUND end
+    for _, stage in ipairs(dead_of(P, stages)) do
+      status = replay_one(change, stage, most) and status ~= BUSY and OK or BUSY
+    end
+    change_write(change)
+    return { status, unpack(get(keys, { '1', args[1], args[2] })) }
+  end
+
+  local function purge(keys, args)
+    local P = keys[1]
+    if #args ~= 2 then refuse('purge', 'number of arguments') end
+    local stages = stages_of(P, args[1], args[2])
+    if #stages == 0 then return -1 end
+    local done = 0
+    for _, stage in ipairs(dead_of(P, stages)) do
+      done = 1
+      call('ZREM', P .. 'dead', stage[1] .. '/' .. stage[2])
+    end
+    return done
+  end
+
+  define('replay', replay)
+  define('purge', purge, 'allow-oom')
+end

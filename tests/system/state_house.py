@@ -15,7 +15,8 @@ import zmq
 BIN = os.environ.get("GANTRY_BIN", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "bin"))
 MAGIC = 0x4701
 VERBS = {"HELLO": 1, "PING": 2, "BYE": 3, "ANSWER": 4, "READY": 5, "SUBMIT": 10, "GET": 11, "WAIT": 12, "LIST": 13,
-         "CANCEL": 14, "NODES": 15, "CLAIM": 20, "HEARTBEAT": 21, "DONE": 22, "RETURN": 23, "REGISTER": 24, "QUEUES": 32}
+         "CANCEL": 14, "NODES": 15, "SUBSCRIBE": 16, "WHY": 17, "REPLAY": 18, "PURGE": 19, "CLAIM": 20, "HEARTBEAT": 21,
+         "DONE": 22, "RETURN": 23, "REGISTER": 24, "QUEUES": 32, "LEDGER": 33, "STEER": 34, "CRON": 35}
 NAMES = {number: name for name, number in VERBS.items()}
 OK, INVALID, NOT_FOUND, CONFLICT, MALFORMED, TOO_LARGE, UNSUPPORTED, BUSY, UNAVAILABLE, STALE, EMPTY, TIMEOUT = range(12)
 LEASE_MS = 10000
@@ -239,11 +240,24 @@ class Worker:
     def done(self, *results, peer=0):
         return self.broker.ask("DONE", list(results), peer=peer)
 
-    def beat(self, *held, claim_open=None, peer=0):
-        holds = [{"id": h["id"], "task": h["task"], "token": h["token"], **more} for h, more in held]
+    def beat(self, *held, claim_open=None, peer=0, **more):
+        holds = [{"id": h["id"], "task": h["task"], "token": h["token"], **said} for h, said in held]
         return self.broker.ask("HEARTBEAT", {"session": self.session, "claim_open": claim_open or self.seq + 1,
-                                             "worker": self.name, "held": holds}, peer=peer)
+                                             "worker": self.name, "held": holds, **more}, peer=peer)
 
 
 def task(id_, name="system.echo", token=1, **more):
     return dict({"id": id_, "task": name, "token": bytes([token]) * 16}, **more)
+
+
+def receipt_of(broker, item, service="system", **more):
+    """Submits one task, which must be kept."""
+    answer = broker.ask("SUBMIT", [item], service=service, **more)
+    assert answer.status == OK and answer.body[0]["status"] == OK, answer
+    return answer.body[0]
+
+
+def stage_of(broker, id_, name="system.echo", peer=0):
+    answer = broker.ask("GET", {"id": id_}, peer=peer)
+    assert answer.status == OK, answer
+    return answer.body["stages"][name]

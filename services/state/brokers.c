@@ -24,6 +24,10 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_QUEUES] = queues_asked,
     [VERB_REGISTER] = register_asked,
     [VERB_SUBSCRIBE] = subscribe_asked,
+    [VERB_WHY] = why_asked,
+    [VERB_REPLAY] = replay_asked,
+    [VERB_PURGE] = purge_asked,
+    [VERB_STEER] = steer_asked,
     [VERB_LEDGER] = ledger_asked,
 };
 

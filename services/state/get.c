@@ -18,6 +18,23 @@ int ref_check(const struct m_ref *ref, struct refusal *why)
     return 0;
 }
 
+bool ref_read(ask_t **ask_p, struct m_ref *ref)
+{
+    struct refusal why = { 0 };
+    if (!state_read(ask_p, &m_ref_layout, ref))
+        return false;
+    if (ref_check(ref, &why)) {
+        ask_refuse(ask_p, &why);
+        return false;
+    }
+    return true;
+}
+
+void ref_again(ask_t *ask, struct m_ref *ret_ref)
+{
+    (void)message_decode(&m_ref_layout, ask_body(ask), ret_ref, NULL);
+}
+
 void ref_missing(ask_t **ask_p, const struct m_ref *ref)
 {
     struct refusal why = { 0 };
@@ -60,7 +77,7 @@ static void on_record(void *arg, int status, const redisReply *reply)
         ask_fail(&ask, status, reply);
         return;
     }
-    (void)message_decode(&m_ref_layout, ask_body(ask), &ref, NULL); /* ask() has seen it */
+    ref_again(ask, &ref);
     if (stages.count == 0) {
         ref_missing(&ask, &ref);
     } else if (ask->verb == VERB_CANCEL && too_late(&stages)) {
@@ -73,23 +90,10 @@ static void on_record(void *arg, int status, const redisReply *reply)
     }
 }
 
-/* True: the command waits for its reference; false: the ask was refused. */
-static bool read_ref(ask_t **ask_p, struct m_ref *ref)
-{
-    struct refusal why = { 0 };
-    if (!state_read(ask_p, &m_ref_layout, ref))
-        return false;
-    if (ref_check(ref, &why)) {
-        ask_refuse(ask_p, &why);
-        return false;
-    }
-    return true;
-}
-
 void get_asked(state_t *self, ask_t *ask)
 {
     struct m_ref ref;
-    if (!read_ref(&ask, &ref))
+    if (!ref_read(&ask, &ref))
         return;
     struct command *command = store_function(self->store, "get");
     command_text(command, "1");
@@ -101,7 +105,7 @@ void get_asked(state_t *self, ask_t *ask)
 void cancel_asked(state_t *self, ask_t *ask)
 {
     struct m_ref ref;
-    if (!read_ref(&ask, &ref))
+    if (!ref_read(&ask, &ref))
         return;
     struct command *command = store_function(self->store, "cancel");
     command_arg(command, ref.id);

@@ -91,7 +91,7 @@ void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
 typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
-    subscribe_asked;
+    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked;
 
 /* Decodes the body, or refuses the ask: false. */
 bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m);

@@ -68,8 +68,8 @@ static void on_listed(void *arg, int status, const redisReply *reply)
 
 static bool is_filter(struct slice state)
 {
-    static const char *const filters[] = { "",       "pending",   "running", "completed",
-                                           "failed", "cancelled", "ended" };
+    static const char *const filters[] = { "",       "scheduled", "pending", "running", "completed",
+                                           "failed", "cancelled", "ended",   "dead" };
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
         if (slice_is(state, filters[i]))
             return true;
@@ -84,9 +84,12 @@ void list_asked(state_t *self, ask_t *ask)
         return;
     if (!is_filter(said.state))
         refusal_say(&why, STATUS_INVALID, "state",
-                    "must be pending, running, completed, failed, cancelled or ended");
+                    "must be scheduled, pending, running, completed, failed, cancelled, ended or "
+                    "dead");
     else if (said.service.size && !service_valid(said.service))
         refusal_say(&why, STATUS_INVALID, "service", "must be 1 to 32 of [a-z0-9_]");
+    else if (said.task.size && !task_name_valid(said.task))
+        refusal_say(&why, STATUS_INVALID, "task", TASK_NAME_RULE);
     else if (said.limit > LIMIT_MOST)
         refusal_say(&why, STATUS_INVALID, "limit", "must be at most %d", LIMIT_MOST);
     if (why.status) {
@@ -96,6 +99,9 @@ void list_asked(state_t *self, ask_t *ask)
     struct command *command = store_function(self->store, "list");
     command_arg(command, said.state);
     command_arg(command, said.service);
+    command_arg(command, said.task);
+    command_whole(command, said.since_ms);
+    command_whole(command, said.until_ms);
     command_whole(command, said.limit ? said.limit : LIMIT_DEFAULT);
     command_arg(command, said.cursor);
     state_call(ask, command, on_listed);

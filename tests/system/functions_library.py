@@ -15,13 +15,16 @@ import pytest
 import redis
 
 LUA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "services", "state", "functions")
-PENDING, RUNNING, CANCELLING, COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 0, 2, 3, 4, 5, 6, 7, 8
-MISS, WAIT, HIT = 0, 1, 2
+PENDING, SCHEDULED, RUNNING, CANCELLING, COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = range(9)
+MISS, WAIT, HIT, OVER_USER, OVER_ALL = range(5)
+RETURN, RETRY, SNOOZE = range(3)
 OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
 NORMAL, HIGH, LOW = 0, 1, 2
 PRIORITY_NAMES = {NORMAL: "normal", HIGH: "high", LOW: "low"}
 COUNTERS = {COMPLETED: "completed", SKIPPED: "skipped", FAILED: "failed", QUARANTINED: "quarantined", CANCELLED: "cancelled"}
 LEASE_MS = 10000
+CAP_MS = 3600000
+HOUR = 3600000
 SEED = int(os.environ.get("GANTRY_SEED", "20240607"))
 
 
@@ -47,9 +50,39 @@ def read_state(packed):
 
 
 def read_body(body):
+    """created_ms, token, flags, crashes_max, failures_max, retry_ms, the map"""
     unpacker = msgpack.Unpacker(raw=False)
     unpacker.feed(body)
-    return unpacker.unpack(), unpacker.unpack(), unpacker.unpack()
+    return [unpacker.unpack() for _ in range(7)]
+
+
+def read_history(history):
+    out = []
+    while history:
+        kind, size = struct.unpack(">BI", history[:5])
+        assert kind == 0xc6 and len(history) >= 5 + size
+        out.append(read_state(history[5:5 + size]))
+        history = history[5 + size:]
+    return out
+
+
+def rest_of(token, input_, owner=None, crashes_max=3, failures_max=5, retry_ms=0):
+    fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
+    return msgpack.packb(token_of(token)) + fixed + msgpack.packb({"input": input_})
+
+
+def back_off(failures, retry_ms, token, cap_ms=CAP_MS):
+    first, _, last = struct.unpack(">III", token)
+    share = (first + last % 65536 * 2654435761) % 2 ** 32 / 2 ** 32
+    if retry_ms:
+        wait = retry_ms * 2.0 ** (failures - 1)
+        return int(min(wait + wait * share / 10, cap_ms))
+    return int(min((failures ** 4 + 15 + share * 10 * (failures + 1)) * 1000, cap_ms))
+
+
+def moves_of(fields):
+    """The transitions of an entry of the stream, in order: (stage, state)."""
+    return [(name, int(key)) for key, value in fields.items() if key.isdigit() for name in value.decode().split(" ")]
 
 
 class Gantry:
@@ -59,25 +92,29 @@ class Gantry:
         self.redis = client
         self.shard = shard
         self.calls = 0
+        self.seen, self.told, self.drain = 0, {}, 0
 
     def call(self, name, *args):
         return self.redis.execute_command("FCALL", "gantry_" + name, 1, self.shard, *args)
 
-    def submit(self, *tasks, service="a", priority=NORMAL, queue_max=1000000):
-        """tasks: (id, task, token number[, input]); answers [(status, state, reuse)]"""
+    def submit(self, *tasks, service="a", priority=NORMAL, queue_max=1000000, quota_user=0, quota_all=0):
+        """tasks: (id, task, token number[, input[, options]]); answers [(status, state, reuse)]"""
         args = []
         for id_, task, token, *given in tasks:
-            rest = msgpack.packb(token_of(token)) + msgpack.packb({"input": given[0] if given else {"n": token}})
-            args += [id_, task, rest]
-        flat = self.call("submit", service, priority, queue_max, *args)
+            options = dict(given[1]) if len(given) > 1 else {}
+            limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
+            rest = rest_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), **limits)
+            args += [id_, task, rest, msgpack.packb(options) if options else ""]
+        flat = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
         return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
 
     def claim(self, n, sid=0, service="a", seq=1, lowest_first=0, worker="w", random8=None, raw=False):
         self.calls += 1
         random8 = random8 or struct.pack(">Q", self.calls)
         more, *flat = self.call("claim", sid_of(sid), service, n, seq, LEASE_MS, lowest_first, random8, worker)
-        names = ["id", "task", "token", "attempt", "generation", "body"]
-        out = [dict(zip(names, flat[i:i + 6])) for i in range(0, len(flat), 6)]
+        names = ["id", "task", "token", "attempt", "generation", "failures", "crashes", "body", "checkpoint"]
+        assert len(flat) % len(names) == 0
+        out = [dict(zip(names, flat[i:i + len(names)])) for i in range(0, len(flat), len(names))]
         for handout in out:
             handout["id"], handout["task"] = handout["id"].decode(), handout["task"].decode()
         return (more, out) if raw else out
@@ -90,18 +127,36 @@ class Gantry:
             args += [handout["id"], handout["task"], handout["token"], state, msgpack.packb(tail)]
         return self.call("finish", sid_of(sid), worker, *args)
 
-    def give_back(self, *handouts, sid=0):
-        return self.call("give_back", sid_of(sid), *[h[k] for h in handouts for k in ("id", "task", "token")])
+    def put_back(self, *items, sid=0, worker="w", cap_ms=CAP_MS):
+        """items: (handout, how[, after_ms[, tail[, checkpoint]]])"""
+        args = []
+        for handout, how, *given in items:
+            after, tail, checkpoint = given + ["", {"worker": worker}, b""][len(given):]
+            args += [handout["id"], handout["task"], handout["token"], how, after, msgpack.packb(tail) if how else "", checkpoint]
+        return self.call("give_back", sid_of(sid), worker, cap_ms, *args)
 
-    def heartbeat(self, *held, sid=0, worker="w", claim_open=0):
+    def give_back(self, *handouts, sid=0):
+        return self.put_back(*[(h, RETURN) for h in handouts], sid=sid)
+
+    def heartbeat(self, *held, sid=0, worker="w", claim_open=0, services="a", slots=2):
         """held: (handout, progress text); answers stale tokens, cancel tokens, how many were requeued"""
         args = []
         for handout, progress in held:
             args += [handout["id"], handout["task"], handout["token"], progress]
-        flat = self.call("heartbeat", sid_of(sid), worker, claim_open, LEASE_MS, *args)
-        stale, cancel, requeued = flat[:3]
-        assert len(flat) == 3 + stale + cancel
-        return flat[3:3 + stale], flat[3 + stale:], requeued
+        flat = self.call("heartbeat", sid_of(sid), worker, services, slots, claim_open, LEASE_MS, *args)
+        stale, cancel, requeued, self.drain = flat[:4]
+        assert len(flat) == 4 + stale + cancel
+        return flat[4:4 + stale], flat[4 + stale:], requeued
+
+    def timers(self, most=1024):
+        """answers now, when the next is due, how many fired, [(schedule, slot)]"""
+        now, due, fired, *crons = self.call("timers", most)
+        return now, due, fired, list(zip(crons[::2], crons[1::2]))
+
+    def due(self, *members, key="timers"):
+        """Their time has come, in this order."""
+        for i, member in enumerate(members):
+            assert self.redis.zadd(self.shard + key, {member: i + 1}, xx=True, ch=True) == 1, member
 
     def get(self, id_, task="", holders=1):
         return self.stages(self.call("get", holders, id_, task))
@@ -111,17 +166,17 @@ class Gantry:
 
     @staticmethod
     def stages(flat):
-        assert len(flat) == 1 + 3 * flat[0]
+        assert len(flat) == 1 + 4 * flat[0]
         out = {}
-        for i in range(1, len(flat), 3):
-            out[flat[i].decode()] = dict(read_state(flat[i + 2]), body=flat[i + 1])
+        for i in range(1, len(flat), 4):
+            out[flat[i].decode()] = dict(read_state(flat[i + 2]), body=flat[i + 1], history=read_history(flat[i + 3]))
         return out
 
     def state(self, id_, task="a.x"):
         return self.get(id_, task)[task]["state"]
 
-    def list(self, state="", service="", limit=1000, cursor=""):
-        cursor, *flat = self.call("list", state, service, limit, cursor)
+    def list(self, state="", service="", limit=1000, cursor="", task="", since_ms=0, until_ms=0):
+        cursor, *flat = self.call("list", state, service, task, since_ms, until_ms, limit, cursor)
         return [(flat[i].decode(), flat[i + 1].decode(), flat[i + 2], flat[i + 3]) for i in range(0, len(flat), 4)], cursor
 
     def sweep(self, lease_ms=LEASE_MS):
@@ -134,64 +189,101 @@ class Gantry:
             self.redis.zadd(self.shard + "sessions", {sid_of(n): int(time.time() * 1000) - 1})
 
     def ledger(self):
-        return {k.decode(): int(v) for k, v in self.redis.hgetall(self.shard + "ledger").items()}
+        """the counters that are kept"""
+        return {k.decode(): int(v) for k, v in self.redis.hgetall(self.shard + "ledger").items() if int(v)}
+
+    def books(self):
+        """the ledger as it is answered"""
+        flat = self.call("ledger")
+        return dict(zip([k.decode() for k in flat[::2]], flat[1::2]))
 
     def queue(self, service="a", priority=NORMAL):
         return [e.decode() for e in self.redis.lrange(f"{self.shard}queue:{service}:{PRIORITY_NAMES[priority]}", 0, -1)]
 
     def events(self):
-        return [{k: v for k, v in fields.items()} for _, fields in self.redis.xrange(self.shard + "events")]
+        """the entries of the stream without their times"""
+        out = [fields for _, fields in self.redis.xrange(self.shard + "events")]
+        for fields in out:
+            assert next(iter(fields)) == b"at" and abs(int(fields.pop(b"at")) - time.time() * 1000) < 600000
+        return out
 
-    def check(self):
-        """Every stage that is not terminal is held by exactly one, and the ledger balances."""
+    def follow(self):
+        """Reads the stream on: no number is left out or comes twice; keeps the latest state of each stage."""
+        for id_, fields in self.redis.xrange(self.shard + "events", "(%d-0" % self.seen):
+            moves = moves_of(fields)
+            assert id_ == b"%d-0" % (self.seen + max(1, len(moves))), (id_, self.seen, moves)
+            self.seen += max(1, len(moves))
+            self.told.update(moves)
+        assert int(self.redis.get(self.shard + "events_seq") or 0) == self.seen
+
+    def load(self):
+        """All keys behind the shard: {key without it: value}."""
         P = self.shard
         keys = [k.decode() for k in self.redis.keys(P.replace("{", "[{]") + "*")]
         pipe = self.redis.pipeline(transaction=False)
+        reads = {"task:": pipe.hgetall, "running:": pipe.hgetall, "owned": pipe.hgetall, "queue:": lambda k: pipe.lrange(k, 0, -1),
+                 "ended:": lambda k: pipe.lrange(k, 0, -1), "timers": lambda k: pipe.zrange(k, 0, -1), "user:": pipe.smembers,
+                 "sessions": lambda k: pipe.zrange(k, 0, -1)}
+        keys = [k for k in keys if any(k[len(P):].startswith(start) for start in reads)]
         for k in keys:
-            k = k[len(P):]
-            if k.startswith("task:") or k.startswith("running:"):
-                pipe.hgetall(P + k)
-            elif k.startswith("queue:"):
-                pipe.lrange(P + k, 0, -1)
-            elif k.startswith("ended:"):
-                pipe.llen(P + k)
-            else:
-                pipe.exists(P + k)
-        states, entries, holds, running, ended = {}, {}, {}, [], 0
-        for k, value in zip(keys, pipe.execute()):
-            k = k[len(P):]
-            if k.startswith("task:"):
-                for field, body in value.items():
-                    if not field.endswith(b".s"):
-                        packed = value.get(field + b".s")
-                        head = (packed[1], struct.unpack(">I", packed[3:7])[0]) if packed else (PENDING, 0)
-                        states[k[5:] + "/" + field.decode()] = head
-            elif k.startswith("queue:"):
+            next(read for start, read in reads.items() if k[len(P):].startswith(start))(k)
+        return {k[len(P):]: value for k, value in zip(keys, pipe.execute())}
+
+    @staticmethod
+    def stages_in(store):
+        """field -> (state, generation, body)"""
+        out = {}
+        for k, value in store.items():
+            for field, body in value.items() if k.startswith("task:") else ():
+                if field.count(b".") == 1 and field != b".task":
+                    packed = value.get(field + b".s")
+                    head = (packed[1], struct.unpack(">I", packed[3:7])[0]) if packed else (PENDING, 0)
+                    out[k[5:] + "/" + field.decode()] = (*head, body)
+        return out
+
+    def check(self):
+        """Every stage that is not terminal is held by exactly one, the ledger adds up, the events tell what happened."""
+        store = self.load()
+        stages = self.stages_in(store)
+        entries, holds, ended = {}, {}, 0
+        for k, value in store.items():
+            if k.startswith("queue:"):
                 for e in value:
                     entries[e.decode()] = entries.get(e.decode(), 0) + 1
             elif k.startswith("running:"):
-                running.append(k[8:])
                 for field, hold in value.items():
-                    holds[field.decode()] = holds.get(field.decode(), 0) + 1
-                    assert len(hold) in (51, 59)
+                    assert field.decode() not in holds and len(hold) in (51, 59)
+                    holds[field.decode()] = hold
             elif k.startswith("ended:"):
-                ended += value
-        live = 0
-        for field, (state, generation) in states.items():
-            queued = entries.get(f"{field} {generation}", 0)
+                ended += len(value)
+        timers = {t.decode() for t in store.get("timers", [])}
+        counts = dict.fromkeys(("scheduled", "pending", "running"), 0)
+        owned = set()
+        self.follow()
+        for field, (state, generation, body) in stages.items():
+            entry = f"{field} {generation}"
+            held = (entries.get(entry, 0) if state == PENDING else 0, int(field in holds), int(entry in timers))
+            now = RUNNING if field in holds and state == PENDING else state
+            if now == RUNNING and holds[field][12] & 3:
+                now = CANCELLING
+            assert self.told.get(field) == now, (field, self.told.get(field), now)
             if state < COMPLETED:
-                live += 1
-                assert state == PENDING
-                assert queued + holds.get(field, 0) == 1, (field, queued, holds.get(field, 0))
+                assert sum(held) == 1 and held[2] == (state == SCHEDULED), (field, state, held)
+                counts["scheduled" if held[2] else "pending" if held[0] else "running"] += 1
+                if body[27] & 1:
+                    owned.add(field)
+                assert field not in holds or bool(holds[field][12] & 4) == bool(body[27] & 1)
             else:
-                assert field not in holds
-        assert set(holds) <= set(states)
-        sessions = {s.decode() for s in self.redis.zrange(P + "sessions", 0, -1)}
-        assert set(running) <= sessions
-        ledger = self.ledger()
-        over = sum(ledger.get(c, 0) for c in COUNTERS.values())
-        assert ledger.get("accepted", 0) == over + live, (ledger, live)
-        assert ended == over
+                assert held[1:] == (0, 0), (field, held)
+        assert set(holds) <= set(stages) and {t.split(" ")[0] for t in timers} <= set(stages)
+        assert {k[8:] for k in store if k.startswith("running:")} <= {s.decode() for s in store.get("sessions", [])}
+        assert {f.decode() for f in store.get("owned", {})} == owned
+        assert sorted((u, f) for f, u in store.get("owned", {}).items()) == \
+            sorted((k[5:].encode(), f) for k, v in store.items() if k.startswith("user:") for f in v)
+        books = self.books()
+        assert {k: books[k] for k in counts} == counts and books["balanced"] == 1, (books, counts)
+        over = sum(books[c] for c in COUNTERS.values())
+        assert books["accepted"] == over + sum(counts.values()) and ended == over, (books, ended)
 
 
 @pytest.fixture(scope="session")

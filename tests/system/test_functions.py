@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, FAILED, HIGH, HIT, LEASE_MS, LOW, MISS, OK, PENDING,
-                               PRIORITY_NAMES, QUARANTINED, RUNNING, SKIPPED, STALE, WAIT, Gantry, library_text, read_body, server,
+                               PRIORITY_NAMES, QUARANTINED, RUNNING, SKIPPED, STALE, WAIT, Gantry, library_text, read_body, rest_of, server,
                                sid_of, token_of)
 
 
@@ -24,11 +24,11 @@ def gantry(server, request):
 def test_submit_keeps_body_and_queue_entry(gantry):
     before = int(time.time() * 1000) - 1000
     assert gantry.submit(("t1", "a.x", 1, {"p": "v"}), ("t2", "a.x", 2)) == [(OK, PENDING, MISS)] * 2
-    created, token, rest = read_body(gantry.redis.hget(gantry.shard + "task:t1", "a.x"))
-    assert created >= before and token == token_of(1) and rest == {"input": {"p": "v"}}
+    created, token, *limits, rest = read_body(gantry.redis.hget(gantry.shard + "task:t1", "a.x"))
+    assert created >= before and token == token_of(1) and limits == [0, 3, 5, 0] and rest == {"input": {"p": "v"}}
     assert gantry.queue() == ["t2/a.x 0", "t1/a.x 0"]
     assert gantry.ledger() == {"accepted": 2}
-    assert gantry.events() == [{b"q": b"a"}]
+    assert gantry.events() == [{b"q": b"a", b"0": b"t1/a.x t2/a.x"}]
     assert gantry.redis.smembers(gantry.shard + "queues") == {b"a"}
     assert not gantry.redis.hexists(gantry.shard + "task:t1", "a.x.s")
     assert gantry.state("t1") == PENDING
@@ -77,7 +77,7 @@ def test_reuse_miss_runs_again_with_the_next_generation(gantry, end):
     assert (stage["state"], stage["generation"], stage["attempt"], stage["failures"]) == (PENDING, 1, 1, 0)
     (again,) = gantry.claim(1)
     assert again["attempt"] == 2 and again["generation"] == 1
-    assert read_body(again["body"]) == (created, token_of(2), {"input": {"new": 1}})
+    assert read_body(again["body"]) == [created, token_of(2), 0, 3, 5, 0, {"input": {"new": 1}}]
     assert gantry.ledger()["accepted"] == 2
     gantry.check()
 
@@ -196,7 +196,7 @@ def test_finish_writes_the_state_and_the_lists(gantry):
     (hour,) = gantry.redis.zrange(gantry.shard + "hours", 0, -1)
     ended = gantry.redis.lrange(b"%sended:%s" % (gantry.shard.encode(), hour), 0, -1)
     assert ended == [b"t/a.x 4 %d" % stage["ended_ms"], b"u/a.x 6 %d" % stage["ended_ms"]]
-    assert gantry.events()[-1] == {b"f": b"t/a.x u/a.x"}
+    assert gantry.events()[-1] == {b"4": b"t/a.x", b"6": b"u/a.x"}
     assert gantry.redis.keys(gantry.shard + "running:*") == []
     gantry.check()
 
@@ -262,7 +262,7 @@ def test_heartbeat_renews_the_lease(gantry):
     gantry.heartbeat(worker="bob")
     first = gantry.redis.zscore(gantry.shard + "sessions", sid_of(0))
     assert abs(first - time.time() * 1000 - LEASE_MS) < 5000
-    assert gantry.redis.hget(gantry.shard + "workers", sid_of(0)) == b"bob"
+    assert gantry.redis.hget(gantry.shard + "workers", sid_of(0)) == b"bob\na\n2"
     gantry.lapse(0)
     gantry.heartbeat()
     assert gantry.redis.zscore(gantry.shard + "sessions", sid_of(0)) >= first
@@ -314,7 +314,7 @@ def test_a_lost_claim_of_a_cancelled_stage_ends_it(gantry):
 def test_cancel_of_a_waiting_stage_is_at_once(gantry):
     gantry.submit(("t", "a.x", 1), ("u", "a.x", 2))
     assert gantry.cancel("t")["a.x"]["state"] == CANCELLED
-    assert gantry.events()[-1] == {b"f": b"t/a.x"}
+    assert gantry.events()[-1] == {b"8": b"t/a.x"}
     assert gantry.cancel("t")["a.x"]["state"] == CANCELLED
     assert [h["id"] for h in gantry.claim(5)] == ["u"]
     assert gantry.ledger() == {"accepted": 2, "cancelled": 1}
@@ -358,7 +358,7 @@ def test_a_lost_lease_requeues_at_the_head_and_counts_a_crash(gantry):
     assert gantry.get("t0")["a.x"]["crashes"] == 1
     assert gantry.ledger() == {"accepted": 4, "requeues": 2, "crashes": 2}
     assert gantry.redis.keys(gantry.shard + "running:*") == [] and not gantry.redis.exists(gantry.shard + "workers")
-    assert gantry.events()[-1] == {b"q": b"a"}
+    assert gantry.events()[-1] == {b"q": b"a", b"0": b"t1/a.x t0/a.x"}
     assert gantry.sweep() == [1, 0, 0, 0, 0]
     gantry.check()
 
@@ -468,8 +468,8 @@ def test_get_of_many_references(gantry):
     gantry.submit(("t", "a.x", 1), ("t", "a.y", 2), ("u", "a.x", 3))
     gantry.redis.hset(gantry.shard + "task:t", mapping={".task": "x", "status": "PENDING"})
     flat = gantry.call("get", 0, "t", "", "none", "", "u", "a.x", "u", "a.y")
-    assert [flat[0], flat[1], flat[4], flat[7], flat[8], flat[9], flat[12]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
-    assert len(flat) == 13
+    assert [flat[0], flat[1], flat[5], flat[9], flat[10], flat[11], flat[15]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
+    assert len(flat) == 16
     gantry.redis.set(gantry.shard + "task:string", "x")
     assert gantry.get("string") == {} and gantry.get("string", "a.x") == {}
 
@@ -539,7 +539,7 @@ def test_the_version_agrees_with_the_text(gantry):
 
 
 def test_reads_may_run_on_a_replica(gantry):
-    for name, *args in (("version",), ("nodes",), ("queues",), ("get", 1, "t", ""), ("list", "", "", 10, "")):
+    for name, *args in (("version",), ("ledger",), ("nodes",), ("queues",), ("get", 1, "t", ""), ("list", "", "", "", 0, 0, 10, "")):
         gantry.redis.execute_command("FCALL_RO", "gantry_" + name, 1, gantry.shard, *args)
 
 
@@ -576,16 +576,27 @@ def test_a_full_redis_still_drains(gantry):
 
 
 SID = sid_of(0)
-REST = msgpack.packb(token_of(1)) + b"\x80"
+REST = rest_of(1, {})
+OWNED = rest_of(1, {}, "o")
 T12 = b"t" * 12
+OF_A = ("submit", "a", 0, 10, 0, 0)
+GIVE = ("give_back", SID, "w", 10)
+BEAT = ("heartbeat", SID, "w", "a", 2, 1, 10)
 MALFORMED = [
-    ("submit",), ("submit", "a", 0), ("submit", "a", 0, 10, "t", "a.x"), ("submit", "a", 3, 10, "t", "a.x", REST),
-    ("submit", "a", 0, -1, "t", "a.x", REST), ("submit", "A", 0, 10, "t", "A.x", REST), ("submit", "b", 0, 10, "t", "a.x", REST),
-    ("submit", "a", 0, 10, "ok", "a.x", REST, "t t", "a.x", REST), ("submit", "a", 0, 10, "ok", "a.x", REST, "t/u", "a.x", REST),
-    ("submit", "a", 0, 10, "ok", "a.x", REST, "", "a.x", REST), ("submit", "a", 0, 10, "ok", "a.x", REST, "t", "ax", REST),
-    ("submit", "a", 0, 10, "ok", "a.x", REST, "t", "a.x.s", REST), ("submit", "a", 0, 10, "ok", "a.x", REST, "t", "a.x", REST[:18]),
-    ("submit", "a", 0, 10, "ok", "a.x", REST, "t", "a.x", b"\xc4\x0f" + REST[2:]),
-    ("submit", "a", 0, 10, *["t", "a.x", REST] * 1025),
+    ("submit",), ("submit", "a", 0), ("submit", "a", 0, 10, "t", "a.x"), ("submit", "a", 3, 10, 0, 0, "t", "a.x", REST, ""),
+    ("submit", "a", 0, -1, 0, 0, "t", "a.x", REST, ""), ("submit", "A", 0, 10, 0, 0, "t", "A.x", REST, ""),
+    ("submit", "b", 0, 10, 0, 0, "t", "a.x", REST, ""), ("submit", "a", 0, 10, -1, 0, "t", "a.x", REST, ""),
+    ("submit", "a", 0, 10, 0, "", "t", "a.x", REST, ""), (*OF_A, "t", "a.x", REST),
+    (*OF_A, "ok", "a.x", REST, "", "t t", "a.x", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t/u", "a.x", REST, ""),
+    (*OF_A, "ok", "a.x", REST, "", "", "a.x", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t", "ax", REST, ""),
+    (*OF_A, "ok", "a.x", REST, "", "t", "a.x.s", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t", "a.x", REST[:29], ""),
+    (*OF_A, "ok", "a.x", REST, "", "t", "a.x", b"\xc4\x0f" + REST[2:], ""), (*OF_A, "t", "a.x", REST[:18] + b"\x80" + REST[19:], ""),
+    (*OF_A, "t", "a.x", REST[:19] + b"\xcd" + REST[20:], ""), (*OF_A, "t", "a.x", REST[:29] + b"\x90", ""),
+    (*OF_A, *["t", "a.x", REST, ""] * 1025),
+    *[(*OF_A, "ok", "a.x", REST, "", "t", "a.x", REST, extra) for extra in (
+        b"\x90", b"\x81", b"\xc1", b"x", *map(msgpack.packb, ({"delay_ms": "1"}, {"delay_ms": -1}, {"not_before_ms": float("nan")},
+                                                             {"to_start_ms": []}, {"to_close_ms": True}, {"owner": "o"})))],
+    *[(*OF_A, "t", "a.x", OWNED, extra) for extra in ("", b"\x80", *map(msgpack.packb, ({"owner": ""}, {"owner": 1}, {"owner": "o" * 129})))],
     ("claim", SID, "a", 0, 1, 10, 0, "12345678", "w"), ("claim", SID, "a", 1025, 1, 10, 0, "12345678", "w"),
     ("claim", "x" * 32, "a", 1, 1, 10, 0, "12345678", "w"), ("claim", SID[:31], "a", 1, 1, 10, 0, "12345678", "w"),
     ("claim", SID, "a", 1, "one", 10, 0, "12345678", "w"), ("claim", SID, "a", 1, 1, 0, 0, "12345678", "w"),
@@ -596,13 +607,14 @@ MALFORMED = [
     ("finish", SID, "w", "t", "a.x", T12, 2, b"\x80"), ("finish", SID, "w", "t", "a.x", T12, 7, b"\x80"),
     ("finish", SID, "w", "t", "a.x", T12, 4, ""), ("finish", SID, "w", "t", "a.x", T12, 4, b"\x90"),
     ("finish", SID, "w", "held", "a.x", "HELD", 4, b"\x80", "t", "a.x", T12, 9, b"\x80"),
-    ("give_back",), ("give_back", SID, "t", "a.x"), ("give_back", SID, "held", "a.x", "HELD", "t", "a.x", "short"),
-    ("heartbeat", SID, "w", 1), ("heartbeat", SID, "w", -1, 10), ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12),
-    ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12, "2"), ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12, "nan"),
-    ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12, "-0.1"), ("heartbeat", SID, "w", 1, 10, "t", "a.x", T12[:5], ""),
-    ("get", 2, "t", ""), ("get", 0, "t"), ("cancel", "held"), ("cancel", "held", "", ""),
-    ("list", "nonsense", "", 10, ""), ("list", "", "", 0, ""), ("list", "", "", 1001, ""), ("list", "", "a b", 10, ""),
-    ("list", "", "", 10, "x"), ("list", "", "", 10, "p"), ("list", "", "", 10, "e1"), ("list", "", "", 10, "p a 9 0"), ("list", "", "", 10),
+    ("give_back",), ("give_back", SID, "w"), (*GIVE, "t", "a.x"), ("give_back", SID, "w", 0, "t", "a.x", T12, 0, "", "", ""),
+    *[(*GIVE, "held", "a.x", "HELD", 0, "", "", "", "t", "a.x", *wrong) for wrong in (
+        ("short", 0, "", "", ""), (T12, 3, "", "", ""), (T12, "", "", "", ""), (T12, 1, "", "", ""), (T12, 1, "-1", b"\x80", ""),
+        (T12, 2, "1.5", "", ""), (T12, 2, "9" * 21, "", ""), (T12, 1, "", b"\x90", ""), (T12, 0, "", "", b"c" * 65537))],
+    ("heartbeat", SID, "w", "a", 2, 1), ("heartbeat", SID, "w", "a", 2, -1, 10), (*BEAT, "t", "a.x", T12),
+    ("heartbeat", SID, "w", "a b", 2, 1, 10), ("heartbeat", SID, "w", "a" * 641, 2, 1, 10), ("heartbeat", SID, "w", "a", -2, 1, 10),
+    (*BEAT, "t", "a.x", T12, "2"), (*BEAT, "t", "a.x", T12, "nan"), (*BEAT, "t", "a.x", T12, "-0.1"), (*BEAT, "t", "a.x", T12[:5], ""),
+    ("get", 2, "t", ""), ("get", 0, "t"), ("cancel", "held"), ("cancel", "held", "", ""), ("timers",), ("timers", 0), ("timers", 1025), ("timers", 1, 2),
     ("register", "a.x"), ("register", "ax", b"\x80"), ("register", "a.x", b"\x80", "a.y", "text"),
     ("bye",), ("bye", "x"), ("sweep",), ("sweep", 0), ("sweep", "x"),
 ]
@@ -619,10 +631,12 @@ def test_malformed_arguments_write_nothing(gantry):
     assert pipe_dump() == before
 
 
-def test_the_stream_keeps_few_long_entries(gantry):
-    for round_ in range(200):
+def test_the_stream_reaches_back_a_bounded_number_of_transitions(gantry):
+    for round_ in range(120):
         tasks = [("t%d.%d" % (round_, j), "a.x", j) for j in range(300)]
         gantry.submit(*tasks)
         gantry.finish(*[(h, COMPLETED) for h in gantry.claim(300, seq=round_ + 1)])
-    assert gantry.redis.xlen(gantry.shard + "events") < 360
+    assert gantry.redis.get(gantry.shard + "events_seq") == b"108000"
+    first = int(gantry.redis.xrange(gantry.shard + "events", count=1)[0][0].split(b"-")[0])
+    assert 108000 - 65536 - 101 * 300 <= first <= 108000 - 65536 + 300
     assert gantry.redis.llen(f"{gantry.shard}queue:a:normal") == 0

@@ -98,7 +98,7 @@ do
         local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
         if wanted(walk, service, task) then
           local hold = holds[field]
-          add(walk, id, task, hold_cancelled(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
+          add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
         end
         walk.work = walk.work + 1
         last = field

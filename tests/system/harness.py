@@ -22,10 +22,10 @@ BIN = os.path.abspath(os.environ.get("GANTRY_BIN", "build/bin"))
 ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
-         "gantry-state": ("state_", "redis_", "queue_", "log_", "storage_root", "lease_ms"),
+         "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "lease_ms"),
          "gantry-worker": ("worker_", "storage_", "log_")}
 BALANCE = """
-local waiting, held, seen, twice = 0, 0, {}, {}
+local waiting, held, later, seen, twice = 0, 0, 0, {}, {}
 local function at(field)
   if seen[field] then twice[#twice + 1] = field end
   seen[field] = true
@@ -48,7 +48,11 @@ for _, key in ipairs(redis.call('KEYS', 'running:*')) do
     at(field)
   end
 end
-return { waiting, held, twice, redis.call('HGETALL', 'ledger') }
+for _, entry in ipairs(redis.call('ZRANGE', 'timers', 0, -1)) do
+  later = later + 1
+  at(string.match(entry, '^(%S+)'))
+end
+return { waiting, held, later, twice, redis.call('HGETALL', 'ledger') }
 """
 TROUBLE = re.compile(r"Sanitizer|runtime error:|Assertion|assertion|stack smashing|free\(\)|malloc\(\)")
 
@@ -203,19 +207,19 @@ class System:
 
     def balance(self):
         """The ledger as it stands this moment: what was accepted has ended, waits or runs; each stage at one place."""
-        waiting, held, twice, flat = self.db.eval(BALANCE, 0)
+        waiting, held, later, twice, flat = self.db.eval(BALANCE, 0)
         assert not twice, f"at two places: {twice[:5]}"
         ledger = collections.Counter({key.decode(): int(value) for key, value in zip(flat[::2], flat[1::2])})
-        ledger.update(pending=waiting, running=held)
-        assert ledger["accepted"] == sum(ledger[state] for state in (*ENDED, "pending", "running")), ledger
+        ledger.update(pending=waiting, running=held, scheduled=later)
+        assert ledger["accepted"] == sum(ledger[state] for state in (*ENDED, "pending", "running", "scheduled")), ledger
         return ledger
 
     def ends(self):
         """How often each stage reached a terminal state, by the stream of events and by the lists of the ended."""
         said, listed = collections.Counter(), collections.Counter()
         for _, fields in self.db.xrange("events"):
-            if b"f" in fields:
-                said.update(fields[b"f"].decode().split())
+            for state in (b"4", b"5", b"6", b"7", b"8"):
+                said.update(fields.get(state, b"").decode().split())
         for key in self.db.scan_iter("ended:*"):
             listed.update(line.decode().split()[0] for line in self.db.lrange(key, 0, -1))
         assert said == listed, (said - listed, listed - said)
@@ -224,7 +228,7 @@ class System:
     def settle(self):
         """All that was accepted has ended, each stage once."""
         ledger = self.balance()
-        assert ledger["pending"] == ledger["running"] == 0, ledger
+        assert ledger["pending"] == ledger["running"] == ledger["scheduled"] == 0, ledger
         ends = self.ends()
         assert sum(ends.values()) == ledger["accepted"] and all(n == 1 for n in ends.values()), ends.most_common(3)
 

@@ -106,7 +106,11 @@ class Broker:
                        "batch_max": 256, "body_max": 1 << 20}
             self.send(peer, "ANSWER", message.request, body=msgpack.packb(welcome))
         elif message.verb == "PING":
-            self.send(peer, "ANSWER", message.request)
+            try:
+                self.send(peer, "ANSWER", message.request)
+            except zmq.ZMQError as error:  # it was killed meanwhile
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
         elif message.verb == "BYE":
             self.left.append(peer)
         elif message.verb == "READY":

@@ -177,7 +177,8 @@ static int make_parts(state_t *self)
         return -ENOMEM;
     self->store = store_new(&store);
     self->events = self->store ? events_new(self) : NULL;
-    return self->events ? 0 : -ENOMEM;
+    self->audit = self->events ? audit_new(self) : NULL;
+    return self->audit ? 0 : -ENOMEM;
 }
 
 static void free_state(state_t *self)
@@ -214,6 +215,7 @@ static void state_destroy(void *arg)
     self->stopping = true;
     store_destroy(&self->store);
     events_destroy(&self->events);
+    audit_destroy(&self->audit);
     nodes_forget(self);
     looks_destroy(self);
     subs_forget(self, NULL);

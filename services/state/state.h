@@ -7,6 +7,7 @@
 #include "proto/codec.h"
 #include "proto/session.h"
 #include "services/state/ask.h"
+#include "services/state/audit.h"
 #include "services/state/batch.h"
 #include "services/state/catalogue.h"
 #include "services/state/depths.h"
@@ -35,6 +36,7 @@ struct state {
     void *zmq;
     store_t *store;
     struct events *events;
+    audit_t *audit;
     bool stopping; /* nothing is answered any more */
 
     struct broker brokers[BROKERS_MAX];

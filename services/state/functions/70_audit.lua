@@ -36,14 +36,15 @@ do
     if #args ~= 2 then refuse('audit_begin', 'number of arguments') end
     local walker = call('GET', P .. 'audit_by')
     if walker and walker ~= holder then return 0 end
+    local asked = 0
     if not walker then
       local now, last = now_ms(), tonumber(call('HGET', P .. 'ledger', 'audited_ms') or nil)
       local due = not last or now < last or now - last >= interval
       if not due and call('EXISTS', P .. 'audit_asked') == 0 then return 0 end
-      call('DEL', P .. 'audit_asked')
+      asked = call('DEL', P .. 'audit_asked')
     end
     call('SET', P .. 'audit_by', holder, 'PX', WALK_MS)
-    return 1
+    return 1 + asked
   end
 
   local function audit_done(keys, args)

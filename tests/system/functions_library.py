@@ -68,7 +68,7 @@ def read_history(history):
 
 def rest_of(token, input_, owner=None, crashes_max=3, failures_max=5, retry_ms=0):
     fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
-    return msgpack.packb(token_of(token)) + fixed + msgpack.packb({"input": input_})
+    return msgpack.packb(token_of(token)) + fixed + msgpack.packb({"input": input_, **({"owner": owner} if owner else {})})
 
 
 def back_off(failures, retry_ms, token, cap_ms=CAP_MS):

@@ -2,11 +2,9 @@
 import pytest
 import redis
 
-from functions_library import (CANCELLED, COMPLETED, FAILED, HIGH, LOW, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SKIPPED, server,
-                               sid_of)
-from functions_tools import SCHEDULED, Tools, gantry, now_ms
-
-DAY = 86400000
+from functions_library import (CANCELLED, COMPLETED, FAILED, HIGH, LOW, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SCHEDULED, SKIPPED,
+                               server, sid_of)
+from functions_tools import DAY, gantry, now_ms
 
 
 def names(found):
@@ -14,15 +12,15 @@ def names(found):
 
 
 def one_of_each(gantry):
-    gantry.submit(("pending", "a.x", 1))
-    gantry.submit(("other", "b.y", 2), service="b")
-    gantry.submit(("scheduled", "a.x", 3), extra={"delay_ms": DAY})
-    gantry.submit(("snoozed", "b.y", 4), service="b", extra={"delay_ms": 2 * DAY})
+    gantry.put("pending")
+    gantry.put("other", task="b.y")
+    gantry.put("scheduled", delay_ms=DAY)
+    gantry.put("snoozed", task="b.y", delay_ms=2 * DAY)
     gantry.end("completed", state=COMPLETED, task="c.z")
     gantry.end("skipped", state=SKIPPED, task="c.z")
     gantry.end("failed", state=FAILED, task="c.z")
     gantry.end("cancelled", state=CANCELLED, task="c.z")
-    gantry.submit(("running", "c.z", 5), service="c")
+    gantry.put("running", task="c.z")
     gantry.claim(1, service="c")
 
 
@@ -47,7 +45,7 @@ def test_every_state(gantry):
 
 def test_by_service_and_by_node(gantry):
     one_of_each(gantry)
-    gantry.submit(("pending", "a.w", 6))
+    gantry.put("pending", task="a.w")
     assert names(gantry.list(service="a")) == [("pending", PENDING), ("pending", PENDING), ("scheduled", SCHEDULED)]
     assert names(gantry.list(task="a.x")) == [("pending", PENDING), ("scheduled", SCHEDULED)]
     assert names(gantry.list(task="a.w", service="a")) == [("pending", PENDING)]
@@ -65,11 +63,11 @@ def test_by_time(gantry, state):
     items = [at for _, _, _, at in gantry.list(state)[0]]
     low, high = min(items), max(items)
     inside = len(items)
-    assert len(gantry.list(state, since=low, until=high + 1)[0]) == inside
-    assert len(gantry.list(state, since=low)[0]) == inside and len(gantry.list(state, until=high + 1)[0]) == inside
-    assert len(gantry.list(state, since=high + 1)[0]) == 0 and len(gantry.list(state, until=low)[0]) == 0
-    assert len(gantry.list(state, until=high)[0]) == len([at for at in items if at < high])
-    assert len(gantry.list(state, since=low + 1)[0]) == len([at for at in items if at > low])
+    assert len(gantry.list(state, since_ms=low, until_ms=high + 1)[0]) == inside
+    assert len(gantry.list(state, since_ms=low)[0]) == inside and len(gantry.list(state, until_ms=high + 1)[0]) == inside
+    assert len(gantry.list(state, since_ms=high + 1)[0]) == 0 and len(gantry.list(state, until_ms=low)[0]) == 0
+    assert len(gantry.list(state, until_ms=high)[0]) == len([at for at in items if at < high])
+    assert len(gantry.list(state, since_ms=low + 1)[0]) == len([at for at in items if at > low])
 
 
 def ended_long_ago(gantry, hours):
@@ -93,25 +91,25 @@ def test_hours_out_of_the_time_asked_for_are_not_read(gantry):
     times = ended_long_ago(gantry, range(0, 50, 5))
     found, _ = gantry.list("completed")
     assert [at for *_, at in found] == times
-    assert [at for *_, at in gantry.list("completed", since=times[3])[0]] == times[:4]
-    assert [at for *_, at in gantry.list("completed", until=times[3])[0]] == times[4:]
-    assert [at for *_, at in gantry.list("completed", since=times[6], until=times[3])[0]] == times[4:7]
-    paged, pages = gantry.list_all(state="completed", since=times[6], until=times[3], limit=1)
+    assert [at for *_, at in gantry.list("completed", since_ms=times[3])[0]] == times[:4]
+    assert [at for *_, at in gantry.list("completed", until_ms=times[3])[0]] == times[4:]
+    assert [at for *_, at in gantry.list("completed", since_ms=times[6], until_ms=times[3])[0]] == times[4:7]
+    paged, pages = gantry.list_all(state="completed", since_ms=times[6], until_ms=times[3], limit=1)
     assert [at for *_, at in paged] == times[4:7] and pages >= 3
 
 
 @pytest.mark.parametrize("state", ["", "pending", "scheduled", "running", "ended", "dead"])
 def test_page_by_page_each_comes_once(gantry, state):
     for i in range(30):
-        gantry.submit(("e%d" % i, "a.x", i))
+        gantry.put("e%d" % i)
     for handout in gantry.claim(30):
         gantry.finish((handout, FAILED if int(handout["id"][1:]) % 2 else COMPLETED))
-    gantry.submit(*[("r%d" % i, "a.x", i) for i in range(20)])
+    gantry.put(*["r%d" % i for i in range(20)])
     for sid in range(4):
         gantry.claim(5, sid=sid)
     for priority in PRIORITY_NAMES:
-        gantry.submit(*[("p%d.%d" % (priority, i), "a.x", i) for i in range(7)], priority=priority)
-    gantry.submit(*[("s%d" % i, "a.x", i) for i in range(23)], extra={"delay_ms": DAY})
+        gantry.put(*["p%d.%d" % (priority, i) for i in range(7)], priority=priority)
+    gantry.put(*["s%d" % i for i in range(23)], delay_ms=DAY)
     whole, pages = gantry.list_all(state=state)
     assert pages == 1 and len(set(whole)) == len(whole) > 0
     for limit in (1, 3, 7):
@@ -120,7 +118,7 @@ def test_page_by_page_each_comes_once(gantry, state):
 
 
 def test_the_same_moment_for_many(gantry):
-    gantry.submit(*[("s%d" % i, "a.x", i) for i in range(300)], extra={"not_before_ms": now_ms() + DAY})
+    gantry.put(*["s%d" % i for i in range(300)], not_before_ms=now_ms() + DAY)
     assert len({at for *_, at in gantry.list("scheduled")[0]}) == 1
     found, _ = gantry.list_all(state="scheduled", limit=7)
     assert len(found) == 300 == len(set(found))
@@ -133,7 +131,7 @@ def test_a_cursor_holds_while_what_it_names_goes(gantry, state, key):
         if state == "dead":
             gantry.end("s%02d" % i, state=FAILED)
         else:
-            gantry.submit(("s%02d" % i, "a.x", i), extra={"not_before_ms": at + i // 20})
+            gantry.put("s%02d" % i, not_before_ms=at + i // 20)
     if state == "dead":
         gantry.redis.zadd(gantry.key("dead"), {"s%02d/a.x" % i: at + i // 20 for i in range(60)})
     order = [id_ for id_, *_ in gantry.list(state)[0]]
@@ -152,7 +150,7 @@ def test_a_cursor_holds_while_what_it_names_goes(gantry, state, key):
 
 def test_members_are_ordered_as_redis_does(gantry):
     ids = ["b", "B", "a", "A", "a-b", "a.b", "a_b", "ab", "Z9", "_", "0"]
-    gantry.submit(*[(id_, "a.x", i) for i, id_ in enumerate(ids)], extra={"not_before_ms": now_ms() + DAY})
+    gantry.put(*[id_ for i, id_ in enumerate(ids)], not_before_ms=now_ms() + DAY)
     for limit in (1, 2, 3):
         seen, cursor = [], ""
         while True:
@@ -166,7 +164,7 @@ def test_members_are_ordered_as_redis_does(gantry):
 
 
 def test_the_work_of_a_call_is_bounded(gantry):
-    gantry.submit(*[("d%d" % i, "a.x", i) for i in range(1000)], extra={"delay_ms": DAY})
+    gantry.put(*["d%d" % i for i in range(1000)], delay_ms=DAY)
     pipe = gantry.redis.pipeline(transaction=False)
     for start in range(0, 25000, 1000):
         pipe.zadd(gantry.key("timers"), {"x%d/b.y 0" % i: now_ms() for i in range(start, start + 1000)})
@@ -181,14 +179,14 @@ def test_the_work_of_a_call_is_bounded(gantry):
 
 def test_sessions_that_hold_nothing_count_as_work(gantry):
     gantry.redis.zadd(gantry.key("sessions"), {sid_of(i): now_ms() + DAY for i in range(12000)})
-    gantry.submit(("t", "a.x", 1))
+    gantry.put("t")
     gantry.claim(1, sid=11999)
     found, pages = gantry.list_all(state="running")
     assert [id_ for id_, *_ in found] == ["t"] and pages == 2
 
 
 def test_large_records_end_a_page(gantry):
-    gantry.submit(*[("t%d" % i, "a.x", i) for i in range(30)], pad="x" * 1000000)
+    gantry.put(*["t%d" % i for i in range(30)], input_={"pad": "x" * 1000000})
     found, pages = gantry.list_all(state="pending")
     assert len(found) == 30 and pages >= 3
 
@@ -209,13 +207,13 @@ def test_junk_is_passed_over(gantry):
 
 
 def test_dead_shows_the_state_of_each(gantry):
-    gantry.submit(("t", "a.x", 1), crashes_max=1)
+    gantry.put("t", crashes_max=1)
     gantry.claim(1)
     gantry.sweep()
     gantry.lapse(0)
     gantry.sweep()
     assert names(gantry.list("dead")) == [("t", QUARANTINED)] and names(gantry.list("failed")) == [("t", QUARANTINED)]
-    gantry.submit(("t", "a.x", 2))
+    gantry.put("t")
     assert names(gantry.list("dead")) == []
     gantry.balanced()
 

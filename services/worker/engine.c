@@ -5,6 +5,7 @@
 #include "proto/codec.h"
 #include "proto/schema.h"
 #include "services/worker/engine_report.h"
+#include "services/worker/trouble.h"
 #include "services/worker/utf8.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ struct text {
 
 struct engine {
     void *input_bytes;
-    struct slice input; /* checked */
+    struct slice input;  /* checked */
+    struct slice before; /* the second value, checked, or empty */
     struct text *texts;
     const char *folder, *ffmpeg, *ffprobe;
     struct report_buffer output, files;
@@ -34,6 +36,8 @@ struct engine {
     double progress;
     int64_t progress_ms;
     enum status refused;
+    bool again, snoozed; /* what refused is: another attempt is wanted */
+    int64_t after_ms;
     char field[FIELD_MAX], message[MESSAGE_MAX];
 };
 
@@ -42,6 +46,7 @@ static const struct engine_row rows[] = {
     { "ffmpeg.extract_keyframes", ffmpeg_extract_keyframes },
     { "ffmpeg.crop_subtitle_images", ffmpeg_crop_subtitle_images },
     { "ffmpeg.split_audio_segments", ffmpeg_split_audio_segments },
+    { "system.fail", system_fail },
     { "system.sleep", system_sleep },
 };
 
@@ -63,6 +68,12 @@ static char *text_new(engine_t *self, size_t size)
     return text->bytes;
 }
 
+static void say_why(engine_t *self, const char *message, va_list args)
+{
+    (void)vsnprintf(self->message, sizeof self->message, message, args);
+    utf8_clean(self->message); /* an engine's words, cut anywhere */
+}
+
 int engine_refuse(engine_t *self, enum status status, const char *field, const char *message, ...)
 {
     if (self->refused)
@@ -72,10 +83,33 @@ int engine_refuse(engine_t *self, enum status status, const char *field, const c
     (void)snprintf(self->field, sizeof self->field, "%s", field ? field : "");
     va_list args;
     va_start(args, message);
-    (void)vsnprintf(self->message, sizeof self->message, message, args);
+    say_why(self, message, args);
     va_end(args);
-    utf8_clean(self->message); /* an engine's words, cut anywhere */
     return (int)status;
+}
+
+int engine_retry(engine_t *self, int64_t after_ms, const char *message, ...)
+{
+    if (self->refused)
+        return (int)self->refused;
+    self->refused = STATUS_FAILED;
+    self->again = true;
+    self->after_ms = after_ms;
+    va_list args;
+    va_start(args, message);
+    say_why(self, message, args);
+    va_end(args);
+    return STATUS_FAILED;
+}
+
+int engine_snooze(engine_t *self, int64_t after_ms)
+{
+    if (self->refused)
+        return (int)self->refused;
+    self->refused = STATUS_EMPTY;
+    self->snoozed = true;
+    self->after_ms = after_ms;
+    return STATUS_EMPTY;
 }
 
 static bool find(const engine_t *self, const char *key, struct slice *ret_value)
@@ -175,6 +209,26 @@ int engine_switch_unsupported(engine_t *self, const char *key)
     return r;
 }
 
+bool engine_checkpoint(const engine_t *self, struct slice *ret_value)
+{
+    return codec_find(self->before, "checkpoint", ret_value) && !codec_is_nil(*ret_value);
+}
+
+uint64_t engine_count(const engine_t *self, const char *what)
+{
+    struct slice value;
+    uint64_t count = 0;
+    if (codec_find(self->before, what, &value))
+        (void)codec_whole(value, &count);
+    return count;
+}
+
+void engine_keep(engine_t *self, struct slice value)
+{
+    (void)self;
+    (void)report_checkpoint(REPORT_FD, value);
+}
+
 const char *engine_ffmpeg(const engine_t *self)
 {
     return self->ffmpeg;
@@ -254,6 +308,12 @@ void engine_skip(engine_t *self)
     self->skipped = true;
 }
 
+static bool read_map(struct reader *reader, struct slice *ret_map)
+{
+    return reader_value(reader, ret_map) && codec_check(*ret_map) == 0 &&
+           codec_is(*ret_map, KIND_MAP);
+}
+
 static int setup(engine_t *self)
 {
     self->folder = getenv("GANTRY_FOLDER");
@@ -266,10 +326,11 @@ static int setup(engine_t *self)
     if (!self->ffprobe)
         self->ffprobe = "ffprobe";
 
-    int r = report_read_all(STDIN_FILENO, WIRE_FRAME_HARD_MAX, &self->input_bytes, &self->input);
-    struct reader reader;
-    uint32_t pairs;
-    if (r == 0 && (codec_check(self->input) != 0 || !codec_map(self->input, &reader, &pairs)))
+    struct slice all = { 0 };
+    int r = report_read_all(STDIN_FILENO, WIRE_FRAME_HARD_MAX, &self->input_bytes, &all);
+    struct reader reader = reader_of(all);
+    if (r == 0 && !(read_map(&reader, &self->input) &&
+                    (reader.at == reader.end || read_map(&reader, &self->before))))
         r = engine_refuse(self, STATUS_MALFORMED, NULL, "the inputs are no msgpack map");
     return r;
 }
@@ -280,9 +341,14 @@ static int conclude(engine_t *self, int result)
     if (result == 0 && (self->output.broken || self->files.broken))
         result = -ENOMEM;
     if (result < 0)
-        (void)engine_refuse(self, STATUS_INTERNAL, NULL, "%s", strerror(-result));
+        (void)engine_refuse(self, is_trouble(result) ? STATUS_UNAVAILABLE : STATUS_INTERNAL, NULL,
+                            "%s", strerror(-result));
     if (result > 0 && !self->refused)
         (void)engine_refuse(self, STATUS_INTERNAL, NULL, "%s", status_text(result));
+    if (self->snoozed)
+        return report_snooze(REPORT_FD, self->after_ms);
+    if (self->again)
+        return report_retry(REPORT_FD, self->message, self->after_ms);
     if (result != 0)
         return report_error(REPORT_FD, status_name((int)self->refused), self->message, self->field);
 

@@ -3,10 +3,12 @@
  * a codec does it does to nobody else.
  *
  * Started as `gantry-engine NODE` in the attempt's own empty folder, with GANTRY_FOLDER (the task's
- * folder), GANTRY_FFMPEG and GANTRY_FFPROBE in the environment. stdin: one msgpack map of inputs,
- * then its end. Descriptor 3: msgpack maps {"progress": 0..1}, then one of {"output": map, "files":
- * [[from, to]...]} (from in the attempt's folder, to in the task's), {"skipped": map} or {"error":
- * {code, message, field}}. Exit code 0 goes with output and skipped. */
+ * folder), GANTRY_FFMPEG and GANTRY_FFPROBE in the environment. stdin: a msgpack map of inputs, a
+ * map {"attempt": n, "failures": n, "crashes": n, "checkpoint": what an earlier attempt left, or
+ * nil}, then its end. Descriptor 3: msgpack maps {"progress": 0..1} and {"checkpoint": value}, then
+ * one of {"output": map, "files": [[from, to]...]} (from in the attempt's folder, to in the
+ * task's), {"skipped": map}, {"error": {code, message, field}}, {"retry": {message, after_ms}} or
+ * {"snooze": {after_ms}}. Exit code 0 goes with output and skipped; 75 asks for another attempt. */
 #include "common/slice.h"
 #include "common/status.h"
 
@@ -30,6 +32,7 @@ engine_run_fn ffmpeg_extract_audio;        /* nodes/ffmpeg_audio.c */
 engine_run_fn ffmpeg_extract_keyframes;    /* nodes/ffmpeg_keyframes.c */
 engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
 engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
+engine_run_fn system_fail;                 /* nodes/system_fail.c */
 engine_run_fn system_sleep;                /* nodes/system_sleep.c */
 
 /* main() of the program. */
@@ -47,6 +50,13 @@ int engine_switch(engine_t *self, const char *key, bool *ret_on);
 int engine_numbers(engine_t *self, const char *key, size_t count, double *ret_numbers);
 /* UNSUPPORTED when the switch is on; absent is off. */
 int engine_switch_unsupported(engine_t *self, const char *key);
+
+/* What an earlier attempt left: any value. False: nothing. */
+bool engine_checkpoint(const engine_t *self, struct slice *ret_value);
+/* "attempt" (from 1), "failures" or "crashes"; 0 when it is not known. */
+uint64_t engine_count(const engine_t *self, const char *what);
+/* Leaves a packed value for the next attempt, should this one not come to its end. */
+void engine_keep(engine_t *self, struct slice value);
 
 const char *engine_ffmpeg(const engine_t *self);
 const char *engine_ffprobe(const engine_t *self);
@@ -70,6 +80,11 @@ void engine_hand_over(engine_t *self, const char *relative);
 /* What was put is the output of a stage that chose to do nothing. */
 void engine_skip(engine_t *self);
 
+/* Not now: another attempt after so long. What is answered is to be answered by the node. */
+int engine_snooze(engine_t *self, int64_t after_ms);
+/* It failed, but another attempt may not; after_ms < 0: when the back-off says. */
+int engine_retry(engine_t *self, int64_t after_ms, const char *message, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Says why it failed; the first reason stays. field: the input that is wrong, or NULL. Answers
  * status. */
 int engine_refuse(engine_t *self, enum status status, const char *field, const char *message, ...)

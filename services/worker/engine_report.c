@@ -87,6 +87,44 @@ int report_progress(int fd, double progress)
     return send_whole(fd, &message);
 }
 
+int report_checkpoint(int fd, struct slice value)
+{
+    scoped_in(report_buffer) out;
+    report_buffer_init(&out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_text(&out.packer, "checkpoint");
+    pack_raw(&out.packer, value);
+    return send_whole(fd, &out);
+}
+
+int report_retry(int fd, const char *message, int64_t after_ms)
+{
+    scoped_in(report_buffer) out;
+    report_buffer_init(&out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_text(&out.packer, "retry");
+    msgpack_pack_map(&out.packer, after_ms < 0 ? 1 : 2);
+    pack_text(&out.packer, "message");
+    pack_text(&out.packer, message);
+    if (after_ms >= 0) {
+        pack_text(&out.packer, "after_ms");
+        msgpack_pack_int64(&out.packer, after_ms);
+    }
+    return send_whole(fd, &out);
+}
+
+int report_snooze(int fd, int64_t after_ms)
+{
+    scoped_in(report_buffer) out;
+    report_buffer_init(&out);
+    msgpack_pack_map(&out.packer, 1);
+    pack_text(&out.packer, "snooze");
+    msgpack_pack_map(&out.packer, 1);
+    pack_text(&out.packer, "after_ms");
+    msgpack_pack_int64(&out.packer, after_ms);
+    return send_whole(fd, &out);
+}
+
 int report_error(int fd, const char *code, const char *message, const char *field)
 {
     scoped_in(report_buffer) out;

@@ -26,6 +26,10 @@ int report_read_all(int fd, size_t size_max, void **ret_bytes, struct slice *ret
 
 /* Each writes one message whole: 0 or -errno. field may be "". */
 int report_progress(int fd, double progress);
+int report_checkpoint(int fd, struct slice value);
 int report_error(int fd, const char *code, const char *message, const char *field);
+/* after_ms < 0: not said; else when another attempt makes sense. */
+int report_retry(int fd, const char *message, int64_t after_ms);
+int report_snooze(int fd, int64_t after_ms);
 int report_output(int fd, bool skipped, const struct report_part *output,
                   const struct report_part *files);

@@ -8,6 +8,7 @@
 #include "proto/codec.h"
 #include "services/worker/env.h"
 #include "services/worker/hand_over.h"
+#include "services/worker/trouble.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +57,11 @@ static void end_job(run_t *self, const struct gantry_end *end)
         gantry_job_cancelled(job, end);
     else if (self->kind == VERDICT_RETURN || self->kind == VERDICT_TROUBLE)
         gantry_job_return(job);
+    else if (self->kind == VERDICT_SNOOZED)
+        gantry_job_snooze(job, self->messages.after_ms);
+    else if (self->kind == VERDICT_RETRY)
+        gantry_job_retry(job, end,
+                         self->messages.result == MESSAGES_RETRY ? self->messages.after_ms : -1);
     else
         gantry_job_failed(job, end);
 }
@@ -69,10 +75,10 @@ static const char *return_reason(const run_t *self)
 
 static void log_end(const run_t *self)
 {
-    if (self->kind == VERDICT_FAILED)
-        log_event(LOG_LEVEL_INFO, "failed", "id=%s task=%s attempt=%u code=%s message=%s", self->id,
-                  self->row->name, self->attempt, status_name(self->fault.code),
-                  self->fault.message);
+    if (self->kind == VERDICT_FAILED || self->kind == VERDICT_RETRY)
+        log_event(LOG_LEVEL_INFO, self->kind == VERDICT_RETRY ? "failed_for_now" : "failed",
+                  "id=%s task=%s attempt=%u code=%s message=%s", self->id, self->row->name,
+                  self->attempt, status_name(self->fault.code), self->fault.message);
     else if (self->kind == VERDICT_TROUBLE)
         log_event(LOG_LEVEL_ERROR, "machine_trouble", "id=%s task=%s attempt=%u why=%s", self->id,
                   self->row->name, self->attempt, self->fault.message);
@@ -110,7 +116,7 @@ static void finish(run_t *self)
     if (self->kind == VERDICT_DONE || self->kind == VERDICT_SKIPPED) {
         end.output.data = self->messages.output.data;
         end.output.size = self->messages.output.size;
-    } else if (self->kind == VERDICT_FAILED) {
+    } else if (self->kind == VERDICT_FAILED || self->kind == VERDICT_RETRY) {
         tail_text(&self->end.tail, last_words);
         end.code = self->fault.code;
         end.message = self->fault.message;
@@ -119,6 +125,9 @@ static void finish(run_t *self)
         end.signal = self->end.report.signal;
         end.last_words = last_words[0] ? last_words : NULL;
     }
+    if (self->messages.checkpoint.size) /* no memory: the next attempt gets the one before */
+        (void)gantry_job_keep(self->job, (struct gantry_bytes){ self->messages.checkpoint.data,
+                                                                self->messages.checkpoint.size });
     log_end(self);
     rest_in_trouble(self);
     const struct shop_row *shop = &self->shop->row; /* its owner's hold keeps it */
@@ -135,7 +144,9 @@ static void close_folder(uv_work_t *task)
     if (self->kind == VERDICT_DONE) {
         int r = hand_over(&row, &self->fault);
         if (r)
-            self->kind = r == STATUS_STALE ? VERDICT_RETURN : VERDICT_FAILED;
+            self->kind = r == STATUS_STALE ? VERDICT_RETURN
+                         : is_trouble(r)   ? VERDICT_RETRY
+                                           : VERDICT_FAILED;
     }
     (void)paths_remove_tree(self->work); /* what stays is swept by clean-up */
 }
@@ -234,17 +245,6 @@ static int start_engine(run_t *self)
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
-/* Of the disk or the process as a whole, not of this task's folder. */
-static bool is_trouble(int problem)
-{
-    static const int troubles[] = { ENOSPC, EDQUOT, EROFS,  EIO,    EACCES,  EPERM,
-                                    EMFILE, ENFILE, ENOMEM, ESTALE, ENOTCONN };
-    for (size_t i = 0; i < sizeof troubles / sizeof *troubles; i++)
-        if (problem == -troubles[i])
-            return true;
-    return false;
-}
-
 /* In a thread, for a shared disk may take its time. */
 static void prepare(uv_work_t *task)
 {
@@ -264,6 +264,12 @@ static void prepare(uv_work_t *task)
     const struct inputs_places places = { self->folder, self->shop->roots };
     if (inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs, &self->fault))
         self->kind = VERDICT_FAILED;
+    msgpack_packer pk = packed_packer(&self->inputs);
+    pack_raw(&pk, packed_slice(&self->before));
+    if (self->inputs.failed && !self->fault.code) {
+        self->fault.code = -ENOMEM;
+        self->kind = VERDICT_TROUBLE;
+    }
 }
 
 static void on_prepared(uv_work_t *task, int status)

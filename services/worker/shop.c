@@ -85,6 +85,7 @@ static void on_closed(uv_handle_t *handle)
     run_t *self = handle->data;
     packed_clear(&self->given);
     packed_clear(&self->inputs);
+    packed_clear(&self->before);
     messages_clear(&self->messages);
     free(self->id);
     let_go(self->shop);
@@ -105,6 +106,21 @@ void run_destroy(run_t **self_p)
     child_destroy(&self->child);
     self->waiting = false;
     uv_close((uv_handle_t *)&self->limit, on_closed);
+}
+
+static void pack_before(const gantry_job_t *job, struct packed *before)
+{
+    struct gantry_bytes checkpoint = gantry_job_checkpoint(job);
+    msgpack_packer pk = packed_packer(before);
+    msgpack_pack_map(&pk, 4);
+    pack_text(&pk, "attempt");
+    msgpack_pack_uint32(&pk, gantry_job_attempt(job));
+    pack_text(&pk, "failures");
+    msgpack_pack_uint32(&pk, gantry_job_failures(job));
+    pack_text(&pk, "crashes");
+    msgpack_pack_uint32(&pk, gantry_job_crashes(job));
+    pack_text(&pk, "checkpoint");
+    pack_raw(&pk, slice_make(checkpoint.data, checkpoint.size));
 }
 
 run_t *run_new(gantry_job_t *job, const struct shop_node *node)
@@ -128,7 +144,8 @@ run_t *run_new(gantry_job_t *job, const struct shop_node *node)
     msgpack_packer pk = packed_packer(&self->given);
     if (input.size)
         pack_raw(&pk, slice_make(input.data, input.size));
-    if (!self->id || self->given.failed)
+    pack_before(job, &self->before);
+    if (!self->id || self->given.failed || self->before.failed)
         run_destroy(&self);
     return self;
 }

@@ -30,7 +30,8 @@ struct run {
     uint32_t attempt;
     struct packed
         given; /* the input as it came: the thread may need it longer than the job lives */
-    struct packed inputs; /* as the engine gets it */
+    struct packed inputs; /* as the engine gets it, and behind it: */
+    struct packed before; /* what is known of earlier attempts */
     char folder[PATH_MAX];
     char work[PATH_MAX]; /* the attempt's folder; "" until it is made */
     uv_work_t task;

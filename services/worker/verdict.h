@@ -16,11 +16,13 @@ struct verdict_facts {
 enum verdict_kind {
     VERDICT_DONE,
     VERDICT_SKIPPED,
-    VERDICT_FAILED, /* the fault says why */
+    VERDICT_FAILED, /* the fault says why; another attempt would fare no better */
+    VERDICT_RETRY,  /* the fault says why; another attempt may do better */
+    VERDICT_SNOOZED,
     VERDICT_CANCELLED,
     VERDICT_RETURN, /* nobody's failure: somebody else may try */
     VERDICT_TROUBLE /* the machine's failure, which the fault says: somebody else shall try */
 };
 
-/* ret_fault is filled for VERDICT_FAILED and VERDICT_TROUBLE only. */
+/* ret_fault is filled for VERDICT_FAILED, VERDICT_RETRY and VERDICT_TROUBLE only. */
 enum verdict_kind verdict_of(const struct verdict_facts *facts, struct fault *ret_fault);

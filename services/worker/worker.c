@@ -153,6 +153,8 @@ static int add_service(struct worker *self, struct slice name)
             .outputs = row->outputs,
             .key = row->key,
             .timeout_ms = row->timeout_ms,
+            .failures_max = row->failures_max,
+            .retry_ms = row->retry_ms,
             .run = run_begin,
             .stop = row->run ? NULL : run_stop,
             .arg = &self->shop_nodes[self->count],

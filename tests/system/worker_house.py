@@ -4,14 +4,38 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import msgpack
+import pytest
 import zmq
 
 BIN = os.path.abspath(os.environ.get("GANTRY_BIN", "build/bin"))
 MAGIC, ANSWER, EPOCH = 0x4701, 4, 7
 HELLO, PING, BYE, CLAIM, HEARTBEAT, DONE, RETURN, REGISTER = 1, 2, 3, 20, 21, 22, 23, 24
+
+PYTHON = f"#!{sys.executable} -S\nimport os, sys, time\n"
+
+
+def say(value):
+    """Python text that writes a msgpack value on descriptor 3."""
+    return f"os.write(3, {msgpack.packb(value)!r})\n"
+
+
+@pytest.fixture
+def house(tmp_path):
+    houses = []
+
+    def make(engine=None, start=True, **options):
+        houses.append(House(tmp_path, **options))
+        if engine:
+            houses[-1].engine(engine)
+        return houses[-1].start() if start else houses[-1]
+
+    yield make
+    for h in houses:
+        h.close()
 
 
 def alive(pid):
@@ -30,6 +54,7 @@ class House:
         self.nodes, self.results, self.returned, self.said = {}, [], [], []
         self.progress = {}
         self.cancel, self.stale = [], []
+        self.drained = False  # by an operator
         self.beating = True
         self.away = False  # heartbeats are answered UNAVAILABLE
         self.root = os.path.join(self.folder, "root")
@@ -133,7 +158,7 @@ class House:
         if self.away:
             self.answer(peer, request, {"message": "the store is away", "retry_after_ms": 100}, status=8)
         elif self.beating:
-            beat = {"cancel": self.cancel, "stale": self.stale}
+            beat = {"cancel": self.cancel, "stale": self.stale, "drain": self.drained}
             self.answer(peer, request, {k: v for k, v in beat.items() if v})
 
     def on_done(self, peer, request, count, body):
@@ -157,11 +182,12 @@ class House:
         while time.monotonic() < end:
             self.turn()
 
-    def hand(self, node, id="t1", attempt=1, timeout_ms=0, **inputs):
+    def hand(self, node, id="t1", attempt=1, timeout_ms=0, before=None, **inputs):
+        """before: further fields of the handout, such as failures and checkpoint."""
         token = os.urandom(12)
         self.tokens[id] = token
         self.waiting.append({"id": id, "task": node, "session": b"", "token": token, "attempt": attempt,
-                             "timeout_ms": timeout_ms, "input": inputs})
+                             "timeout_ms": timeout_ms, "input": inputs, **(before or {})})
         self.hand_out()
         return token
 

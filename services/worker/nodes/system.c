@@ -19,6 +19,16 @@ static const struct gantry_input sleep_inputs[] = {
     { "exit", "whole", false, NODE_PACKED("\x00"), "exit code of the engine, 0 to 255; other than 0 is a failure" },
 };
 static const char *const sleep_outputs[] = { "slept_ms", NULL };
+
+static const struct gantry_input fail_inputs[] = {
+    { "verdict", "text", false, NODE_PACKED("\xa6" "failed"), "failed (for good), retry or snooze" },
+    { "message", "text", false, NONE, "the reason" },
+    { "attempts", "whole", false, NODE_PACKED("\x00"), "attempts that end so, before one completes; 0: all" },
+    { "after_ms", "whole", false, NONE, "when the next attempt is due; of a retry else by the back-off, of a snooze 1000" },
+    { "exit", "whole", false, NODE_PACKED("\x00"), "exit code, 0 to 255: other than 0 instead of a verdict; 75 is a retry" },
+    { "signal", "whole", false, NODE_PACKED("\x00"), "signal that it raises, 0 to 64: other than 0 instead of a verdict" },
+};
+static const char *const fail_outputs[] = { "attempt", "failures", "crashes", NULL };
 // clang-format on
 
 static int echo(struct slice input, msgpack_packer *output)
@@ -45,6 +55,12 @@ static const struct node_row rows[] = {
       .inputs_count = sizeof sleep_inputs / sizeof sleep_inputs[0],
       .outputs = sleep_outputs,
       .key = sleep_outputs },
+    { .name = "system.fail",
+      .doc = "fails in the way it is told to, as often as it is told to",
+      .inputs = fail_inputs,
+      .inputs_count = sizeof fail_inputs / sizeof fail_inputs[0],
+      .outputs = fail_outputs,
+      .key = fail_outputs },
 };
 
 const struct node_table nodes_system = { "system", rows, sizeof rows / sizeof rows[0] };

@@ -2,6 +2,7 @@
 
 #include "common/scoped.h"
 #include "common/status.h"
+#include "proto/schema.h"
 #include "tests/unit/test.h"
 
 #include <stdlib.h>
@@ -80,6 +81,66 @@ TEST(progress_is_kept_within_its_bounds)
     }
 }
 
+TEST(the_last_checkpoint_counts)
+{
+    UNUSED;
+    scoped_in(messages) m = { 0 };
+    CHECK_INT(messages_read(&m, SLICE("\x81\xaa"
+                                      "checkpoint\x05" PROGRESS "\x81\xaa"
+                                      "checkpoint\xa3two")),
+              0);
+    CHECK_SLICE(m.checkpoint, "\xa3two");
+    CHECK_INT(messages_read(&m, SLICE(OUTPUT)), 0);
+    CHECK_SLICE(m.checkpoint, "\xa3two");
+    CHECK_INT(m.result, MESSAGES_OUTPUT);
+}
+
+TEST(a_checkpoint_is_bounded)
+{
+    UNUSED;
+    static const char head[] = "\x81\xaa"
+                               "checkpoint\xc6";
+    static char bytes[sizeof head + 4 + CHECKPOINT_MAX];
+    for (uint32_t size = CHECKPOINT_MAX - 5; size <= CHECKPOINT_MAX - 4; size++) {
+        scoped_in(messages) m = { 0 };
+        memcpy(bytes, head, sizeof head - 1);
+        for (size_t i = 0; i < 4; i++)
+            bytes[sizeof head - 1 + i] = (char)(size >> (24 - 8 * i));
+        struct slice all = slice_make(bytes, sizeof head - 1 + 4 + size);
+        CHECK_INT(messages_read(&m, all), size + 5 > CHECKPOINT_MAX ? STATUS_TOO_LARGE : 0);
+    }
+}
+
+TEST(another_attempt_is_asked_for_now_or_later)
+{
+    UNUSED;
+    static const struct {
+        struct slice bytes;
+        int status;
+        enum messages_result result;
+        int64_t after_ms;
+    } rows[] = {
+        { SLICE_INIT("\x81\xa5retry\x80"), 0, MESSAGES_RETRY, -1 },
+        { SLICE_INIT("\x81\xa5retry\x81\xa8"
+                     "after_ms\x07"),
+          0, MESSAGES_RETRY, 7 },
+        { SLICE_INIT("\x81\xa5retry\x81\xa8"
+                     "after_ms\xff"),
+          STATUS_MALFORMED, MESSAGES_RETRY, -1 },
+        { SLICE_INIT("\x81\xa5retry\xc0"), STATUS_MALFORMED, MESSAGES_RETRY, -1 },
+        { SLICE_INIT("\x81\xa6snooze\x81\xa8"
+                     "after_ms\xcd\x03\xe8"),
+          0, MESSAGES_SNOOZE, 1000 },
+        { SLICE_INIT("\x81\xa6snooze\x80"), STATUS_MALFORMED, MESSAGES_SNOOZE, -1 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        scoped_in(messages) m = { 0 };
+        CHECK_INT(messages_read(&m, rows[i].bytes), rows[i].status);
+        CHECK_INT(m.result, rows[i].result);
+        CHECK_INT(m.after_ms, rows[i].after_ms);
+    }
+}
+
 TEST(what_is_none_of_the_words_is_malformed)
 {
     UNUSED;
@@ -149,6 +210,9 @@ int main(void)
         HOLDS(pieces_of_any_size_are_put_together),
         HOLDS(what_follows_a_result_is_passed_over),
         HOLDS(progress_is_kept_within_its_bounds),
+        HOLDS(the_last_checkpoint_counts),
+        HOLDS(a_checkpoint_is_bounded),
+        HOLDS(another_attempt_is_asked_for_now_or_later),
         HOLDS(what_is_none_of_the_words_is_malformed),
         HOLDS(a_half_message_is_an_end_too_soon),
         HOLDS(an_output_is_checked_as_deep_as_it_will_lie),

@@ -54,15 +54,30 @@ TEST(each_way_to_end_has_its_verdict)
           VERDICT_FAILED,
           STATUS_FAILED },
         { { .result = MESSAGES_OUTPUT, .report = { ENDED, .signal = 11 } },
-          VERDICT_FAILED,
+          VERDICT_RETRY,
           STATUS_FAILED },
-        { { .late_ms = 5, GOOD }, VERDICT_FAILED, STATUS_TIMEOUT },
+        { { .report = { ENDED, .exit_code = 75 } }, VERDICT_RETRY, STATUS_FAILED },
+        { { .result = MESSAGES_ERROR, .report = { ENDED, .exit_code = 75 } },
+          VERDICT_RETRY,
+          STATUS_NOT_FOUND },
+        { { .result = MESSAGES_ERROR, .report = { ENDED, .signal = 11 } },
+          VERDICT_FAILED,
+          STATUS_NOT_FOUND },
+        { { .result = MESSAGES_RETRY, .report = { ENDED, .exit_code = 1 } },
+          VERDICT_RETRY,
+          STATUS_NOT_FOUND },
+        { { .result = MESSAGES_SNOOZE, .report = { ENDED, .exit_code = 1 } }, VERDICT_SNOOZED, 0 },
+        { { .late_ms = 5, GOOD }, VERDICT_RETRY, STATUS_TIMEOUT },
+        { { .late_ms = 5, .result = MESSAGES_SNOOZE, .report = { ENDED } },
+          VERDICT_RETRY,
+          STATUS_TIMEOUT },
+        { { .unreadable = -12, .report = { ENDED } }, VERDICT_RETRY, STATUS_INTERNAL },
         { { .unreadable = STATUS_TOO_LARGE, .report = { ENDED, .signal = 9, .end = EXEC_CLOSED } },
           VERDICT_FAILED,
           STATUS_TOO_LARGE },
         { { .unreadable = STATUS_MALFORMED, .report = { ENDED } }, VERDICT_FAILED, STATUS_FAILED },
         { { .report = { ENDED, .failure = 2 } }, VERDICT_TROUBLE, STATUS_INTERNAL },
-        { { .result = MESSAGES_OUTPUT }, VERDICT_FAILED, STATUS_FAILED }, /* no report */
+        { { .result = MESSAGES_OUTPUT }, VERDICT_RETRY, STATUS_FAILED }, /* no report */
         { { .report = { ENDED, .signal = 9, .end = EXEC_DEADLINE } }, VERDICT_RETURN, 0 },
         { { .stopped = true, .why = GANTRY_STOP_CANCEL, GOOD }, VERDICT_CANCELLED, 0 },
         { { .stopped = true, .why = GANTRY_STOP_CANCEL }, VERDICT_CANCELLED, 0 },
@@ -78,12 +93,24 @@ TEST(each_way_to_end_has_its_verdict)
           VERDICT_RETURN,
           0 },
         { { .stopped = true, .why = GANTRY_STOP_DRAIN, .late_ms = 5, GOOD }, VERDICT_RETURN, 0 },
+        { { .stopped = true,
+            .why = GANTRY_STOP_DRAIN,
+            .result = MESSAGES_RETRY,
+            .report = { ENDED } },
+          VERDICT_RETURN,
+          0 },
+        { { .stopped = true,
+            .why = GANTRY_STOP_DRAIN,
+            .result = MESSAGES_SNOOZE,
+            .report = { ENDED } },
+          VERDICT_SNOOZED,
+          0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct fault fault = { 0 };
         CHECK_INT(judge(&rows[i].given, &fault), rows[i].kind);
-        CHECK_INT(fault.code, rows[i].code);
-        CHECK(!fault.code || fault.message[0]);
+        CHECK_INT(rows[i].code ? fault.code : 0, rows[i].code); /* else it means nothing */
+        CHECK(!rows[i].code || fault.message[0]);
     }
 }
 
@@ -97,11 +124,23 @@ TEST(the_engine_has_the_word_on_its_own_failure)
     CHECK_TEXT(fault.field, "path");
 }
 
+TEST(an_engine_that_says_it_is_unavailable_is_tried_again)
+{
+    UNUSED;
+    struct messages messages = { .result = MESSAGES_ERROR, .code = SLICE("UNAVAILABLE") };
+    struct child_end end = { .report = { ENDED, .exit_code = 1 } };
+    const struct verdict_facts facts = { .messages = &messages, .end = &end };
+    struct fault fault = { 0 };
+    CHECK_INT(verdict_of(&facts, &fault), VERDICT_RETRY);
+    CHECK_INT(fault.code, STATUS_UNAVAILABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOLDS(each_way_to_end_has_its_verdict),
         HOLDS(the_engine_has_the_word_on_its_own_failure),
+        HOLDS(an_engine_that_says_it_is_unavailable_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,17 @@ static void again_at(gantry_worker_t *self, gantry_job_t *job, int64_t due_ms)
     link_append(&self->later, &job->link);
 }
 
+/* What is not wanted, without the part that may be why: a result's failure to be one, a stage that
+ * goes back without its checkpoint. */
+static bool packed_less(gantry_job_t *job, const struct gantry_end *end)
+{
+    if (job->verb == VERB_DONE)
+        return result_pack_failure(job, end) == 0;
+    bool kept = job->kept.size > 0;
+    job->kept = (struct slice){ 0 };
+    return kept && result_pack_return(job) == 0;
+}
+
 /* The result itself is not wanted: say that instead, once. What is refused even so is tried again
  * now and then: dropped, it would only be run again and again. */
 static void demote(gantry_worker_t *self, gantry_job_t *job, uint32_t status, struct slice message)
@@ -34,7 +45,7 @@ static void demote(gantry_worker_t *self, gantry_job_t *job, uint32_t status, st
     const struct gantry_end end = { .code = (int)status, .message = text };
     if (!slice_copy(message, text, sizeof text) || message.size == 0)
         slice_copy(slice_of(status_text((int)status)), text, sizeof text);
-    if (job->verb == VERB_DONE && !job->demoted && result_pack_failure(job, &end) == 0) {
+    if (!job->demoted && packed_less(job, &end)) {
         job->demoted = true;
         link_append(&self->ended, &job->link);
         return;

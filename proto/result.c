@@ -137,7 +137,7 @@ int result_pack_failure(gantry_job_t *job, const struct gantry_end *end)
     return result_pack(job, &failed, end, 0);
 }
 
-static int pack_return(gantry_job_t *job)
+int result_pack_return(gantry_job_t *job)
 {
     gantry_worker_t *worker = job->worker;
     struct m_handout m = {
@@ -210,5 +210,5 @@ void gantry_job_cancelled(gantry_job_t *self, const struct gantry_end *end)
 void gantry_job_return(gantry_job_t *self)
 {
     assert(self->phase == JOB_RUNNING);
-    end_job(self, self->lost ? 0 : pack_return(self));
+    end_job(self, self->lost ? 0 : result_pack_return(self));
 }

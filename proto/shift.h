@@ -107,3 +107,5 @@ void report_add(gantry_worker_t *self, gantry_job_t *job);
 /* ---- result.c ---- */
 /* Packs job's failure: the error of a DONE that says so. 0 or -ENOMEM. */
 int result_pack_failure(gantry_job_t *job, const struct gantry_end *end);
+/* Packs a RETURN with what it keeps. 0 or -ENOMEM. */
+int result_pack_return(gantry_job_t *job);

@@ -1,0 +1,318 @@
+"""What is done to a town, and when: a plan made from a seed alone, and who carries it out."""
+import collections
+import dataclasses
+import os
+import random
+import signal
+import time
+
+import redis
+
+from town import descendants, send
+
+LINKS = ("c0", "c1", "w0", "w1", "s0", "s1", "redis")
+OURS = ("broker0", "broker1", "state0", "state1", "worker0", "worker1", "sdk0", "sdk1", "sdk2")
+BALLAST = "ballast"
+
+
+@dataclasses.dataclass(slots=True)
+class Fault:
+    at_s: float
+    kind: str
+    target: str
+    lasts_s: float
+    number: float = 0.0
+    skipped: bool = False
+
+    def __str__(self):
+        return f"{self.at_s:8.2f} s  {self.kind:<16} {self.target:<8} for {self.lasts_s:5.2f} s" + (f"  ({self.number:.4g})" if self.number else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """lasts: seconds from and to, in leases when in_leases. often: how often it is in the deck."""
+    targets: tuple
+    lasts: tuple
+    does: str
+    often: int = 1
+    in_leases: bool = False
+    numbers: tuple = (0, 0)
+
+
+KINDS = {
+    "kill": Kind((*OURS, "c0", "c1"), (0.05, 1.5), "kill -9, started again", 5),
+    "kill-long": Kind(("worker0", "worker1", "sdk0", "sdk1", "sdk2", "broker0", "broker1"), (1.2, 1.8), "kill -9, away longer than the lease", 1, True),
+    "terminate": Kind(OURS, (0.1, 1), "SIGTERM, started again", 2),
+    "stop": Kind((*OURS, "c0", "c1"), (0.05, 0.6), "SIGSTOP, SIGCONT within the lease", 2, True),
+    "stop-long": Kind(OURS, (1.2, 2.2), "SIGSTOP beyond lease and liveness, SIGCONT", 2, True),
+    "stop-tree": Kind(("worker0", "worker1"), (1.2, 2.2), "SIGSTOP of a worker with all it runs, beyond the lease", 1, True),
+    "engine-kill": Kind(("worker0", "worker1"), (0, 0), "kill -9 of an engine", 1),
+    "exec-kill": Kind(("worker0", "worker1"), (0, 0), "kill -9 of a launcher", 1),
+    "delay": Kind(LINKS, (0.5, 4), "a link is slow, ms", 1, numbers=(20, 400)),
+    "throttle": Kind(LINKS, (0.5, 4), "a link is narrow, bytes/s", 1, numbers=(2000, 50000)),
+    "drop": Kind(LINKS, (0, 0), "connections reset", 2),
+    "refuse": Kind(LINKS, (0.2, 3), "connections reset, and each new one", 1),
+    "half-close": Kind(LINKS, (0, 0), "one direction of each connection closed", 1),
+    "hole": Kind(LINKS, (0.5, 5), "nothing passes, nothing is closed", 2),
+    "garble": Kind(LINKS[:-1], (0.2, 2), "reset, and a byte of each new greeting changed", 1),
+    "redis-kill": Kind(("redis",), (0.1, 1.5), "Redis: kill -9, started again", 2),
+    "redis-restart": Kind(("redis",), (0.1, 2), "Redis: SIGTERM, started again", 1),
+    "redis-stop": Kind(("redis",), (0.2, 4.5), "Redis: SIGSTOP, SIGCONT", 1),
+    "redis-pause": Kind(("redis",), (0.2, 4), "Redis: CLIENT PAUSE", 1),
+    "redis-memory": Kind(("redis",), (0.5, 3), "Redis: at maxmemory", 1),
+    "redis-disk": Kind(("redis",), (0.3, 2), "Redis: disk full", 1),
+    "share-disk": Kind(("share",), (0.5, 3), "task folders: disk full", 1),
+    "descriptors": Kind((*OURS, "redis"), (0.5, 2), "no file descriptor left", 1),
+}
+ENGINES_FAIL = ("engine-kill", "exec-kill", "share-disk", "descriptors", "stop-tree")
+MAY_DIE = {"descriptors": ("broker", "state", "worker", "sdk"), "redis-disk": ("redis",)}  # and be started again
+
+
+def plan(seed, seconds, lease_s, pace_s=1.1, kinds=None, quiet_s=3.0):
+    """Faults from quiet_s on; every kind comes round before one comes again as often."""
+    dice, at, deck, found = random.Random(seed), quiet_s, [], []
+    kinds = {name: kind for name, kind in KINDS.items() if not kinds or name in kinds}
+    while at < seconds - 1:
+        if not deck:
+            deck = [name for name, kind in kinds.items() for _ in range(kind.often)]
+            dice.shuffle(deck)
+        name = deck.pop()
+        kind = kinds[name]
+        unit = lease_s if kind.in_leases else 1
+        found.append(Fault(at, name, dice.choice(kind.targets), dice.uniform(*kind.lasts) * unit, dice.uniform(*kind.numbers)))
+        at += dice.expovariate(1 / pace_s)
+    return found
+
+
+class Chaos:
+    """Carries a plan out: call turn() often. What ends a fault is a function, kept until its time."""
+
+    def __init__(self, town, faults, say=None):
+        self.town, self.faults, self.begin = town, collections.deque(faults), time.monotonic()
+        self.active = []  # (ends at, busy name, fault, function)
+        self.counts, self.skips, self.log, self.say = collections.Counter(), collections.Counter(), [], say or (lambda text: None)
+
+    def name(self, name):
+        return next(process for process in self.town.processes if process.name == name)
+
+    def turn(self):
+        now = time.monotonic()
+        for one in [one for one in self.active if one[0] <= now]:
+            self.end(one)
+        while self.faults and self.begin + self.faults[0].at_s <= now:
+            self.inject(self.faults.popleft(), now)
+
+    def done(self):
+        return not self.faults and not self.active
+
+    def end(self, one):
+        self.active.remove(one)
+        one[3]()
+
+    def peace(self):
+        """All faults end now."""
+        self.faults.clear()
+        while self.active:
+            self.end(self.active[0])
+            time.sleep(0.01)
+
+    def inject(self, fault, now):
+        busy = {one[1] for one in self.active}
+        targets = [fault.target, *(t for t in KINDS[fault.kind].targets if t != fault.target)]
+        target = next((t for t in targets if self.busy_name(fault.kind, t) not in busy and self.there(t)), None)
+        ends = getattr(self, "on_" + fault.kind.replace("-", "_"))(target, fault) if target else None
+        if not ends:
+            self.skips[fault.kind] += 1
+            return
+        self.counts[fault.kind] += 1
+        self.log.append((time.monotonic_ns(), fault.kind, target, fault.lasts_s))
+        self.say(f"{fault.kind} {target} {fault.lasts_s:.2f} s")
+        self.active.append((time.monotonic() + fault.lasts_s, self.busy_name(fault.kind, target), fault, ends))
+
+    @staticmethod
+    def busy_name(kind, target):
+        return "link " + target if kind in ("delay", "throttle", "drop", "refuse", "half-close", "hole", "garble") else target
+
+    def there(self, name):
+        """A link, a disk, or a process that runs."""
+        found = [process for process in self.town.processes if process.name == name]
+        return not found or (found[0].alive() and found[0].wanted)
+
+    # ---- processes. Each answers what ends it, or None when it could not be done.
+
+    def on_kill(self, target, fault):
+        process = self.name(target)
+        process.kill()
+        return process.start
+
+    on_kill_long = on_redis_kill = on_kill
+
+    def on_terminate(self, target, fault):
+        process = self.name(target)
+        process.terminate()
+        return lambda: self.start_again(process, time.monotonic() + 8)
+
+    def on_redis_restart(self, target, fault):
+        return self.on_terminate(target, fault)
+
+    def start_again(self, process, patience):
+        """Once it has ended; a worker whose tasks are long is killed."""
+        if process.alive() and time.monotonic() < patience:
+            self.active.append((time.monotonic() + 0.05, process.name, None, lambda: self.start_again(process, patience)))
+            return
+        if process.alive():
+            process.kill()
+        else:
+            process.dead()
+        process.start()
+
+    def on_stop(self, target, fault, tree=False):
+        process = self.name(target)
+        process.freeze(tree)
+        return process.thaw
+
+    on_stop_long = on_redis_stop = on_stop
+
+    def on_stop_tree(self, target, fault):
+        return self.on_stop(target, fault, True)
+
+    def kill_below(self, target, program):
+        found = []
+        for pid in descendants(self.name(target).pid):
+            try:
+                if program in os.readlink(f"/proc/{pid}/exe").rsplit("/", 1)[1]:
+                    found.append(pid)
+            except OSError:
+                continue
+        if not found:
+            return None
+        send(found[0], signal.SIGKILL)
+        return lambda: None
+
+    def on_engine_kill(self, target, fault):
+        return self.kill_below(target, "gantry-engine.real")
+
+    def on_exec_kill(self, target, fault):
+        return self.kill_below(target, "gantry-exec")
+
+    def on_descriptors(self, target, fault):
+        process = self.name(target)
+        process.excuse = fault.kind if process.kind in MAY_DIE[fault.kind] else ""
+        boot = process.boot
+        try:
+            process.cap_descriptors(process.descriptors())
+        except OSError:
+            return None
+
+        def enough():
+            if process.alive() and process.boot == boot:
+                process.cap_descriptors(None)
+            self.no_excuse(process)
+        return enough
+
+    def no_excuse(self, process):
+        """In a while: who dies of it may do so a moment later."""
+        def now():
+            process.excuse = ""
+        self.active.append((time.monotonic() + 1, "excuse " + process.name, None, now))
+
+    # ---- links
+
+    def on_link(self, target, fault, *words):
+        self.town.proxy.say(target, *words)
+        return lambda: self.town.proxy.say(target, "heal")
+
+    def on_delay(self, target, fault):
+        return self.on_link(target, fault, "delay", fault.number)
+
+    def on_throttle(self, target, fault):
+        return self.on_link(target, fault, "throttle", fault.number)
+
+    def on_drop(self, target, fault):
+        return self.on_link(target, fault, "drop")
+
+    def on_refuse(self, target, fault):
+        return self.on_link(target, fault, "refuse")
+
+    def on_half_close(self, target, fault):
+        return self.on_link(target, fault, "half")
+
+    def on_hole(self, target, fault):
+        return self.on_link(target, fault, "hole")
+
+    def on_garble(self, target, fault):
+        return self.on_link(target, fault, "garble")
+
+    # ---- the store and the disks
+
+    def ask_redis(self, *words):
+        try:
+            return self.town.db.execute_command(*words)
+        except redis.exceptions.RedisError:
+            return None
+
+    def on_redis_pause(self, target, fault):
+        return (lambda: None) if self.ask_redis("CLIENT", "PAUSE", int(fault.lasts_s * 1000), "ALL") else None
+
+    def on_redis_memory(self, target, fault):
+        if not self.ask_redis("CONFIG", "SET", "maxmemory", "1mb"):
+            return None
+        return self.enough_memory
+
+    def enough_memory(self):
+        if not self.ask_redis("CONFIG", "SET", "maxmemory", "0") and self.name("redis").alive():
+            self.active.append((time.monotonic() + 0.1, "redis", None, self.enough_memory))
+
+    def fill(self, folder):
+        path = os.path.join(self.town.folder, folder, BALLAST)
+        with open(path, "wb", buffering=0) as file:
+            for piece in (bytes(1 << 20), bytes(4096)):
+                try:
+                    while file.write(piece) == len(piece):
+                        pass
+                except OSError:
+                    continue  # full: the rest by smaller pieces
+        return lambda: os.unlink(path)
+
+    def on_redis_disk(self, target, fault):
+        if not self.town.small.get("redis"):
+            return None
+        process = self.name("redis")
+        process.excuse = fault.kind
+        empty = self.fill("redis")
+
+        def enough():
+            empty()
+            self.no_excuse(process)
+        return enough
+
+    def on_share_disk(self, target, fault):
+        return self.fill("share") if self.town.small.get("share") else None
+
+
+class Keeper:
+    """Starts again who died by itself; notes who had no excuse."""
+
+    def __init__(self, town, say=None):
+        self.town, self.say, self.due, self.unexpected, self.excused = town, say or (lambda text: None), {}, [], collections.Counter()
+
+    def turn(self):
+        now = time.monotonic()
+        for process in self.town.processes:
+            if process.wanted and process.process.returncode is None and process.process.poll() is not None:
+                self.on_death(process, now)
+            if process in self.due and self.due[process] <= now:
+                del self.due[process]
+                process.start()
+
+    def on_death(self, process, now):
+        process.dead()
+        if process.kind == "client" and process.process.returncode == 0:
+            process.wanted = False  # has all it wanted
+            return
+        self.due[process] = now + 0.3
+        if process.excuse:
+            self.excused[process.excuse] += 1
+        else:
+            self.unexpected.append(f"{process.name} ended with {process.process.returncode}: {process.said()}")
+            self.say(f"{process.name} died: {process.process.returncode}")

@@ -49,6 +49,21 @@ local function holders_of(P, stages)
   return held
 end
 
+-- What was submitted: a map, {} when it cannot be read.
+local function body_map(body)
+  local good, map = pcall(cmsgpack.unpack, sub(body, BODY_MAP))
+  return good and type(map) == 'table' and map or {}
+end
+
+-- A body says its priority by name; a stage that never left its first queue says it nowhere else.
+local function body_priority(body)
+  local said = body_map(body).priority
+  for number, name in pairs(PRIORITY_NAMES) do
+    if said == name then return char(number) end
+  end
+  return '\0'
+end
+
 -- A stage that nobody holds, pending or scheduled, ends.
 local function waiting_end(change, stage, state, tail)
   local P, field, packed = change.prefix, stage[1] .. '/' .. stage[2], stage[4] or PENDING_STATE
@@ -59,7 +74,7 @@ local function waiting_end(change, stage, state, tail)
   end
   if body_owned(stage[3]) then change_disown(change, field) end
   redis.pcall('HSET', P .. 'task:' .. stage[1], stage[2] .. '.s', state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION,
-    NOT_STARTED, change.packed_now, state_priority(packed)) .. tail)
+    NOT_STARTED, change.packed_now, stage[4] and state_priority(packed) or body_priority(stage[3])) .. tail)
   change_final(change, field, state)
 end
 

@@ -1,11 +1,5 @@
 -- Dead letters: failed and quarantined stages that nobody replayed or purged.
 
--- What was submitted: a map, {} when it cannot be read.
-local function body_map(body)
-  local good, map = pcall(cmsgpack.unpack, sub(body, BODY_MAP))
-  return good and type(map) == 'table' and map or {}
-end
-
 do
   local NOT_FOUND = 2
 

@@ -1,15 +1,6 @@
 -- The audit's slices, and the examination that repairs.  A stage that waits is held by exactly one of: a queue entry of
 -- its generation, a timers member of its generation, a session.  See README.md for how they are walked.
 
--- A body says its priority by name; a stage that never left its first queue says it nowhere else.
-local function body_priority(body)
-  local said = body_map(body).priority
-  for number, name in pairs(PRIORITY_NAMES) do
-    if said == name then return char(number) end
-  end
-  return '\0'
-end
-
 do
   local COUNT_MAX = 10000
   local WALK_MS = 30000         -- a walker that says nothing for so long has lost the right to walk

@@ -37,7 +37,7 @@ def sid_of(n):
 
 
 def token_of(n):
-    return struct.pack(">IIQ", 0x70000000, 0, n)
+    return struct.pack(">IIQ", 0x70000000 + n, 0, n)
 
 
 def read_state(packed):
@@ -66,9 +66,10 @@ def read_history(history):
     return out
 
 
-def rest_of(token, input_, owner=None, crashes_max=3, failures_max=5, retry_ms=0):
+def rest_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0):
     fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
-    return msgpack.packb(token_of(token)) + fixed + msgpack.packb({"input": input_, **({"owner": owner} if owner else {})})
+    said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
+    return msgpack.packb(token_of(token)) + fixed + msgpack.packb(said)
 
 
 def back_off(failures, retry_ms, token, cap_ms=CAP_MS):
@@ -92,7 +93,8 @@ class Gantry:
         self.redis = client
         self.shard = shard
         self.calls = 0
-        self.seen, self.told, self.drain = 0, {}, 0
+        self.drain = 0
+        self.seen, self.told, self.news, self.scheduled = 0, {}, [], []
 
     def call(self, name, *args):
         return self.redis.execute_command("FCALL", "gantry_" + name, 1, self.shard, *args)
@@ -103,7 +105,7 @@ class Gantry:
         for id_, task, token, *given in tasks:
             options = dict(given[1]) if len(given) > 1 else {}
             limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
-            rest = rest_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), **limits)
+            rest = rest_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), priority, **limits)
             args += [id_, task, rest, msgpack.packb(options) if options else ""]
         flat = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
         return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
@@ -214,6 +216,8 @@ class Gantry:
             assert id_ == b"%d-0" % (self.seen + max(1, len(moves))), (id_, self.seen, moves)
             self.seen += max(1, len(moves))
             self.told.update(moves)
+            self.news += moves
+            self.scheduled += [(int(fields[b"at"]), name) for name, state in moves if state == SCHEDULED]
         assert int(self.redis.get(self.shard + "events_seq") or 0) == self.seen
 
     def load(self):

@@ -25,7 +25,7 @@ def test_submit_keeps_body_and_queue_entry(gantry):
     before = int(time.time() * 1000) - 1000
     assert gantry.submit(("t1", "a.x", 1, {"p": "v"}), ("t2", "a.x", 2)) == [(OK, PENDING, MISS)] * 2
     created, token, *limits, rest = read_body(gantry.redis.hget(gantry.shard + "task:t1", "a.x"))
-    assert created >= before and token == token_of(1) and limits == [0, 3, 5, 0] and rest == {"input": {"p": "v"}}
+    assert created >= before and token == token_of(1) and limits == [0, 3, 5, 0] and rest["input"] == {"p": "v"}
     assert gantry.queue() == ["t2/a.x 0", "t1/a.x 0"]
     assert gantry.ledger() == {"accepted": 2}
     assert gantry.events() == [{b"q": b"a", b"0": b"t1/a.x t2/a.x"}]
@@ -77,7 +77,7 @@ def test_reuse_miss_runs_again_with_the_next_generation(gantry, end):
     assert (stage["state"], stage["generation"], stage["attempt"], stage["failures"]) == (PENDING, 1, 1, 0)
     (again,) = gantry.claim(1)
     assert again["attempt"] == 2 and again["generation"] == 1
-    assert read_body(again["body"]) == [created, token_of(2), 0, 3, 5, 0, {"input": {"new": 1}}]
+    assert read_body(again["body"]) == [created, token_of(2), 0, 3, 5, 0, {"input": {"new": 1}, "priority": "normal"}]
     assert gantry.ledger()["accepted"] == 2
     gantry.check()
 

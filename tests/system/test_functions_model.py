@@ -1,171 +1,43 @@
-"""Random operations on the Redis functions against a small model of what they promise.
+"""Random operations on the Redis functions against the model of what they promise.
 
-After each one the answer is compared with the model's; the invariant and the ledger are checked all along.
+After each one the answer, the transitions, the ledger and who holds what are compared.
 GANTRY_SEED=n repeats a run, GANTRY_STEPS=n makes it longer.
 """
 import os
 import random
 import struct
 
-from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, COUNTERS, FAILED, HIGH, HIT, LOW, MISS, NORMAL, OK, PENDING,
-                               PRIORITY_NAMES, QUARANTINED, RUNNING, SEED, SKIPPED, STALE, WAIT, Gantry, server, sid_of)
+from functions_library import (CANCELLED, CAP_MS, COMPLETED, FAILED, HOUR, PRIORITY_NAMES, RETRY, RETURN, SEED, SKIPPED, SNOOZE, Gantry, back_off,
+                               server, sid_of)
+from functions_model import Model, deadline_member
 
-STEPS = int(os.environ.get("GANTRY_STEPS", "4000"))
+STEPS = int(os.environ.get("GANTRY_STEPS", "3000"))
 SERVICES = ("a", "b")
 SESSIONS = 5
-QUEUE_MAX = 25
-
-
-class Stage:
-    def __init__(self, token):
-        self.token, self.state, self.generation, self.attempt, self.failures, self.crashes = token, PENDING, 0, 0, 0, 0
-        self.lease = None
-
-
-class Model:
-    def __init__(self):
-        self.stages = {}  # (id, task) -> Stage
-        self.queues = {(s, p): [] for s in SERVICES for p in PRIORITY_NAMES}  # (field, generation); the last is the head
-        self.held = {n: {} for n in range(SESSIONS)}  # session -> field -> hold
-        self.ledger = {}
-
-    def count(self, counter, by=1):
-        self.ledger[counter] = self.ledger.get(counter, 0) + by
-
-    def end(self, field, state, lease=None):
-        stage = self.stages[field]
-        stage.state, stage.lease = state, lease
-        self.count(COUNTERS[state])
-
-    def submit(self, service, priority, tasks):
-        queue, answers = self.queues[service, priority], []
-        for id_, task, token in tasks:
-            stage = self.stages.get((id_, task))
-            if stage and stage.token == token:
-                answers.append((OK, PENDING if stage.state in (RUNNING, CANCELLING) else stage.state, MISS))
-            elif stage and stage.state == COMPLETED:
-                answers.append((OK, COMPLETED, HIT))
-            elif stage and stage.state < COMPLETED:
-                answers.append((OK, PENDING, WAIT))
-            elif len(queue) >= QUEUE_MAX:
-                answers.append((BUSY, len(queue), MISS))
-            else:
-                if stage:
-                    stage.token, stage.state, stage.generation, stage.failures, stage.crashes = token, PENDING, stage.generation + 1, 0, 0
-                    stage.lease = None
-                else:
-                    stage = self.stages[id_, task] = Stage(token)
-                queue.insert(0, ((id_, task), stage.generation))
-                self.count("accepted")
-                answers.append((OK, PENDING, MISS))
-        return answers
-
-    def claim(self, n, session, service, seq, lowest_first, random8):
-        out = []
-        for priority in ((LOW, NORMAL, HIGH) if lowest_first else (HIGH, NORMAL, LOW)):
-            queue = self.queues[service, priority]
-            while queue and len(out) < n:
-                field, generation = queue.pop()
-                stage = self.stages[field]
-                if stage.state != PENDING or stage.generation != generation:
-                    continue
-                stage.state = RUNNING
-                stage.attempt += 1
-                token = random8 + struct.pack(">I", len(out))
-                self.held[session][field] = {"token": token, "seq": seq, "index": len(out), "priority": priority}
-                out.append((field[0], field[1], token, stage.attempt, generation))
-        return out
-
-    def late(self, field, token):
-        stage = self.stages.get(field)
-        return OK if stage and stage.state >= COMPLETED and stage.lease == token else STALE
-
-    def finish(self, session, results):
-        answers = []
-        for field, token, state in results:
-            hold = self.held[session].get(field)
-            if not hold or hold["token"] != token:
-                answers.append(self.late(field, token))
-                continue
-            if self.stages[field].state == CANCELLING:
-                state = CANCELLED
-            elif state == FAILED:
-                self.stages[field].failures += 1
-            del self.held[session][field]
-            self.end(field, state, token)
-            answers.append(OK)
-        return answers
-
-    def release(self, session, fields, crashed=False):
-        holds = self.held[session]
-        for field in sorted(fields, key=lambda f: (holds[f]["seq"], holds[f]["index"]), reverse=True):
-            hold, stage = holds.pop(field), self.stages[field]
-            if crashed:
-                stage.crashes += 1
-                self.count("crashes")
-            if stage.state == CANCELLING:
-                self.end(field, CANCELLED, hold["token"])
-            elif crashed and stage.crashes >= 3:
-                self.end(field, QUARANTINED, hold["token"])
-            else:
-                stage.state, stage.generation = PENDING, stage.generation + 1
-                self.queues[field[1].split(".")[0], hold["priority"]].append((field, stage.generation))
-                self.count("requeues")
-
-    def give_back(self, session, items):
-        answers, back = [], []
-        for field, token in items:
-            hold = self.held[session].get(field)
-            good = hold and hold["token"] == token and field not in back
-            answers.append(OK if good else STALE)
-            if good:
-                back.append(field)
-        self.release(session, back)
-        return answers
-
-    def heartbeat(self, session, held, claim_open):
-        said = dict(held)
-        lost = [f for f, h in self.held[session].items() if said.get(f) != h["token"] and h["seq"] < claim_open]
-        stale, cancel = [], []
-        for field, token in held:
-            hold = self.held[session].get(field)
-            if hold and hold["token"] == token:
-                if self.stages[field].state == CANCELLING:
-                    cancel.append(token)
-            elif self.late(field, token) == STALE:
-                stale.append(token)
-        self.release(session, lost)
-        return stale, sorted(cancel), len(lost)
-
-    def cancel(self, id_, task):
-        answer = {}
-        for field, stage in self.stages.items():
-            if field[0] == id_ and task in ("", field[1]):
-                if stage.state == RUNNING:
-                    stage.state = CANCELLING
-                elif stage.state == PENDING:
-                    self.end(field, CANCELLED)
-                answer[field[1]] = stage.state
-        return answer
+LIMITS = {"queue_max": 25, "quota_user": 2, "quota_all": 5}
+DAY = 24 * HOUR
 
 
 class Walk:
     """Draws operations, plays them on both sides, compares."""
 
     def __init__(self, gantry, seed):
-        self.gantry, self.model, self.random = gantry, Model(), random.Random(seed)
-        self.tokens, self.seq, self.old = 0, 0, []
+        self.gantry, self.model, self.random = gantry, Model(SERVICES), random.Random(seed)
+        self.tokens, self.seq, self.old, self.repeat = 0, 0, [], None
 
     def field(self, service=None):
         service = service or self.random.choice(SERVICES)
         return "t%d" % self.random.randrange(25), service + "." + self.random.choice("xy")
 
+    def chance(self, share):
+        return self.random.random() < share
+
     def some(self, session):
         """Holds of a session, some of them old, foreign or with a wrong token."""
-        items = [(f, h["token"]) for f, h in self.model.held[session].items() if self.random.random() < 0.7]
-        if self.old and self.random.random() < 0.3:
-            items.append(self.random.choice(self.old))
-        if self.random.random() < 0.1:
+        items = [(f, h["token"]) for f, h in self.model.held.get(session, {}).items() if self.chance(0.7)]
+        if self.old and self.chance(0.3):
+            items.append(self.random.choice(self.old[-40:]))
+        if self.chance(0.1):
             items.append((self.field(), self.random.randbytes(12)))
         fields = {}
         for field, token in items:
@@ -178,6 +50,16 @@ class Walk:
     def handout(field, token):
         return {"id": field[0], "task": field[1], "token": token}
 
+    def options(self):
+        options = {"crashes_max": self.random.randrange(1, 4), "failures_max": self.random.randrange(1, 5),
+                   "retry_ms": self.random.choice((0, 0, 1000, CAP_MS))}
+        for name in ("delay_ms", "to_start_ms", "to_close_ms"):
+            if self.chance(0.2):
+                options[name] = self.random.randrange(HOUR, DAY)
+        if self.chance(0.3):
+            options["owner"] = self.random.choice(("ann", "bob", "carl"))
+        return options
+
     def submit(self):
         service, priority = self.random.choice(SERVICES), self.random.choice(list(PRIORITY_NAMES))
         tasks = []
@@ -185,29 +67,54 @@ class Walk:
             id_, task = self.field(service)
             known = self.model.stages.get((id_, task))
             self.tokens += 1
-            token = known.token if known and self.random.random() < 0.2 else self.tokens
-            tasks.append((id_, task, token))
-        assert self.gantry.submit(*tasks, service=service, priority=priority, queue_max=QUEUE_MAX) == \
-            self.model.submit(service, priority, tasks)
+            token = known.token if known and self.chance(0.2) else self.tokens
+            tasks.append((id_, task, token, None, self.options()))
+        limits = {k: v if self.chance(0.8) else 0 for k, v in LIMITS.items() if k != "queue_max"}
+        limits["queue_max"] = LIMITS["queue_max"]
+        assert self.gantry.submit(*tasks, service=service, priority=priority, **limits) == \
+            self.model.submit(service, priority, tasks, **limits)
 
     def claim(self):
         self.seq += 1
         args = (self.random.randrange(1, 6), self.random.randrange(SESSIONS), self.random.choice(SERVICES), self.seq,
-                int(self.random.random() < 0.125), struct.pack(">Q", self.seq))
+                int(self.chance(0.125)), struct.pack(">II", self.random.getrandbits(32), self.seq))
         n, session, service, seq, lowest_first, random8 = args
         got = self.gantry.claim(n, session, service, seq, lowest_first, random8=random8)
-        assert [(h["id"], h["task"], h["token"], h["attempt"], h["generation"]) for h in got] == self.model.claim(*args)
+        names = ("id", "task", "token", "attempt", "generation", "failures", "crashes", "checkpoint")
+        assert [tuple(h[k] for k in names) for h in got] == self.model.claim(*args)
         self.old += [((h["id"], h["task"]), h["token"]) for h in got]
 
     def finish(self):
         session = self.random.randrange(SESSIONS)
         results = [(f, t, self.random.choice((COMPLETED, COMPLETED, SKIPPED, FAILED, CANCELLED))) for f, t in self.some(session)]
-        assert self.gantry.finish(*[(self.handout(f, t), s) for f, t, s in results], sid=session) == self.model.finish(session, results)
+        call = lambda: self.gantry.finish(*[(self.handout(f, t), s) for f, t, s in results], sid=session)
+        assert call() == self.model.finish(session, results)
+        self.repeat = call, lambda: self.model.finish(session, results)
 
-    def give_back(self):
+    def wait_of(self, field, token, how, after):
+        stage = self.model.stages.get(field)
+        if after != "" or not stage:
+            return max(int(after or 1), 1 if how == SNOOZE else 0)
+        return 1 if how == SNOOZE else back_off(stage.failures + 1, stage.options["retry_ms"], token)
+
+    def put_back(self):
         session = self.random.randrange(SESSIONS)
-        items = self.some(session)
-        assert self.gantry.give_back(*[self.handout(*i) for i in items], sid=session) == self.model.give_back(session, items)
+        said, told = [], []
+        for field, token in self.some(session):
+            how = self.random.choice((RETURN, RETRY, RETRY, SNOOZE))
+            after = self.random.choice(("", str(HOUR + self.random.randrange(1000)))) if how == RETRY else str(DAY) if how else ""
+            checkpoint = self.random.randbytes(8) if self.chance(0.3) else b""
+            said.append((self.handout(field, token), how, after, {"error": {"code": "FAILED"}}, checkpoint))
+            told.append((field, token, how, self.wait_of(field, token, how, after), checkpoint))
+        call = lambda: self.gantry.put_back(*said, sid=session)
+        assert call() == self.model.put_back(session, told)
+        self.repeat = call, lambda: self.model.put_back(session, told)
+
+    def again(self):
+        """The answer was lost: the same words once more."""
+        if self.repeat:
+            call, expected = self.repeat
+            assert call() == expected()
 
     def heartbeat(self):
         session = self.random.randrange(SESSIONS)
@@ -220,27 +127,92 @@ class Walk:
         task = self.random.choice(("", task))
         assert {k: v["state"] for k, v in self.gantry.cancel(id_, task).items()} == self.model.cancel(id_, task)
 
+    def replay(self):
+        field = self.random.choice(sorted(self.model.dead)) if self.model.dead and self.chance(0.8) else self.field()
+        assert self.gantry.call("replay", *field, LIMITS["queue_max"])[0] == self.model.replay(field, LIMITS["queue_max"])
+
+    def purge(self):
+        field = self.random.choice(sorted(self.model.dead)) if self.model.dead and self.chance(0.5) else self.field()
+        assert self.gantry.call("purge", *field) == self.model.purge(field)
+
+    def pause(self):
+        service = self.random.choice(SERVICES)
+        if service in self.model.paused:
+            self.model.paused.discard(service)
+            assert self.gantry.call("resume", service) == 1
+        elif self.chance(0.3):
+            self.model.paused.add(service)
+            assert self.gantry.call("pause", service) == 1
+
+    def fire(self):
+        """Some timers and deadlines are due, in some order; fired in calls of some size."""
+        deadlines = [d for d in sorted(self.model.deadlines) if self.chance(0.1)]
+        timers = [f for f in sorted(self.model.timers) if self.chance(0.4)]
+        self.random.shuffle(deadlines)
+        self.random.shuffle(timers)
+        self.gantry.due(*map(deadline_member, deadlines), key="deadlines")
+        self.gantry.due(*["%s/%s %d" % (*f, self.model.stages[f].generation) for f in timers])
+        most, fired = self.random.randrange(1, 12), None
+        while fired is None or fired == most:
+            _, _, fired, crons = self.gantry.timers(most)
+            due = deadlines[:most]
+            deadlines = deadlines[most:]
+            for deadline in due:
+                self.model.close(deadline)
+            timers = [f for f in timers if f in self.model.timers]  # a deadline ends a scheduled stage with its timer
+            room = most - len(due)
+            for field in timers[:room]:
+                self.model.fire(field)
+            assert fired == len(due) + len(timers[:room]) and crons == []
+            timers = timers[room:]
+        assert not deadlines and not timers
+
     def bye(self):
         session = self.random.randrange(SESSIONS)
         self.gantry.call("bye", sid_of(session))
-        self.model.release(session, list(self.model.held[session]))
+        self.model.leave(session, crashed=False)
 
     def expire(self):
         session = self.random.randrange(SESSIONS)
         self.gantry.lapse(session)
         self.gantry.sweep()
-        self.model.release(session, list(self.model.held[session]), crashed=True)
+        self.model.leave(session, crashed=True)
 
     def look(self):
         id_ = self.field()[0]
-        got = {k: (v["state"], v["generation"], v["attempt"], v["failures"], v["crashes"]) for k, v in self.gantry.get(id_).items()}
-        assert got == {f[1]: (s.state, s.generation, s.attempt, s.failures, s.crashes)
+        got = {k: (v["state"], v["generation"], v["attempt"], v["failures"], v["crashes"], [(h["attempt"], h["state"]) for h in v["history"]])
+               for k, v in self.gantry.get(id_).items()}
+        assert got == {f[1]: (s.state, s.generation, s.attempt, s.failures, s.crashes, s.history)
                        for f, s in self.model.stages.items() if f[0] == id_}
+
+    # after every operation
+
+    def check_timers(self):
+        """Each new timer has the time that the rules say, reckoned from its event; then it is moved out of the way."""
+        for at, name in self.gantry.scheduled:
+            field = tuple(name.split("/"))
+            member = "%s %d" % (name, self.model.stages[field].generation)
+            assert self.gantry.redis.zscore("timers", member) == at + self.model.timers[field], (name, self.model.timers[field])
+            self.gantry.redis.zadd("timers", {member: at + DAY})
+        self.gantry.scheduled.clear()
+
+    def check(self):
+        self.gantry.check()
+        assert sorted(self.gantry.news) == sorted(self.model.moves)
+        self.gantry.news.clear()
+        self.model.moves.clear()
+        self.check_timers()
+        states = {"%s/%s" % f: s.state for f, s in self.model.stages.items()}
+        assert self.gantry.told == states
+        assert self.gantry.ledger() == {k: v for k, v in self.model.ledger.items() if v}
 
     def compare(self):
         for (service, priority), entries in self.model.queues.items():
             assert self.gantry.queue(service, priority) == ["%s/%s %d" % (*f, g) for f, g in entries]
-        assert self.gantry.ledger() == self.model.ledger
+        assert {m.decode() for m in self.gantry.redis.zrange("deadlines", 0, -1)} == set(map(deadline_member, self.model.deadlines))
+        assert {m.decode() for m in self.gantry.redis.zrange("dead", 0, -1)} == {"%s/%s" % f for f in self.model.dead}
+        assert {k.decode(): v.decode() for k, v in self.gantry.redis.hgetall("owned").items()} == \
+            {"%s/%s" % f: o for f, o in self.model.owned.items()}
         listed = {(i, t): s for i, t, s, _ in self.gantry.list()[0]}
         assert listed == {f: s.state for f, s in self.model.stages.items()}
 
@@ -248,16 +220,17 @@ class Walk:
 def test_random_operations_agree_with_the_model(server):
     server.flushall()
     walk = Walk(Gantry(server), SEED)
-    operations = [walk.submit] * 5 + [walk.claim] * 6 + [walk.finish] * 4 + [walk.give_back, walk.heartbeat, walk.heartbeat, walk.cancel,
-                                                                            walk.bye, walk.expire, walk.look, walk.look]
+    operations = [walk.submit] * 6 + [walk.claim] * 8 + [walk.finish] * 3 + [walk.put_back] * 4 + [walk.fire] * 3 + \
+        [walk.heartbeat, walk.heartbeat, walk.cancel, walk.bye, walk.expire, walk.expire, walk.look, walk.look, walk.again, walk.replay, walk.purge,
+         walk.pause]
     for step in range(STEPS):
         operation = walk.random.choice(operations)
         try:
             operation()
-            walk.gantry.check()
+            walk.check()
             if step % 20 == 0:
                 walk.compare()
         except AssertionError as e:
             raise AssertionError(f"seed {SEED}, step {step}, {operation.__name__}") from e
     walk.compare()
-    assert all(walk.model.ledger.get(c) for c in ("completed", "skipped", "failed", "cancelled", "quarantined", "requeues", "crashes"))
+    assert all(walk.model.ledger.get(c) for c in ("completed", "skipped", "failed", "cancelled", "quarantined", "requeues", "crashes", "retries"))

@@ -1,0 +1,314 @@
+"""A model of what the Redis functions promise: plain Python, one rule after the other.  Times are not in it: whoever plays
+the operations says which timers and deadlines are due.
+"""
+import struct
+
+from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, COUNTERS, FAILED, HIGH, HIT, LOW, MISS, NORMAL, OK, OVER_ALL,
+                               OVER_USER, PENDING, PRIORITY_NAMES, QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT,
+                               token_of)
+
+NOT_FOUND = 2
+HISTORY_MAX = 16
+
+
+class Stage:
+    def __init__(self):
+        self.generation, self.attempt, self.history, self.checkpoint = 0, 0, [], b""
+
+    def begin(self, priority):
+        """It is to run: its counts begin anew."""
+        self.failures, self.crashes, self.state, self.started, self.priority, self.kept = 0, 0, PENDING, False, priority, None
+
+    def remember(self, state):
+        self.history = (self.history + [(self.attempt, state)])[-HISTORY_MAX:]
+
+
+class Model:
+    def __init__(self, services):
+        self.stages = {}  # (id, task) -> Stage
+        self.queues = {(s, p): [] for s in services for p in PRIORITY_NAMES}  # (field, generation); the last is the head
+        self.held = {}  # session -> field -> hold
+        self.timers = {}  # field -> the wait it was set with, or None when it is not told
+        self.deadlines = set()  # (field, kind, submit token)
+        self.owned, self.dead, self.paused = {}, set(), set()
+        self.ledger, self.moves = {}, []
+
+    # what several rules need
+
+    def count(self, counter, by=1):
+        self.ledger[counter] = self.ledger.get(counter, 0) + by
+
+    def move(self, field, state):
+        self.moves.append(("%s/%s" % field, state))
+
+    def queue_of(self, field):
+        return self.queues[field[1].split(".")[0], self.stages[field].priority]
+
+    def enqueue(self, field, head=False):
+        queue = self.queue_of(field)
+        queue.insert(len(queue) if head else 0, (field, self.stages[field].generation))
+        self.stages[field].state = PENDING
+        self.move(field, PENDING)
+
+    def end(self, field, state, lease=None):
+        stage = self.stages[field]
+        stage.state, stage.kept = state, lease
+        self.owned.pop(field, None)
+        self.count(COUNTERS[state])
+        self.move(field, state)
+        if state in (FAILED, QUARANTINED):
+            self.dead.add(field)
+
+    def end_waiting(self, field, state):
+        if self.stages[field].state == SCHEDULED:
+            del self.timers[field]
+        else:
+            self.count("stale")
+        self.end(field, state)
+
+    @staticmethod
+    def stopped(hold):
+        return CANCELLED if "cancel" in hold["flags"] else FAILED if "closed" in hold["flags"] else None
+
+    # submit and replay
+
+    def busy(self, queue, queue_max, owner, quota_user, quota_all):
+        mine = sum(1 for o in self.owned.values() if o == owner)
+        if len(queue) >= queue_max:
+            return BUSY, len(queue), MISS
+        if owner and quota_user and mine >= quota_user:
+            return BUSY, mine, OVER_USER
+        if owner and quota_all and len(self.owned) >= quota_all:
+            return BUSY, len(self.owned), OVER_ALL
+        return None
+
+    def again(self, field):
+        """An ended stage is to run once more."""
+        stage = self.stages[field]
+        if stage.kept and stage.state in (FAILED, QUARANTINED, CANCELLED):
+            stage.remember(stage.state)
+        stage.generation += 1
+        self.dead.discard(field)
+
+    def submit(self, service, priority, tasks, queue_max, quota_user, quota_all):
+        answers = []
+        for id_, task, token, _, options in tasks:
+            field, owner, queue = (id_, task), options.get("owner"), self.queues[service, priority]
+            stage = self.stages.get(field)
+            told = stage and (PENDING if stage.state in (RUNNING, CANCELLING) else stage.state)
+            refused = self.busy(queue, queue_max, owner, quota_user, quota_all)
+            if stage and stage.token == token:
+                answers.append((OK, told, MISS))
+            elif stage and (stage.state == COMPLETED or stage.state < COMPLETED):
+                answers.append((OK, told, HIT if stage.state == COMPLETED else WAIT))
+            elif refused:
+                answers.append(refused)
+            else:
+                if stage:
+                    self.again(field)
+                    stage.checkpoint = b""
+                else:
+                    stage = self.stages[field] = Stage()
+                stage.token, stage.options = token, options
+                stage.begin(priority)
+                self.count("accepted")
+                if options.get("delay_ms"):
+                    self.schedule(field, options["delay_ms"])
+                else:
+                    self.enqueue(field)
+                if owner:
+                    self.owned[field] = owner
+                for kind, name in (("s", "to_start_ms"), ("c", "to_close_ms")):
+                    if options.get(name):
+                        self.deadlines.add((field, kind, token))
+                answers.append((OK, stage.state, MISS))
+        return answers
+
+    def replay(self, field, queue_max):
+        stage = self.stages.get(field)
+        if not stage:
+            return NOT_FOUND
+        if field not in self.dead:
+            return CONFLICT
+        if len(self.queue_of(field)) >= queue_max:
+            return BUSY
+        self.again(field)
+        stage.begin(stage.priority)
+        self.count("accepted")
+        if stage.options.get("owner"):
+            self.owned[field] = stage.options["owner"]
+        self.enqueue(field)
+        return OK
+
+    def purge(self, field):
+        if field not in self.stages:
+            return -1
+        was = field in self.dead
+        self.dead.discard(field)
+        return int(was)
+
+    # claim
+
+    def claim(self, n, session, service, seq, lowest_first, random8):
+        out = []
+        for priority in ((LOW, NORMAL, HIGH) if lowest_first else (HIGH, NORMAL, LOW)) if service not in self.paused else ():
+            queue = self.queues[service, priority]
+            while queue and len(out) < n:
+                field, generation = queue.pop()
+                stage = self.stages[field]
+                if stage.state != PENDING or stage.generation != generation:
+                    self.count("stale", -1)
+                    continue
+                stage.state = RUNNING
+                stage.attempt += 1
+                token = random8 + struct.pack(">I", len(out))
+                self.held.setdefault(session, {})[field] = {"token": token, "seq": seq, "index": len(out), "flags": set()}
+                out.append((*field, token, stage.attempt, generation, stage.failures, stage.crashes, stage.checkpoint))
+                self.move(field, RUNNING)
+        return out
+
+    # what workers say
+
+    def late(self, field, token, put_off):
+        stage = self.stages.get(field)
+        return OK if stage and stage.kept == token and (put_off or stage.state >= COMPLETED) else STALE
+
+    def hold_of(self, session, field, token):
+        hold = self.held.get(session, {}).get(field)
+        return hold if hold and hold["token"] == token else None
+
+    def finish(self, session, results):
+        answers = []
+        for field, token, state in results:
+            hold, stage = self.hold_of(session, field, token), self.stages.get(field)
+            if not hold:
+                answers.append(self.late(field, token, False))
+                continue
+            if self.stopped(hold):
+                state = self.stopped(hold)
+            elif state == FAILED:
+                stage.failures += 1
+            elif state in (COMPLETED, SKIPPED):
+                stage.checkpoint = b""
+            del self.held[session][field]
+            self.end(field, state, token)
+            answers.append(OK)
+        return answers
+
+    def put_off(self, field, how, wait, token):
+        stage = self.stages[field]
+        if how == RETRY:
+            stage.failures += 1
+            if stage.failures >= stage.options["failures_max"]:
+                return self.end(field, FAILED, token)
+            stage.remember(FAILED)
+            self.count("retries")
+        stage.generation += 1
+        stage.started, stage.kept = True, token
+        return self.schedule(field, wait)
+
+    def schedule(self, field, wait):
+        self.stages[field].state = SCHEDULED
+        self.timers[field] = wait
+        self.move(field, SCHEDULED)
+
+    def put_back(self, session, items):
+        """items: (field, token, how, wait as the functions reckon it, checkpoint)"""
+        answers, back = [], {}
+        for field, token, how, wait, checkpoint in items:
+            hold = self.hold_of(session, field, token)
+            if not hold or field in back:
+                answers.append(STALE if how == RETURN else self.late(field, token, True))
+                continue
+            answers.append(OK)
+            self.stages[field].checkpoint = checkpoint or self.stages[field].checkpoint
+            if how == RETURN:
+                back[field] = bool(checkpoint)
+                continue
+            del self.held[session][field]
+            if self.stopped(hold):
+                self.end(field, self.stopped(hold), token)
+            else:
+                self.put_off(field, how, wait, token)
+        self.release(session, back)
+        return answers
+
+    def release(self, session, ran, crashed=False):
+        """ran: field -> had a worker begun it?"""
+        holds = self.held.get(session, {})
+        for field in sorted(ran, key=lambda f: (holds[f]["seq"], holds[f]["index"]), reverse=True):
+            hold, stage = holds.pop(field), self.stages[field]
+            if crashed:
+                stage.crashes += 1
+                self.count("crashes")
+            if self.stopped(hold):
+                self.end(field, self.stopped(hold), hold["token"])
+            elif crashed and stage.crashes >= stage.options["crashes_max"]:
+                self.end(field, QUARANTINED, hold["token"])
+            else:
+                if crashed:
+                    stage.remember(QUARANTINED)
+                stage.generation += 1
+                stage.started, stage.kept = crashed or ran[field], None
+                self.enqueue(field, head=True)
+                self.count("requeues")
+
+    def leave(self, session, crashed):
+        self.release(session, dict.fromkeys(self.held.get(session, {}), True), crashed)
+
+    def heartbeat(self, session, held, claim_open):
+        said, mine = dict(held), self.held.get(session, {})
+        lost = {f: False for f, h in mine.items() if said.get(f) != h["token"] and h["seq"] < claim_open}
+        stale, cancel = [], []
+        for field, token in held:
+            hold = self.hold_of(session, field, token)
+            if hold:
+                if hold["flags"]:
+                    cancel.append(token)
+            elif self.late(field, token, True) == STALE:
+                stale.append(token)
+        self.release(session, lost)
+        return stale, sorted(cancel), len(lost)
+
+    # cancel, deadlines, timers
+
+    def stop(self, field, flag):
+        for holds in self.held.values():
+            if field in holds:
+                if not holds[field]["flags"]:
+                    self.stages[field].state = CANCELLING
+                    self.move(field, CANCELLING)
+                holds[field]["flags"].add(flag)
+
+    def cancel(self, id_, task):
+        answer = {}
+        for field, stage in self.stages.items():
+            if field[0] == id_ and task in ("", field[1]):
+                if stage.state in (PENDING, SCHEDULED):
+                    self.end_waiting(field, CANCELLED)
+                else:
+                    self.stop(field, "cancel")
+                answer[field[1]] = stage.state
+        return answer
+
+    def close(self, deadline):
+        field, kind, token = deadline
+        stage = self.stages[field]
+        self.deadlines.discard(deadline)
+        if stage.token != token or stage.state >= COMPLETED:
+            return
+        waits = stage.state in (PENDING, SCHEDULED)
+        begun = stage.started or stage.failures or stage.crashes
+        if kind == "c" and not waits:
+            self.stop(field, "closed")
+        elif waits and (kind == "c" or not begun):
+            self.end_waiting(field, FAILED)
+
+    def fire(self, field):
+        if self.timers.pop(field, self) is not self:
+            self.enqueue(field)
+
+
+def deadline_member(deadline):
+    field, kind, token = deadline
+    return "%s/%s %s %s" % (*field, kind, token_of(token)[:8].hex())

@@ -1,8 +1,10 @@
 #include "services/state/audit_walk.h"
 
+#include "common/paths.h"
 #include "common/status.h"
 #include "proto/schema.h"
 #include "services/state/reply.h"
+#include "services/state/sid.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -97,8 +99,17 @@ static int take_stages(struct walk *self, const redisReply *reply)
     return r;
 }
 
-/* Sessions, or services: to be looked at one by one in step. */
-static int take_names(struct walk *self, const redisReply *reply, enum walk_step step)
+static bool is_sid(struct slice name)
+{
+    char text[SID_TEXT];
+    return name.size == SID_TEXT - 1 && slice_copy(name, text, sizeof text) &&
+           strspn(text, "0123456789abcdef") == name.size;
+}
+
+/* Sessions, or services: to be looked at one by one in step. Of what others put there, only names
+ * are taken that the functions take. */
+static int take_names(struct walk *self, const redisReply *reply, bool (*fits)(struct slice),
+                      enum walk_step step)
 {
     if (!reply_has(reply, 0))
         return STATUS_INTERNAL;
@@ -108,9 +119,11 @@ static int take_names(struct walk *self, const redisReply *reply, enum walk_step
     free(self->names);
     self->names = names;
     self->names_count = self->at = 0;
-    for (size_t i = 0; i < reply->elements; i++)
-        if (slice_copy(reply_text(reply->element[i]), names[self->names_count], sizeof *names))
+    for (size_t i = 0; i < reply->elements; i++) {
+        const struct slice name = reply_text(reply->element[i]);
+        if (fits(name) && slice_copy(name, names[self->names_count], sizeof *names))
             self->names_count++;
+    }
     go_to(self, step);
     return 0;
 }
@@ -132,13 +145,33 @@ static int take_held(struct walk *self, const redisReply *reply)
     return r;
 }
 
+static struct slice until(struct slice text, char mark, struct slice *ret_rest)
+{
+    const char *at = text.size ? memchr(text.data, mark, text.size) : NULL;
+    const size_t size = at ? (size_t)(at - (const char *)text.data) : text.size;
+    *ret_rest = at ? slice_make(at + 1, text.size - size - 1) : (struct slice){ 0 };
+    return slice_make(text.data, size);
+}
+
+/* "<id>/<task> <generation>": what else there may be is nobody's stage. */
+static bool is_entry(struct slice text)
+{
+    char digits[WALK_CURSOR_MAX];
+    struct slice rest, generation;
+    return task_id_valid(until(text, '/', &rest)) &&
+           task_name_valid(until(rest, ' ', &generation)) && generation.size &&
+           slice_copy(generation, digits, sizeof digits) && !digits[strspn(digits, "0123456789")] &&
+           strtoull(digits, NULL, 10) <= UINT32_MAX;
+}
+
 static int take_timers(struct walk *self, const redisReply *reply)
 {
     int r = 0;
     if (!reply_has(reply, 1))
         return STATUS_INTERNAL;
     for (size_t i = 1; i < reply->elements && !r; i++)
-        r = marks_holder(self->marks, reply_text(reply->element[i]), false);
+        if (is_entry(reply_text(reply->element[i])))
+            r = marks_holder(self->marks, reply_text(reply->element[i]), false);
     if (!r && !take_cursor(self, reply))
         go_to(self, WALK_QUEUES);
     return r;
@@ -179,13 +212,13 @@ int walk_take(struct walk *self, const redisReply *reply)
     case WALK_STAGES:
         return take_stages(self, reply);
     case WALK_SESSIONS:
-        return take_names(self, reply, WALK_HELD);
+        return take_names(self, reply, is_sid, WALK_HELD);
     case WALK_HELD:
         return take_held(self, reply);
     case WALK_TIMERS:
         return take_timers(self, reply);
     case WALK_QUEUES:
-        return take_names(self, reply, WALK_QUEUE);
+        return take_names(self, reply, service_valid, WALK_QUEUE);
     case WALK_QUEUE:
         return take_queue(self, reply);
     case WALK_OVER:

@@ -140,6 +140,23 @@ def test_many_due_at_once_all_start(broker, worker):
     is_balanced(broker, scheduled=0, running=2000)
 
 
+def test_each_of_a_thousand_starts_at_its_own_moment(house, broker, worker):
+    """How late they are is printed (pytest -s): on an idle machine p99 is to stay below 100 ms."""
+    start, due, got = now_ms() + 1000, {}, []
+    for first in range(0, 1000, 250):
+        batch = [task("p%d" % i, not_before_ms=start + 5 * i) for i in range(first, first + 250)]
+        due.update({item["id"]: item["not_before_ms"] for item in batch})
+        assert {receipt["state"] for receipt in broker.ask("SUBMIT", batch, service="system").body} == {"scheduled"}
+    while len(got) < 1000:
+        answer = worker.claim(n=100)
+        got += answer if isinstance(answer, list) else []
+        broker.pump(0.001)
+        assert now_ms() < start + 20000
+    late = sorted(stage_of(broker, handout["id"])["started_ms"] - due[handout["id"]] for handout in got)
+    print("late by ms: p50 %d, p99 %d, most %d" % (late[500], late[990], late[-1]))
+    assert len({handout["id"] for handout in got}) == 1000 and late[0] >= 0
+
+
 def test_timers_outlive_the_state_service_and_redis(house, broker, worker):
     receipt_of(broker, task("o1", delay_ms=1500))
     until(lambda: house.redis.client.config_get("appendonly")["appendonly"] == "yes")

@@ -4,14 +4,15 @@
 #include "common/slice.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { REST_LEAST_MS = 100, REST_MOST_MS = 2000, ROUNDS_DOUBLING = 4 };
 
 bool endpoints_init(struct endpoints *self, const char *list)
 {
     char *save = NULL;
-    *self = (struct endpoints){ .list = slice_dup(slice_of(list)),
-                                .dice = (uint64_t)clock_ns() ^ (uint64_t)(uintptr_t)self };
+    *self = (struct endpoints){ .list = slice_dup(slice_of(list)), .dice = (uint64_t)clock_ns() };
+    (void)!getrandom(&self->dice, sizeof self->dice, GRND_NONBLOCK); /* else the clock's will do */
     if (!self->list)
         return false;
     for (char *e = strtok_r(self->list, ", ", &save); e; e = strtok_r(NULL, ", ", &save)) {

@@ -28,7 +28,7 @@ static const struct saying *saying_of(struct slice text)
 }
 
 /* What records carry on: a map or none, and not too deep for the messages that wrap it. */
-static int check_map(const char *name, struct slice value, unsigned depth, struct refusal *why)
+static int check_map(const char *name, struct slice value, struct refusal *why)
 {
     struct reader reader;
     uint32_t pairs;
@@ -36,8 +36,9 @@ static int check_map(const char *name, struct slice value, unsigned depth, struc
         return 0;
     if (!codec_map(value, &reader, &pairs))
         return refusal_say(why, STATUS_INVALID, name, "must be a map");
-    if (codec_depth(value) > depth)
-        return refusal_say(why, STATUS_INVALID, name, "is nested deeper than %u levels", depth);
+    if (codec_depth(value) > WIRE_VALUE_DEPTH_MAX)
+        return refusal_say(why, STATUS_INVALID, name, "is nested deeper than %d levels",
+                           WIRE_VALUE_DEPTH_MAX);
     return 0;
 }
 
@@ -59,11 +60,11 @@ static int check_result(const struct m_result *result, const struct saying *sayi
     if (!saying)
         return refusal_say(why, STATUS_INVALID, "state",
                            "must be completed, skipped, failed, cancelled, retry or snoozed");
-    int r = check_map("output", result->output, WIRE_VALUE_DEPTH_MAX, why);
+    int r = check_map("output", result->output, why);
     if (!r)
-        r = check_map("error", result->error, WIRE_VALUE_DEPTH_MAX, why);
+        r = check_map("error", result->error, why);
     if (!r)
-        r = check_map("usage", result->usage, WIRE_VALUE_DEPTH_MAX, why);
+        r = check_map("usage", result->usage, why);
     return r ? r : check_again(result, saying, why);
 }
 

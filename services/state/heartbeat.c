@@ -113,6 +113,8 @@ static int check_beat(const struct m_heartbeat *said, struct refusal *why)
         return refusal_say(why, STATUS_INVALID, "session", "must be %d bytes", WIRE_SESSION_SIZE);
     if (said->claim_open > (uint64_t)1 << 53)
         return refusal_say(why, STATUS_INVALID, "claim_open", "must be at most 2^53");
+    if (said->worker.size && memchr(said->worker.data, '\n', said->worker.size))
+        return refusal_say(why, STATUS_INVALID, "worker", "must be one line");
     if (said->services.size && !services_valid(said->services))
         return refusal_say(why, STATUS_INVALID, "services",
                            "must be services of [a-z0-9_], separated by commas");

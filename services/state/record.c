@@ -126,6 +126,12 @@ bool stage_read(struct slice task, struct slice body, struct slice state, struct
     return true;
 }
 
+/* A history wraps these deeper than a stage does: what a subscriber could not read is left out. */
+static struct slice shallow(struct slice value)
+{
+    return value.size && codec_depth(value) < WIRE_VALUE_DEPTH_MAX ? value : (struct slice){ 0 };
+}
+
 /* The next attempt of a history; false at its end, or at what is none. */
 static bool next_attempt(struct reader *reader, struct m_attempt *ret_attempt)
 {
@@ -141,8 +147,8 @@ static bool next_attempt(struct reader *reader, struct m_attempt *ret_attempt)
         .worker = told.worker,
         .started_ms = told.started_ms,
         .ended_ms = told.ended_ms,
-        .error = told.error,
-        .usage = told.usage,
+        .error = shallow(told.error),
+        .usage = shallow(told.usage),
     };
     return true;
 }

@@ -276,7 +276,8 @@ do
       local leave = keep and count > 0 and 1 or 0
       if leave > 0 then keep = false end
       if count > leave then
-        removed = removed + call('LREM', queue_key(P, service, priority), count - leave, entry)
+        -- 0 = all of them, those too that lie deeper than was looked
+        removed = removed + call('LREM', queue_key(P, service, priority), leave > 0 and count - leave or 0, entry)
       end
     end
     return removed

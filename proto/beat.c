@@ -207,6 +207,11 @@ static int64_t patience(const gantry_worker_t *self)
                                          : (int64_t)self->lease_ms * 2 / 3;
 }
 
+bool beat_fresh(const gantry_worker_t *self)
+{
+    return self->now_ms - patience(self) <= self->renewed_ms;
+}
+
 void beat_welcomed(gantry_worker_t *self)
 {
     self->register_due_ms = 0;
@@ -216,7 +221,7 @@ void beat_welcomed(gantry_worker_t *self)
 
 void beat_tick(gantry_worker_t *self)
 {
-    if (!link_idle(&self->running) && self->now_ms - patience(self) > self->renewed_ms)
+    if (!link_idle(&self->running) && !beat_fresh(self))
         jobs_stop(self, GANTRY_STOP_STALE);
     if (!session_welcome(self->session))
         return;

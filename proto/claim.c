@@ -24,8 +24,9 @@ static void run(gantry_worker_t *self, gantry_job_t *job)
     job->node->run(job, job->node->arg);
 }
 
-/* What cannot be run here goes back; what is held already came twice; what no job can be made for
- * is missing in the next heartbeat, and so goes back too. */
+/* What cannot be run here goes back, and what lay unread until it may be somebody else's (this
+ * process was stopped); what is held already came twice; what no job can be made for is missing in
+ * the next heartbeat, and so goes back too. */
 static void on_handout(gantry_worker_t *self, struct slice item)
 {
     struct m_handout handout;
@@ -37,7 +38,7 @@ static void on_handout(gantry_worker_t *self, struct slice item)
         return;
     job->worker = self;
     job->node = find_node(self, handout.task);
-    if (job->node && !self->draining && !self->drained &&
+    if (job->node && !self->draining && !self->drained && beat_fresh(self) &&
         self->running_count < self->options.slots) {
         run(self, job);
         return;

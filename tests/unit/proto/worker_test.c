@@ -437,6 +437,22 @@ TEST(without_renewal_work_is_stopped_before_the_lease_ends)
     end(&w);
 }
 
+TEST(what_lay_unread_longer_than_the_lease_is_not_begun)
+{
+    UNUSED;
+    static struct world w;
+    begin(&w, 2);
+    w.hand.welcome.lease_ms = 600;
+    CHECK(hears_claim(&w));
+    hands_out(&w, "test.echo", 0, 2);
+    usleep(700000); /* stopped, and woken again */
+    CHECK(hears(&w, VERB_RETURN));
+    CHECK_INT(w.started, 0);
+    outcome(&w, STATUS_STALE);
+    is_given(&w, 2, 2);
+    end(&w);
+}
+
 TEST(while_the_store_is_away_nothing_running_is_stopped)
 {
     UNUSED;
@@ -670,6 +686,7 @@ int main(void)
         HOLDS(what_cannot_be_run_goes_back_and_what_came_twice_is_ignored),
         HOLDS(a_heartbeat_tells_what_is_held_and_its_answer_stops_work),
         HOLDS(without_renewal_work_is_stopped_before_the_lease_ends),
+        HOLDS(what_lay_unread_longer_than_the_lease_is_not_begun),
         HOLDS(while_the_store_is_away_nothing_running_is_stopped),
         HOLDS(a_broker_that_forgot_it_is_told_all_again),
         HOLDS(what_is_tried_again_says_when_and_what_it_leaves),

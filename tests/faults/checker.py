@@ -7,14 +7,17 @@ WORK = "faults.work"  # the node whose executions are all written down, with a n
 ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 OK, NOT_FOUND, CONFLICT = 0, 2, 3
 FENCE_NS = 1_000_000_000  # within so long after it was stopped or starved an attempt has learnt that it is fenced off
+EARLY_NS = 20_000_000  # the store's clock is the wall's, in milliseconds, the journals' is not
 NEAR_NS = 300_000_000  # a gap is known only as well as the process looks at its clock
 
 
 @dataclasses.dataclass(slots=True)
 class Submit:
     ref: str
-    how: str = "done"  # what the plan says: done, fail, return, retry, snooze
-    asked_ns: int = 0
+    how: str = "done"  # what the plan says: done, fail, return, retry, exhaust, snooze
+    times: int = 0  # how often it retries, returns or snoozes before it is done; exhaust: its limit of failures
+    delay_ms: int = 0
+    asked_ns: int = 0  # for the first time
     accepted_ns: int | None = None
     receipts: list = dataclasses.field(default_factory=list)  # (ns, status, state, reuse) of this very submit, each time it was said
 
@@ -28,6 +31,8 @@ class Execution:
     how: str  # done, fail, cancelled, return, stale, retry, snooze, exit 0, signal 9, ... or "vanished"
     nonce: str
     gaps: list = dataclasses.field(default_factory=list)  # (from ns, to ns) in which its process did not run
+    after_ms: int = 0  # how soon another may be made, as its end said
+    kept: int = 0  # the checkpoint it got: how often its stage was put off or handed back
 
 
 @dataclasses.dataclass(slots=True)
@@ -129,6 +134,7 @@ class Checker:
             self.check_plan(ref, submit, final)
             self.check_cancel(ref, final)
         self.check_receipts(ref, submit)
+        self.check_times(ref, submit)
 
     def check_ended(self, ref, submit, final):
         if submit and submit.accepted_ns is not None and not final:
@@ -189,7 +195,7 @@ class Checker:
             self.say("broken", ref, f"is quarantined after {final.crashes} crashes")
         if final.crashes + (final.state == "completed") > final.attempt:
             self.say("broken", ref, f"has more crashes ({final.crashes}) than attempts ({final.attempt})")
-        told = sum(one.how in ("fail", "retry") for one in self.executions[ref])
+        told = sum(one.how in ("fail", "retry", "exhaust") for one in self.executions[ref])
         if ref.endswith("/" + WORK) and final.failures > told:
             self.say("broken", ref, f"has {final.failures} failures, and its workers told {told}")
 
@@ -203,9 +209,14 @@ class Checker:
     def check_plan(self, ref, submit, final):
         may = {"cancelled"} if ref in self.history.cancels else set()
         may |= {"quarantined"} if final.crashes >= self.rules.crashes_max else set()
-        may |= {"failed"} if submit.how == "fail" or (self.rules.engines_fail and not ref.endswith("/" + WORK)) else {"completed"}
+        may |= {"failed"} if submit.how in ("fail", "exhaust") or (self.rules.engines_fail and not ref.endswith("/" + WORK)) else {"completed"}
         if not ref.endswith("/" + WORK):
             may.add("completed")
+        if final.state in ("completed", "failed") and submit.how in ("retry", "exhaust") and final.failures != submit.times:
+            self.say("broken", ref, f"is {final.state} after {final.failures} failures instead of {submit.times}")
+        made = next((one for one in self.executions[ref] if one.nonce == final.nonce), None)
+        if made and submit.how in ("snooze", "return") and made.kept < submit.times:
+            self.say("broken", ref, f"was done with checkpoint {made.kept} instead of {submit.times}")
         if final.state not in may:
             self.say("broken", ref, f"is {final.state}, and may be {' or '.join(sorted(may))}")
 
@@ -221,6 +232,18 @@ class Checker:
                 self.say("duplicated", ref, f"the same submit said again was answered {reuse} ({state})")
             if status == OK and submit.accepted_ns is not None and state not in (*ENDED, "pending", "running", "scheduled", "cancelling"):
                 self.say("broken", ref, f"a receipt says {state}")
+
+    def check_times(self, ref, submit):
+        """Nothing starts before its time, nor goes on from more than was kept."""
+        earlier, wait_ns = [], submit.asked_ns + submit.delay_ms * 1_000_000
+        for one in self.executions[ref]:
+            if one.begin_ns < wait_ns - EARLY_NS:
+                self.say("broken", ref, f"attempt {one.attempt} began {(wait_ns - one.begin_ns) / 1e6:.0f} ms before its time")
+            if one.kept > sum(before.how in ("snooze", "return") for before in earlier):
+                self.say("broken", ref, f"attempt {one.attempt} got a checkpoint ({one.kept}) that nobody left")
+            earlier.append(one)
+            if one.how in ("retry", "snooze", "exhaust") and not one.gaps:
+                wait_ns = max(wait_ns, one.end_ns + one.after_ms * 1_000_000)
 
     # ---- the whole
 

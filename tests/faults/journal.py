@@ -24,7 +24,7 @@ def read_client(history, path):
             continue
         ref = f"{words[0]}/{words[1]}"
         if letter == "A":
-            submit = history.submits.setdefault(ref, Submit(ref, words[3], ns))
+            submit = history.submits.setdefault(ref, Submit(ref, words[3], int(words[4]), int(words[7]), ns))
         elif letter in "Rr":
             submit, status = history.submits[ref], int(words[2])
             submit.receipts.append((ns, status, words[3], words[4]))
@@ -46,12 +46,12 @@ def read_worker(history, path, deaths, now_ns):
     open_ones, gaps, begun = {}, collections.defaultdict(list), []
     for letter, ns, words in lines(path):
         if letter == "S":
-            one = Execution(f"{words[0]}/{words[1]}", int(words[2]), ns, now_ns, "vanished", words[5])
+            one = Execution(f"{words[0]}/{words[1]}", int(words[2]), ns, now_ns, "vanished", words[5], kept=int(words[6]))
             open_ones[one.nonce] = one
             begun.append((int(words[4]), one))
         elif letter == "E":
             one = open_ones.pop(words[4])
-            one.end_ns, one.how = ns, words[3]
+            one.end_ns, one.how, one.after_ms = ns, words[3], int(words[5])
         elif letter == "G":
             gaps[int(words[0])].append((ns - int(words[1]) * 1_000_000, ns))
     for pid, one in begun:

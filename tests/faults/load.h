@@ -30,10 +30,13 @@ struct plan {
     uint8_t token[LOAD_TOKEN];
     enum load_node node;
     uint32_t priority;
-    uint32_t batch;    /* tasks of this number's group of eight that go in one message */
-    uint32_t run_ms;   /* how long it takes */
-    const char *how;   /* its end: done, fail, return, retry, snooze */
-    uint32_t times;    /* attempts that return, retry or snooze before it is done */
+    uint32_t batch;  /* tasks of this number's group of eight that go in one message */
+    uint32_t run_ms; /* how long it takes */
+    const char *
+        how; /* its end: done, fail, return, retry, exhaust (retries until it has failed), snooze */
+    uint32_t times; /* attempts that return, retry or snooze before it is done; exhaust: failures it
+                       may have */
+    uint32_t after_ms; /* of a retry or snooze; 0: the back-off */
     bool stubborn;     /* does not heed a cancel: is done all the same */
     int64_t cancel_ms; /* after its receipt; -1: never */
     int64_t again_ms;  /* the same submit again, through another broker; -1: never */

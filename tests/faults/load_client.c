@@ -20,6 +20,7 @@ enum {
     WAIT_MS = 8000,
     CANCEL_MS = 1000,
     PAUSE_MS = 200,
+    RETRY_MS = 50,
     LINE = 1024
 };
 
@@ -139,8 +140,8 @@ static void input_make(struct input *input, const struct plan *plan)
     uint64_t bits;
     int size = plan->node == LOAD_ECHO
                    ? snprintf(text + 1, sizeof text - 1, "%s", plan->id)
-                   : snprintf(text + 1, sizeof text - 1, "%u %u %d %s", plan->run_ms, plan->times,
-                              plan->stubborn, plan->how);
+                   : snprintf(text + 1, sizeof text - 1, "%u %u %d %u %s", plan->run_ms,
+                              plan->times, plan->stubborn, plan->after_ms, plan->how);
     text[0] = (char)size;
     memcpy(&bits, &seconds, sizeof bits);
     for (int i = 0; i < 8; i++)
@@ -169,7 +170,11 @@ static void ask(gantry_client_t *through, uint64_t first, size_t n, bool again)
                                          .task = load_nodes[plan->node],
                                          .input = { inputs[i].bytes, inputs[i].size },
                                          .priority = (enum gantry_priority)plan->priority,
-                                         .token = plan->token };
+                                         .token = plan->token,
+                                         .delay_ms = plan->delay_ms,
+                                         .retry_ms = RETRY_MS,
+                                         .failures_max =
+                                             strcmp(plan->how, "exhaust") == 0 ? plan->times : 0 };
         journal(again ? 'a' : 'A', "%s %s %u %s %u %u %d %u", plan->id, tasks[i].task,
                 plan->priority, plan->how, plan->times, plan->run_ms, plan->stubborn,
                 plan->delay_ms);
@@ -391,7 +396,7 @@ int load_client(void)
     (void)signal(SIGTERM, on_terminate);
     connect_both();
     int64_t added_ms = clock_ms();
-    while (!finishing || open_count || first_open < count) {
+    while ((!finishing && count < most) || open_count || first_open < count) {
         int64_t now_ms = clock_ms();
         uint64_t more = (uint64_t)(now_ms - added_ms) * rate / 1000;
         if (more) {

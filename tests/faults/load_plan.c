@@ -18,7 +18,8 @@ enum {
     DICE_TOKEN2,
     DICE_TIMES,
     DICE_STUBBORN,
-    DICE_DELAY
+    DICE_DELAY,
+    DICE_AFTER
 };
 
 const char *const load_nodes[LOAD_NODES] = {
@@ -69,10 +70,13 @@ static void choose_work(struct plan *plan, uint64_t seed, uint64_t number, uint6
         return;
     plan->how = how < 3    ? "fail"
                 : how < 6  ? "return"
-                : how < 10 ? "retry"
+                : how < 9  ? "retry"
+                : how < 10 ? "exhaust"
                 : how < 13 ? "snooze"
                            : "done";
     plan->times = 1 + (uint32_t)(plan_dice(seed, number, DICE_TIMES) % 2);
+    plan->after_ms = (uint32_t)(plan_dice(seed, number, DICE_AFTER) % (lease_ms / 4));
+    plan->after_ms = plan->after_ms % 3 ? plan->after_ms : 0;
     plan->stubborn = plan_dice(seed, number, DICE_STUBBORN) % 4 == 0;
 }
 

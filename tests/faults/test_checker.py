@@ -14,9 +14,9 @@ REF, S = "c0-1/faults.work", 1_000_000_000
 class Story:
     """One stage from submit to end; times in seconds."""
 
-    def __init__(self, ref=REF, how="done"):
+    def __init__(self, ref=REF, how="done", **plan):
         self.ref, self.history = ref, History()
-        self.history.submits[ref] = Submit(ref, how, 0)
+        self.history.submits[ref] = Submit(ref, how, **plan)
 
     def accepted(self, at=1, status=OK, state="pending", reuse="miss"):
         submit = self.history.submits[self.ref]
@@ -25,9 +25,9 @@ class Story:
             submit.accepted_ns = at * S
         return self
 
-    def ran(self, attempt, begin, end, how="done", nonce=None, gaps=()):
+    def ran(self, attempt, begin, end, how="done", nonce=None, gaps=(), **more):
         self.history.executions.append(Execution(self.ref, attempt, int(begin * S), int(end * S), how, nonce or f"w.{attempt}",
-                                                 [(int(a * S), int(b * S)) for a, b in gaps]))
+                                                 [(int(a * S), int(b * S)) for a, b in gaps], **more))
         return self
 
     def saw(self, at=9, status=OK, state="completed", attempt=1, nonce=None, kind="waits", **more):
@@ -92,6 +92,16 @@ def test_an_unanswered_submit_said_again():
 def test_engines_that_were_killed_fail():
     story = Story("c0-1/system.sleep").accepted().ran(1, 2, 3, "signal 9").saw(state="failed").final("failed")
     assert story.found(Rules(engines_fail=True)) == set() and story.found() == {"broken"}
+
+
+def test_retries_snoozes_and_delays():
+    story = Story(how="retry", times=1).accepted().ran(1, 2, 3, "retry", after_ms=500).ran(2, 3.5, 4)
+    assert story.saw(attempt=2, failures=1).final(attempt=2, failures=1).found() == set()
+    story = Story(how="exhaust", times=2).accepted().ran(1, 2, 3, "exhaust").ran(2, 4, 5, "exhaust")
+    assert story.saw(state="failed", attempt=2, failures=2).final("failed", 2, failures=2).found() == set()
+    story = Story(how="snooze", times=1).accepted().ran(1, 2, 3, "snooze", after_ms=500).ran(2, 3.5, 4, kept=1)
+    assert story.saw(attempt=2).final(attempt=2).found() == set()
+    assert Story(delay_ms=1000).accepted().ran(1, 1.1, 2).saw().final().found() == set()
 
 
 # ---- lost
@@ -190,6 +200,21 @@ def test_counters():
     assert Story().accepted().ran(1, 2, 3).saw(crashes=1).final(crashes=1).found() == {"broken"}
     assert Story().accepted().ran(1, 2, 3).saw(failures=1).final(failures=1).found() == {"broken"}
     assert "broken" in Story().accepted().ran(1, 2, 3).ran(2, 4, 5, "return").saw(attempt=1).final(attempt=1).found()
+
+
+def test_before_its_time():
+    assert Story(delay_ms=3000).accepted().ran(1, 2, 3).saw().final().found() == {"broken"}
+    story = Story(how="snooze", times=1).accepted().ran(1, 2, 3, "snooze", after_ms=500).ran(2, 3.2, 4, kept=1)
+    assert story.saw(attempt=2).final(attempt=2).found() == {"broken"}
+
+
+def test_failures_and_checkpoints_as_planned():
+    story = Story(how="retry", times=2).accepted().ran(1, 2, 3, "retry").ran(2, 4, 5)
+    assert story.saw(attempt=2, failures=1).final(attempt=2, failures=1).found() == {"broken"}
+    story = Story(how="return", times=1).accepted().ran(1, 2, 3, "return").ran(2, 4, 5)  # the checkpoint got lost
+    assert story.saw(attempt=2).final(attempt=2).found() == {"broken"}
+    story = Story().accepted().ran(1, 2, 3, kept=1)  # and here is one from nowhere
+    assert story.saw().final().found() == {"broken"}
 
 
 def test_the_ledger():

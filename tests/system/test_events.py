@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+import harness
 from state_house import (BUSY, INVALID, NOT_FOUND, OK, UNAVAILABLE, Broker, House, Worker, input_, node, receipt_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
@@ -422,3 +423,31 @@ def test_two_state_services_tell_the_same(house, broker, worker):
         follower.until(lambda seen: len(seen) == 90)
         assert follower.check(start) == list(range(start + 1, start + 91))
     assert followers[0].updates == followers[1].updates
+
+
+def test_a_real_client_follows_real_work_through_kills(tmp_path):
+    """It asks whichever broker answers it: a number means the same to all of them."""
+    with harness.System(tmp_path / "house", brokers=2, states=2, workers=2) as house:
+        client, follower, updates = house.client(), house.client(), []
+        client.ready("system.echo")
+        start = since = follower.insist("SUBSCRIBE").body["seq"]
+        for n in range(6):
+            ids = ["t%d-%d" % (n, i) for i in range(50)]
+            client.submit(*[client.task(id_) for id_ in ids])
+            [house.brokers[0], house.states[0], house.brokers[1], house.states[1], house.workers[0], house.workers[1]][n].restart(0.2)
+            end = time.monotonic() + 20
+            while sum(u["state"] == "completed" for u in updates) < 50 * (n + 1):
+                assert time.monotonic() < end
+                body = follower.insist("SUBSCRIBE", {"since": since, "timeout_ms": 1000}).body
+                assert "reset" not in body
+                updates += body.get("items", [])
+                since = body["seq"]
+        numbers, steps = [u["seq"] for u in updates], {}
+        assert numbers == sorted(set(numbers)) and numbers[0] > start
+        for update in updates:
+            steps.setdefault(update["id"], []).append(update["state"])
+        assert len(steps) == 300
+        for states_ in steps.values():  # a handout that was lost goes back to its queue
+            assert states_[-1] == "completed" and states_.count("completed") == 1
+            assert states_[:-1] == ["pending", "running"] * (len(states_) // 2)
+        house.settle()

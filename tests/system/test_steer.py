@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+import harness
 from state_house import EMPTY, INVALID, MALFORMED, OK, House, Worker, input_, node, receipt_of, stage_of, task, until
 
 ECHO = node("system.echo", input_("text", "text"))
@@ -97,6 +98,30 @@ def test_an_audit_is_asked_for(house, broker, worker):
     figures = broker.ask("LEDGER").body
     assert steer(broker, "audit")
     until(lambda: broker.pump(0.05) or broker.ask("LEDGER").body.get("audits", 0) > figures.get("audits", 0), 30)
+
+
+def test_a_worker_whose_claims_are_parked_claims_no_more_until_it_may(tmp_path):
+    with harness.System(tmp_path / "house", workers=1) as house:
+        client = house.client()
+        client.ready("system.echo")
+        assert client.run("first")["state"] == "completed"
+
+        def say(action):
+            answer = client.insist("STEER", {"action": action, "worker": "worker0"})
+            assert answer.status == OK and answer.body["changed"] is True
+            client.pump(0.7)  # a few heartbeats
+
+        for n in range(3):
+            say("drain")
+            client.submit(client.task("t%d" % n))
+            client.pump(0.7)
+            assert client.stage("t%d" % n)["state"] == "pending"
+            [row] = client.insist("WHY", {"id": "t%d" % n}).body
+            assert row["reason"] == "draining"
+            say("undrain")
+            [record] = client.wait(("t%d" % n, "system.echo"))
+            assert record["status"] == "completed" and record["stages"]["system.echo"].get("crashes", 0) == 0
+        house.settle()
 
 
 @pytest.mark.parametrize("body, field", [

@@ -296,12 +296,25 @@ def test_cancel_of_one_that_does_not_listen(house):
     assert h.engine_pids() == []
 
 
-def test_stale_work_is_killed_and_nothing_is_said(house):
-    h = house()
+DEAF = PYTHON + """
+import signal
+signal.signal(15, signal.SIG_IGN)
+if os.environ["GANTRY_TASK_ID"] == "t2":
+    os.write(3, b"\\x81\\xa6output\\x80")
+    sys.exit(0)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+time.sleep(60)
+"""
+
+
+def test_stale_work_is_killed_daemons_included_and_nothing_is_said(house):
+    h = house(DEAF, worker_grace_ms=30_000)  # which is not waited for
     token = h.hand("system.sleep", seconds=60)
-    h.running()
+    h.until(lambda: len(h.engine_pids()) == 2)
     h.stale.append(token)
-    h.until(lambda: not h.engine_pids())
+    h.until(lambda: not h.engine_pids(), 5)
     h.idle(0.5)
     assert h.results == [] and h.returned == []
     h.stale.clear()

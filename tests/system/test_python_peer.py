@@ -19,7 +19,7 @@ ROOT = os.path.abspath(os.environ.get("GANTRY_SOURCE", os.path.join(HERE, "..", 
 with open(os.path.join(ROOT, "docs", "protocol.md"), encoding="utf-8") as page_file:
     PAGE = page_file.read()
 MAGIC = 0x4701
-HELLO, PING, BYE, SUBMIT, GET, WAIT, LIST, CANCEL, NODES = 1, 2, 3, 10, 11, 12, 13, 14, 15
+HELLO, PING, BYE, SUBMIT, GET, WAIT, LIST, CANCEL, NODES, SUBSCRIBE = 1, 2, 3, 10, 11, 12, 13, 14, 15, 16
 CLAIM, HEARTBEAT, DONE, RETURN, REGISTER = 20, 21, 22, 23, 24
 OK, INVALID, NOT_FOUND, UNAVAILABLE, STALE, TIMEOUT, HELLO_FIRST = 0, 1, 2, 8, 9, 11, 12
 
@@ -303,6 +303,30 @@ def test_what_is_given_back_and_what_is_forgotten_is_handed_out_again(system, wo
     assert sorted(one["id"] for one in again) == sorted(task["id"] for task in tasks)
     assert worker.done(handed) == [STALE, STALE]
     assert worker.done(again) == [OK] * 2
+    asker.close()
+
+
+def test_what_is_tried_again_gets_what_the_last_attempt_left(system, worker):
+    asker, (task,) = client(system), tasks_of(1)
+    since = asker.ask(SUBSCRIBE, {})[1]["seq"]
+    assert asker.ask(SUBMIT, [task], service="pytest", count=1)[0] == OK
+    fault = {"code": "UNAVAILABLE", "message": "the disk is away"}
+    for attempt, failures, left, state, more in ((1, 0, None, "retry", {"error": fault, "retry_after_ms": 50, "checkpoint": {"at": 1}}),
+                                                 (2, 1, {"at": 1}, "snoozed", {"retry_after_ms": 50}),
+                                                 (3, 1, {"at": 1}, "completed", {})):
+        worker.beat()
+        (handed,) = worker.claim()
+        assert (handed["attempt"], handed.get("failures", 0), handed.get("checkpoint")) == (attempt, failures, left)
+        assert worker.done([handed], state, **more) == [OK]
+    stage = asker.ask(WAIT, {"id": task["id"]})[1]["stages"]["pytest.work"]
+    assert (stage["state"], stage["attempt"], stage["failures"]) == ("completed", 3, 1)
+    assert [(one["attempt"], one["state"], one["error"]) for one in stage["history"]] == [(1, "failed", fault)]
+    states = []
+    while states[-1:] != ["completed"]:
+        updates = asker.ask(SUBSCRIBE, {"since": since, "id": task["id"]})[1]
+        states += [one["state"] for one in updates["items"] or []]
+        since = updates["seq"]
+    assert states == ["pending", "running", "scheduled", "pending", "running", "scheduled", "pending", "running", "completed"]
     asker.close()
 
 

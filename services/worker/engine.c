@@ -69,6 +69,9 @@ static char *text_new(engine_t *self, size_t size)
 }
 
 static void say_why(engine_t *self, const char *message, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void say_why(engine_t *self, const char *message, va_list args)
 {
     (void)vsnprintf(self->message, sizeof self->message, message, args);
     utf8_clean(self->message); /* an engine's words, cut anywhere */

@@ -297,24 +297,24 @@ enum {
 /* accepted = completed + skipped + failed + quarantined + cancelled + scheduled + pending + running */
 #define LEDGER_FIELDS(F, T)                                                                                       \
     F(T, U64, accepted,    REQ, 0, "stages ever queued or scheduled; one that runs again after its end counts again") \
-    F(T, U64, completed,   OPT, 0, "ended so")                                                                   \
-    F(T, U64, skipped,     OPT, 0, "ended so")                                                                   \
-    F(T, U64, failed,      OPT, 0, "ended so")                                                                   \
-    F(T, U64, quarantined, OPT, 0, "ended so")                                                                   \
-    F(T, U64, cancelled,   OPT, 0, "ended so")                                                                   \
-    F(T, U64, scheduled,   OPT, 0, "wait for their time")                                                        \
-    F(T, U64, pending,     OPT, 0, "wait in their queues")                                                       \
-    F(T, U64, running,     OPT, 0, "held by a worker, with those being cancelled")                               \
-    F(T, BOOL, balanced,   OPT, 0, "accepted is the sum of the others")                                          \
-    F(T, U64, dead,        OPT, 0, "dead letters: failed and quarantined ones nobody replayed or purged")        \
-    F(T, U64, retries,     OPT, 0, "attempts that failed and were followed by another")                          \
-    F(T, U64, crashes,     OPT, 0, "leases lost with a stage")                                                   \
-    F(T, U64, requeues,    OPT, 0, "stages that went back to their queue")                                       \
-    F(T, U64, seq,         OPT, 0, "number of the newest update")                                                \
-    F(T, U64, audits,      OPT, 0, "passes of the audit that ended")                                             \
+    F(T, U64, completed,   REQ, 0, "ended so")                                                                   \
+    F(T, U64, skipped,     REQ, 0, "ended so")                                                                   \
+    F(T, U64, failed,      REQ, 0, "ended so")                                                                   \
+    F(T, U64, quarantined, REQ, 0, "ended so")                                                                   \
+    F(T, U64, cancelled,   REQ, 0, "ended so")                                                                   \
+    F(T, U64, scheduled,   REQ, 0, "wait for their time")                                                        \
+    F(T, U64, pending,     REQ, 0, "wait in their queues")                                                       \
+    F(T, U64, running,     REQ, 0, "held by a worker, with those being cancelled")                               \
+    F(T, BOOL, balanced,   REQ, 0, "accepted is the sum of the others")                                          \
+    F(T, U64, dead,        REQ, 0, "dead letters: failed and quarantined ones nobody replayed or purged")        \
+    F(T, U64, retries,     REQ, 0, "attempts that failed and were followed by another")                          \
+    F(T, U64, crashes,     REQ, 0, "leases lost with a stage")                                                   \
+    F(T, U64, requeues,    REQ, 0, "stages that went back to their queue")                                       \
+    F(T, U64, seq,         REQ, 0, "number of the newest update")                                                \
+    F(T, U64, audits,      REQ, 0, "passes of the audit that ended")                                             \
     F(T, U64, audited_ms,  OPT, 0, "wall clock: when the last one ended")                                        \
-    F(T, U64, audited,     OPT, 0, "stages that it looked at")                                                   \
-    F(T, U64, repaired,    OPT, 0, "stages that audits ever found held by none or by two, and repaired")
+    F(T, U64, audited,     REQ, 0, "stages that it looked at")                                                   \
+    F(T, U64, repaired,    REQ, 0, "stages that audits ever found held by none or by two, and repaired")
 #define STEER_FIELDS(F, T)                                                                                        \
     F(T, STR, action,  REQ, 16,  "pause, resume (a service), drain, undrain (a worker), audit")                  \
     F(T, STR, service, OPT, 32,  "the queue")                                                                    \

@@ -3,8 +3,8 @@ import pytest
 import redis
 
 from functions_library import (BUSY, CANCELLED, COMPLETED, CONFLICT, FAILED, HIGH, LOW, NORMAL, OK, PENDING, QUARANTINED, RETRY, RUNNING,
-                               WAIT, server, sid_of)
-from functions_tools import DAY, NOT_FOUND, Tools, gantry, now_ms
+                               server)
+from functions_tools import DAY, NOT_FOUND, gantry
 
 
 def replay(gantry, id_, task="", queue_max=1000):

@@ -15,7 +15,7 @@ do
     if not look.lines then
       look.lines = {}
       local live = call('ZRANGEBYSCORE', look.prefix .. 'sessions', '(' .. look.now, '+inf')
-      local lines = get_many(look.prefix .. 'workers', live)
+      local lines = #live > 0 and get_many(look.prefix .. 'workers', live) or {}
       for i = 1, #live do look.lines[i] = lines[i] or '' end
     end
     local total, draining = 0, 0

@@ -38,21 +38,9 @@ void timers_hear(state_t *self, int64_t due_ms)
         arm(self, due_ms, 0);
 }
 
-static void on_fired(void *arg, int status, const redisReply *reply)
+/* Redis said what fired, and when the next is due. */
+static void look_ahead(state_t *self, const redisReply *reply)
 {
-    state_t *self = arg;
-    self->due_asked = false;
-    if (self->stopping)
-        return;
-    if (!status && (!reply_has(reply, HEAD) || (reply->elements - HEAD) % SCHEDULE_FIELDS))
-        status = STATUS_INTERNAL;
-    if (status) {
-        if (status == STATUS_INTERNAL)
-            log_event_seldom(LOG_LEVEL_ERROR, "timers_failed", "why=%s",
-                             reply && reply->type == REDIS_REPLY_ERROR ? reply->str : "");
-        arm(self, 0, 0);
-        return;
-    }
     const int64_t now_ms = reply_whole(reply->element[0]);
     const int64_t next_ms = reply_whole(reply->element[1]);
     self->redis_ahead_ms = now_ms - clock_ms();
@@ -62,6 +50,23 @@ static void on_fired(void *arg, int status, const redisReply *reply)
         timers_now(self);
     else
         arm(self, self->due_next_ms, reply->elements > HEAD ? SOON_MS : GATHER_MS);
+}
+
+static void on_fired(void *arg, int status, const redisReply *reply)
+{
+    state_t *self = arg;
+    self->due_asked = false;
+    if (self->stopping)
+        return;
+    if (!status && (!reply_has(reply, HEAD) || (reply->elements - HEAD) % SCHEDULE_FIELDS))
+        status = STATUS_INTERNAL;
+    if (status == STATUS_INTERNAL)
+        log_event_seldom(LOG_LEVEL_ERROR, "timers_failed", "why=%s",
+                         reply && reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+    if (status)
+        arm(self, 0, 0);
+    else
+        look_ahead(self, reply);
 }
 
 void timers_now(state_t *self)

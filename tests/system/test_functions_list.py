@@ -2,7 +2,7 @@
 import pytest
 import redis
 
-from functions_library import (CANCELLED, COMPLETED, FAILED, HIGH, LOW, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SCHEDULED, SKIPPED,
+from functions_library import (CANCELLED, COMPLETED, FAILED, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SCHEDULED, SKIPPED,
                                server, sid_of)
 from functions_tools import DAY, gantry, now_ms
 

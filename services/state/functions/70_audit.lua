@@ -184,19 +184,22 @@ do
     return count, length <= 2 * SEARCH_MAX
   end
 
-  -- In all three queues: priority -> count, whether all was looked at.
-  local function entries_of(P, stage)
-    local service, entry = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation
-    local counts, total, whole_seen = {}, 0, true
-    for priority in pairs(PRIORITY_NAMES) do
-      local count, seen = search(queue_key(P, service, priority), entry)
-      counts[priority], total, whole_seen = count, total + count, whole_seen and seen
-    end
-    return counts, total, whole_seen
+  -- The priorities, the stage's own first.
+  local function priorities_of(stage)
+    local own = byte(stage.packed and state_priority(stage.packed) or body_priority(stage.body))
+    return { own, (own + 1) % 3, (own + 2) % 3 }
   end
 
-  local function priority_of(stage)
-    return stage.packed and state_priority(stage.packed) or body_priority(stage.body)
+  -- In its three queues: priority -> count, the sum, whether all was looked at.  any: one is enough.
+  local function entries_of(P, stage, any)
+    local service, entry = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation
+    local counts, total, whole_seen = {}, 0, true
+    for _, priority in ipairs(priorities_of(stage)) do
+      local count, seen = search(queue_key(P, service, priority), entry)
+      counts[priority], total, whole_seen = count, total + count, whole_seen and seen
+      if any and total > 0 then break end
+    end
+    return counts, total, whole_seen
   end
 
   -- Removes what holds, all of it or only what is of this generation.  Returns how many.
@@ -227,7 +230,7 @@ do
     else
       local packed = stage.packed or PENDING_STATE
       local generation, attempt, failures, crashes = state_counters(packed)
-      local priority = priority_of(stage)
+      local priority = char(priorities_of(stage)[1])
       call('HSET', P .. 'task:' .. stage.id, stage.task .. '.s',
         pending_pack(generation + 1, attempt, failures, crashes, priority, state_started(packed)))
       change_requeue(change, stage.field, generation + 1, priority)
@@ -246,7 +249,7 @@ do
     if stage.state == SCHEDULED then
       if call('ZSCORE', P .. 'timers', member) then return FINE end
     else
-      local _, total, seen = entries_of(P, stage)
+      local _, total, seen = entries_of(P, stage, true)
       if total > 0 then return FINE end
       if not seen then return UNDECIDED end
     end
@@ -269,10 +272,8 @@ do
   -- Leaves one entry, the next out, of the stage's own priority if it has one there; or none.  Returns how many it removed.
   local function thin(P, stage, counts, keep)
     local service, entry, removed = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation, 0
-    local own = byte(priority_of(stage))
-    for _, priority in ipairs({ own, 1, 0, 2 }) do
-      local count = counts[priority] or 0
-      counts[priority] = 0
+    for _, priority in ipairs(priorities_of(stage)) do
+      local count = counts[priority]
       local leave = keep and count > 0 and 1 or 0
       if leave > 0 then keep = false end
       if count > leave then

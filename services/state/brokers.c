@@ -23,6 +23,7 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_BYE] = bye_asked,
     [VERB_QUEUES] = queues_asked,
     [VERB_REGISTER] = register_asked,
+    [VERB_CRON] = cron_asked,
     [VERB_SUBSCRIBE] = subscribe_asked,
     [VERB_WHY] = why_asked,
     [VERB_REPLAY] = replay_asked,

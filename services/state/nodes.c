@@ -9,7 +9,7 @@
 
 enum { REGISTER_MAX = 256, NODE_FIELDS_COUNT = 2 };
 
-/* Submits that met an unknown node are checked again, once. */
+/* Submits and schedules that met an unknown node are checked again, once. */
 static void take_up(state_t *self, int status)
 {
     ask_t *ask = self->unsure;
@@ -18,6 +18,8 @@ static void take_up(state_t *self, int status)
         next = ask->next;
         if (status)
             ask_fail(&ask, status, NULL);
+        else if (ask->verb == VERB_CRON)
+            cron_asked(self, ask);
         else
             submit_asked(self, ask);
     }

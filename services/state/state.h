@@ -66,6 +66,7 @@ struct state {
     uv_timer_t due;    /* of what waits for its time in Redis; see timers.c */
     bool due_asked;
     int64_t due_next_ms;    /* by Redis' clock: the earliest known of, or 0 */
+    int64_t crons_rest_ms;  /* schedules wait until then: Redis took no call */
     int64_t redis_ahead_ms; /* of clock_ms(), as Redis last said */
     uv_timer_t farewell;    /* lets the BYEs leave */
     int timers;             /* open handles; 0 frees */
@@ -93,7 +94,7 @@ void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
 typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
-    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked;
+    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked;
 
 /* Decodes the body, or refuses the ask: false. */
 bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m);
@@ -108,9 +109,15 @@ void state_verdict(ask_t *ask);
 void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 
+/* What a task's limits are: the submit says it, else the node, else the settings. */
+struct limits submit_limits(const state_t *self, const struct m_task *task);
+/* gantry_submit's arguments before the tasks. */
+void submit_head(const state_t *self, struct command *command, struct slice service,
+                 uint32_t priority);
+
 /* Nodes. */
 void nodes_refresh(state_t *self);
-/* Keeps a submit until the catalogue was read anew. */
+/* Keeps a submit, or a schedule, until the catalogue was read anew. */
 void nodes_unsure(state_t *self, ask_t *ask);
 void nodes_forget(state_t *self);
 
@@ -142,6 +149,10 @@ void subs_forget(state_t *self, const struct broker *broker);
 void timers_now(state_t *self);
 /* Somebody wrote a timer that is due then, by Redis' clock. */
 void timers_hear(state_t *self, int64_t due_ms);
+
+/* A schedule whose slot has come and, as far as is known, has not fired; now is Redis'. Called
+ * again until it has. */
+void cron_due(state_t *self, struct slice name, int64_t slot_ms, int64_t now_ms);
 
 /* Follows what other state services write. NULL when out of memory. */
 struct events *events_new(state_t *state);

@@ -46,7 +46,7 @@ static int check_item(ask_t *ask, struct slice bytes, uint32_t index, int64_t no
 }
 
 /* Submit says it, else the node, else the settings. */
-static struct limits limits_of(const state_t *state, const struct m_task *task)
+struct limits submit_limits(const state_t *state, const struct m_task *task)
 {
     const struct settings *settings = state->settings;
     struct limits limits = { task->failures_max, task->crashes_max, task->retry_ms };
@@ -74,7 +74,7 @@ static void hand_out(ask_t *ask, uint32_t index)
     ask->open++;
     command_arg(command, task->id);
     command_arg(command, task->task);
-    const struct limits limits = limits_of(state, task);
+    const struct limits limits = submit_limits(state, task);
     task_pack_rest(task, &limits, ask->priority, state_packer(state));
     command_arg(command, state_packed(state));
     task_pack_extra(task, state_packer(state));
@@ -143,18 +143,23 @@ void submit_asked(state_t *self, ask_t *ask)
     state_verdict(ask);
 }
 
+void submit_head(const state_t *self, struct command *command, struct slice service,
+                 uint32_t priority)
+{
+    command_arg(command, service);
+    command_whole(command, priority);
+    command_whole(command, depths_of(self->depths, service));
+    command_whole(command, (uint64_t)self->settings->quota_user);
+    command_whole(command, (uint64_t)self->settings->quota_all);
+}
+
 /* The key is the service and, in its last byte, the priority. */
 static void begin(void *arg, struct command *command, struct slice key)
 {
     state_t *self = arg;
     const uint8_t *bytes = key.data;
     store_begin(self->store, command, "submit");
-    const struct slice service = slice_make(bytes, key.size - 1);
-    command_arg(command, service);
-    command_whole(command, bytes[key.size - 1]);
-    command_whole(command, depths_of(self->depths, service));
-    command_whole(command, (uint64_t)self->settings->quota_user);
-    command_whole(command, (uint64_t)self->settings->quota_all);
+    submit_head(self, command, slice_make(bytes, key.size - 1), bytes[key.size - 1]);
 }
 
 static void on_submitted(void *arg, int status, const redisReply *reply)

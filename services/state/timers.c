@@ -46,6 +46,8 @@ static void look_ahead(state_t *self, const redisReply *reply)
     self->redis_ahead_ms = now_ms - clock_ms();
     if (next_ms > 0 && (!self->due_next_ms || next_ms < self->due_next_ms))
         self->due_next_ms = next_ms; /* what was heard of meanwhile may be missing in the answer */
+    for (size_t i = HEAD; i < reply->elements; i += SCHEDULE_FIELDS)
+        cron_due(self, reply_text(reply->element[i]), reply_whole(reply->element[i + 1]), now_ms);
     if (reply_whole(reply->element[2]) >= FIRED_A_CALL)
         timers_now(self);
     else

@@ -13,7 +13,7 @@ local function hold_end(change, sid, id, task, hold, state, counters, tail)
   redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s', state_pack(state, counters, hold_token(hold), sid,
     hold_started(hold), change.packed_now, hold_priority(hold)) .. tail)
   local field = id .. '/' .. task
-  if hold_flag(hold, HOLD_OWNED) then change_disown(change, field) end
+  if byte(hold, 13) >= HOLD_OWNED then change_disown(change, field) end
   change_final(change, field, state)
 end
 
@@ -55,10 +55,11 @@ end
 
 -- Latest claim first: pushed in this order, the oldest ends up at the head of its queue.
 local function release_order(list)
+  -- by numbers: strings compare as the locale of Redis orders them
   table.sort(list, function(a, b)
-    local x, y = sub(a[2], 35, 42), sub(b[2], 35, 42)
+    local x, y = hold_seq(a[2]), hold_seq(b[2])
     if x ~= y then return x > y end
-    return sub(a[2], 9, 12) > sub(b[2], 9, 12)
+    return unpack_bytes('>I4', a[2], 9) > unpack_bytes('>I4', b[2], 9)
   end)
   return list
 end

@@ -1,5 +1,6 @@
 /*   gantry-faults-load client journal=FILE name=N brokers=LIST seed=S [rate=N window=N most=N]
  *   gantry-faults-load worker journal=FILE name=N brokers=LIST [slots=N]
+ *   gantry-faults-load fill name=N brokers=LIST count=N start_ms=N span_ms=N
  *   gantry-engine NODE            a link to it: runs gantry-engine.real beside itself, and tells
  * Ended by SIGTERM: a client submits nothing more and waits for all it has submitted. */
 #include "tests/faults/load.h"
@@ -82,6 +83,8 @@ int main(int argc, char **argv)
         return load_client();
     if (argc > 1 && strcmp(argv[1], "worker") == 0)
         return load_worker();
-    (void)fputs("usage: gantry-faults-load client|worker key=value...\n", stderr);
+    if (argc > 1 && strcmp(argv[1], "fill") == 0)
+        return load_fill();
+    (void)fputs("usage: gantry-faults-load client|worker|fill key=value...\n", stderr);
     return 2;
 }

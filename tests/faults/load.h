@@ -57,4 +57,5 @@ uint64_t plan_dice(uint64_t seed, uint64_t number, uint64_t what);
 /* The roles; each returns an exit code. */
 int load_client(void);
 int load_worker(void);
+int load_fill(void);
 int load_engine(char **argv);

@@ -1,7 +1,7 @@
 """What tests/faults/run can run. Each answers whether all was well."""
 import collections
 import os
-import shutil
+import random
 import sys
 import time
 
@@ -188,9 +188,141 @@ def storm(options):
     print(f"seed {options.seed}, {seconds(options, 1.2) / 60:.1f} minutes, appendfsync {options.fsync}, lease 3 s", flush=True)
     with Run(options, plan_of(options)) as run:
         run.storm(seconds(options, 1.2))
-        run.settle(75)
+        run.settle(150)
         verdict = run.judge()
     return report(run, verdict)
 
 
-SCENARIOS = {"storm": storm}
+def broker_every_second(options):
+    """A broker, now this and now that, is killed -9 each second until all tasks have ended."""
+    tasks = options.tasks or 10000
+    print(f"{tasks} tasks, a broker killed -9 each second, seed {options.seed}", flush=True)
+    dice = random.Random(options.seed)
+    plan = [faults.Fault(second, "kill", f"broker{dice.randrange(2)}", 0.1) for second in range(1, 3600)]
+    options.rate, options.clients = 200, 2
+    with Run(options, plan, mangled=False, workers=0, slots=50, window=400) as run:
+        run.town.load(most=tasks // 2)
+        run.chaos.begin = time.monotonic()
+        while any(client.wanted for client in run.town.of("client")) and time.monotonic() < run.chaos.begin + 600:
+            run.turn()
+        took = time.monotonic() - run.chaos.begin
+        run.chaos.peace()
+        run.settle(60)
+        verdict = run.judge()
+    ended = sum(run.history.finals[ref].state in checker.ENDED for ref in run.history.submits if ref in run.history.finals)
+    if ended != tasks or len(run.history.finals) != tasks:
+        verdict.broken.append(("", f"{ended} ends of {tasks} tasks, {len(run.history.finals)} records"))
+    good = report(run, verdict)
+    print(f"{tasks} tasks, {ended} ends, {tasks - ended} missing; {run.chaos.counts['kill']} brokers killed in {took:.0f} s")
+    return good
+
+
+# ---- figures
+
+
+def megabytes(size):
+    return f"{size / (1 << 20):.1f}"
+
+
+def flat(options):
+    """Load without faults; what each process holds every five seconds, and how it grows once it has warmed up."""
+    length = seconds(options, 30)
+    print(f"load without faults for {length / 60:.0f} minutes, {options.clients} clients at {options.rate} tasks/s each", flush=True)
+    with Run(options, [], mangled=False) as run:
+        run.town.load()
+        samples, begin, due = collections.defaultdict(list), time.monotonic(), 0.0
+        while time.monotonic() < begin + length:
+            run.turn()
+            if time.monotonic() >= due:
+                due = time.monotonic() + 5
+                for process in run.town.processes:
+                    samples[process.name].append((time.monotonic() - begin, process.rss(), process.descriptors()))
+        run.settle(150)
+        verdict = run.judge()
+    good = report(run, verdict)
+    table, grown = growth(samples, length)
+    print(f"\nafter {run.ledger.last().get('accepted', 0)} tasks in {length / 60:.1f} minutes; growth as a line through all that was taken after the first fifth\n")
+    print(table)
+    print("flat" if not grown else "NOT flat: " + ", ".join(grown))
+    return good and not grown
+
+
+def slope(points):
+    """Of the line through (x, y), by least squares."""
+    n, sx, sy = len(points), sum(x for x, _ in points), sum(y for _, y in points)
+    spread = n * sum(x * x for x, _ in points) - sx * sx
+    return (n * sum(x * y for x, y in points) - sx * sy) / spread if spread else 0.0
+
+
+def growth(samples, length):
+    """A table, and the names of processes that grow. Redis keeps every record, and the clients of this harness remember
+    their tasks: they are shown, and not judged."""
+    rows, grown = ["| process | RSS MiB after warm-up | at the end | growth MiB/hour | descriptors | at the end |", "|---|---|---|---|---|---|"], []
+    for name, taken in samples.items():
+        warm = [one for one in taken if one[0] >= length / 5] or taken
+        per_s, files = slope([(at, rss) for at, rss, _ in warm]), [count for _, _, count in warm]
+        rows.append(f"| {name} | {megabytes(warm[0][1])} | {megabytes(warm[-1][1])} | {per_s * 3600 / (1 << 20):+.2f} | {min(files)}–{max(files)} | {files[-1]} |")
+        tenth = max(1, len(warm) // 10)
+        more_files = min(files[-tenth:]) - max(files[:tenth])
+        if not name.startswith(("redis", "c")) and (per_s * length > max(2 << 20, warm[0][1] / 10) or more_files > 8):
+            grown.append(name)
+    return "\n".join(rows), grown
+
+
+def delayed(options):
+    """A million tasks whose time is far away: what they cost; and how late others start meanwhile."""
+    tasks, probes = options.tasks or 1000000, 1000
+    print(f"{tasks} delayed tasks; then {probes} whose time comes, while idle", flush=True)
+    with Run(options, [], mangled=False, workers=0, sdks=1, brokers=1, states=1) as run:
+        program = [os.path.join(run.town.bin, "gantry-faults-load"), "fill", f"brokers={run.town.way('c', 1)}"]
+        kinds = ("broker", "state", "sdk", "redis")
+        wall_ms = int(time.time() * 1000)
+
+        def fill(name, count, start_ms, span_ms):
+            filler = run.town.add(name, "client", [*program, f"name={name}", f"count={count}", f"start_ms={start_ms}", f"span_ms={span_ms}"])
+            while filler.wanted:
+                run.turn()
+
+        fill("w", 20000, 0, 0)  # warm: each has handled as many as that at once
+        until(run, lambda: run.ledger.last().get("completed", 0) >= 20000, 120)
+        before = {process.name: process.rss() for process in run.town.of(*kinds)}
+        begin = time.monotonic()
+        fill("d", tasks, wall_ms + 86400000, 3600000)
+        took = time.monotonic() - begin
+        until(run, lambda: run.ledger.last().get("scheduled", 0) >= tasks, 60)
+        after = {process.name: process.rss() for process in run.town.of(*kinds)}
+        start_ms = int(time.time() * 1000) + 3000
+        fill("p", probes, start_ms, 20000)
+        until(run, lambda: run.ledger.last().get("completed", 0) >= 20000 + probes, 60)
+        unfinished = run.keeper.unexpected
+        late = lateness("journal/sdk0", "p-", start_ms, 20000, probes)
+        run.progress.end()
+        wrong = [*unfinished, *run.town.stop()]
+    print(f"\n{tasks} accepted in {took:.0f} s ({tasks / took:,.0f}/s)\n\n| process | RSS MiB before | with {tasks:,} delayed tasks |\n|---|---|---|")
+    for name, size in before.items():
+        print(f"| {name} | {megabytes(size)} | {megabytes(after[name])} |")
+    p50, p99 = (late[int(len(late) * share)] for share in (0.5, 0.99)) if late else (1e9, 1e9)
+    print(f"\n{len(late)} of {probes} started; late: p50 {p50:.1f} ms, p99 {p99:.1f} ms, most {late[-1] if late else 0:.1f} ms")
+    print("\n".join(wrong))
+    light = all(after[p] - before[p] < 16 << 20 for p in before if p != "redis")
+    return light and p99 < 100 and len(late) == probes and late[0] >= -1 and not wrong
+
+
+def until(run, what, most_s):
+    end = time.monotonic() + most_s
+    while not what() and time.monotonic() < end:
+        run.turn()
+
+
+def lateness(path, prefix, start_ms, span_ms, count):
+    """Milliseconds between the time that a task was not to start before and its start, least first."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    late = []
+    for letter, ns, words in journal.lines(path):
+        if letter == "S" and words[0].startswith(prefix):
+            due_ms = start_ms + int(words[0][len(prefix):]) * span_ms // count
+            late.append((ns + offset_ns) / 1e6 - due_ms)
+    return sorted(late)
+
+
+SCENARIOS = {"storm": storm, "broker-every-second": broker_every_second, "flat": flat, "delayed": delayed}

@@ -83,7 +83,7 @@ static int state_of_field(struct slice name)
 }
 
 /* The numbers of what an entry has added from item `from` on. */
-static void number(struct updates *self, size_t from, uint64_t last, uint64_t at_ms)
+static void give_numbers(struct updates *self, size_t from, uint64_t last, uint64_t at_ms)
 {
     const uint64_t count = self->count - from;
     const uint64_t first = count ? last - count + 1 : last;
@@ -115,7 +115,7 @@ static int read_entry(struct updates *self, const redisReply *entry)
         else if (slice_is(name, "at"))
             at_ms = digits(value);
     }
-    number(self, from, updates_number(reply_text(entry->element[0])), at_ms);
+    give_numbers(self, from, updates_number(reply_text(entry->element[0])), at_ms);
     return r;
 }
 

@@ -154,13 +154,15 @@ static uint64_t estimate(const struct sight *sight)
 
 static void say_queued(const struct sight *sight, struct verdict_why *verdict)
 {
-    char span[SPAN_TEXT], when[64] = "how long that takes is not known yet";
+    char when[64] = "how long that takes is not known yet";
     const struct slice service = sight->service;
     verdict->told.position = sight->position;
     verdict->told.estimate_ms = estimate(sight);
-    if (verdict->told.estimate_ms)
+    if (verdict->told.estimate_ms) {
+        char span[SPAN_TEXT];
         snprintf(when, sizeof when, "about %s at the pace of late",
                  span_text(verdict->told.estimate_ms, span));
+    }
     if (sight->position == 1 && !sight->before)
         say(verdict, REASON_NEXT, "it is handed out with the next free slot of queue %.*s",
             SLICE_ARG(service));

@@ -261,6 +261,24 @@ def test_too_many_are_busy_together_with_those_who_wait(house, broker):
     assert poll(broker, start, timeout_ms=1) == {"seq": start}
 
 
+def test_those_whose_broker_went_away_make_room(house, broker):
+    house.states.pop().stop()
+    broker.peers.clear()
+    house.state(state_waits_max=2)
+    start = until(lambda: broker.insist("SUBSCRIBE")).body["seq"] + 1000
+    house.redis.client.set("events_seq", start)
+    for epoch in (78, 79, 80):
+        for id_ in ("", "a"):
+            broker.begin("SUBSCRIBE", {"since": start, "id": id_})
+        broker.pump(0.2)
+        assert not broker.answers or epoch == 78
+        assert broker.ask("SUBSCRIBE", {"since": start}).status == BUSY
+        broker.close()
+        broker = house.broker = Broker(house.context, "ipc://states", epoch=epoch, lease_ms=500)
+        broker.expect(lambda: broker.peers)
+    assert poll(broker, start, timeout_ms=1) == {"seq": start}
+
+
 @pytest.mark.parametrize("body, field", [
     ({"since": 1, "limit": 1001}, "limit"), ({"id": "../x"}, "id"), ({"service": "Bad!"}, "service"),
     ({"since": -1}, "since"), ({"since": "x"}, "since"),

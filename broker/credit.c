@@ -258,11 +258,15 @@ void credit_ready(credit_t *self, struct slice service)
     earn_try(self, queue);
 }
 
+/* Ready, so that a claim which finds one queue empty goes on to the next: else the first queue of a
+ * lone worker would take every look. */
 void credit_look(credit_t *self)
 {
-    for (struct queue *queue = NULL; (queue = queues_after(&self->queues, queue));)
+    for (struct queue *queue = NULL; (queue = queues_after(&self->queues, queue));) {
+        queue->ready = true;
         if (!queue->tries)
             earn_try(self, queue);
+    }
 }
 
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service)

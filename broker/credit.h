@@ -3,11 +3,11 @@
  * the queues. Decides which claim goes to a state service now; sends nothing, knows no socket and
  * no clock.
  *
- * A queue is "ready" when it may hold tasks: at first, after READY, and while claims bring all they
- * asked for. A claim that came back with fewer or none although no READY was heard since it went
- * out makes it "not ready". Parking in a ready queue, a READY, an answer with all that was asked
- * for and the regular look each earn the queue one try; a try hands out the claim that has waited
- * longest.
+ * A queue is "ready" when it may hold tasks: at first, after READY, at the regular look, and while
+ * claims bring all they asked for. A claim that came back with fewer or none although no READY was
+ * heard since it went out makes it "not ready". Parking in a ready queue, a READY, an answer with
+ * all that was asked for and the regular look each earn the queue one try; a try hands out the
+ * claim that has waited longest.
  *
  * A claim stands in the queues of all services of its worker. Once handed out it stands in none; it
  * ends by credit_served or credit_drop, or comes back by credit_empty or credit_put_back. */
@@ -42,7 +42,7 @@ void credit_leave(credit_t *self, seat_t **seat_p);
 int credit_park(credit_t *self, seat_t *seat, const struct header *header, zmq_msg_t *body);
 /* A service has work. One that no worker here serves is not remembered. */
 void credit_ready(credit_t *self, struct slice service);
-/* Every queue with parked claims that has earned no try gets one. */
+/* Every queue may hold tasks that nobody told of, and gets a try when it has parked claims. */
 void credit_look(credit_t *self);
 
 /* The claim to send now and the queue to name; false: none. */

@@ -270,6 +270,32 @@ TEST(parked_claims_leave_with_their_worker_and_those_out_end_later)
     credit_destroy(&credit);
 }
 
+TEST(a_look_comes_to_every_queue_of_a_lone_claim)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    seat_t *seat = join(credit, 1, "ffmpeg", "system");
+    CHECK_INT(park(credit, seat, 1), 0);
+    struct claim *claim = next(credit, 1, "ffmpeg");
+    credit_empty(credit, &claim);
+    claim = next(credit, 1, "system");
+    credit_empty(credit, &claim);
+    none_next(credit);
+    for (int looks = 0; looks < 3; looks++) {
+        bool ffmpeg = false;
+        bool system = false;
+        struct slice service;
+        credit_look(credit);
+        while (credit_next(credit, &claim, &service)) {
+            ffmpeg |= slice_is(service, "ffmpeg");
+            system |= slice_is(service, "system");
+            credit_empty(credit, &claim);
+        }
+        CHECK(ffmpeg && system);
+    }
+    credit_destroy(&credit);
+}
+
 TEST(what_could_not_be_sent_waits_for_the_next_look)
 {
     UNUSED;
@@ -421,6 +447,7 @@ int main(void)
         HOLDS(services_are_bounded_and_forgotten_with_their_last_worker),
         HOLDS(a_service_named_twice_is_refused),
         HOLDS(parked_claims_leave_with_their_worker_and_those_out_end_later),
+        HOLDS(a_look_comes_to_every_queue_of_a_lone_claim),
         HOLDS(what_could_not_be_sent_waits_for_the_next_look),
         HOLDS(figures_add_up_whatever_happens),
     };

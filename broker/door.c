@@ -2,6 +2,7 @@
 
 #include "broker/backend.h"
 #include "broker/endpoint.h"
+#include "broker/hello.h"
 #include "broker/refuse.h"
 #include "broker/reply.h"
 #include "common/clock.h"
@@ -54,6 +55,17 @@ static void refuse(struct door *self, struct envelope *in, int status)
     (void)reply_error(self, frame_slice(&in->peer), in->header.request, status);
 }
 
+/* Whose answer was lost in a full pipe is forgotten: its next word is answered HELLO_FIRST, and it
+ * repeats what it asked. Askers of state services are seen to where those answer. */
+static void forget_unanswered(struct door *self, struct envelope *in, uint64_t dropped)
+{
+    struct broker *b = self->broker;
+    bool lost = b->counters.dropped != dropped && self->role != PEER_STATE;
+    struct peer *peer = lost ? peers_find(b->peers, self->role, frame_slice(&in->peer)) : NULL;
+    if (peer)
+        hello_forget(b, &peer);
+}
+
 /* Called by the hub until it answers false. */
 static bool on_readable(void *arg)
 {
@@ -65,6 +77,7 @@ static bool on_readable(void *arg)
     if (r == -EAGAIN)
         return false;
     b->now_ms = clock_ms();
+    uint64_t dropped = b->counters.dropped;
     b->counters.received++;
     if (r == 0)
         r = dispatch(self, in);
@@ -75,6 +88,7 @@ static bool on_readable(void *arg)
     if (r < 0)
         log_event_seldom(LOG_LEVEL_ERROR, "failed", "role=%s verb=%s errno=%d",
                          peer_role_text(self->role), verb_text(in->header.verb), -r);
+    forget_unanswered(self, in, dropped);
     backend_turn(b);
     return true;
 }

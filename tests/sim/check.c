@@ -125,6 +125,14 @@ bool check_settled(void)
     return true;
 }
 
+void check_note_open(void)
+{
+    for (unsigned i = 0; i < store.stages_count; i++)
+        if (!state_terminal((int)store.stages[i].state))
+            note(state_text((int)store.stages[i].state), NULL,
+                 strtol(store.stages[i].id + 1, NULL, 10), store.stages[i].attempt);
+}
+
 static void check_order(const struct order *order)
 {
     const struct stage *stage = store_find(slice_of(order->id));

@@ -71,5 +71,7 @@ void check_told(const struct order *order, struct slice state);
 void check_rolled_back(void);
 /* Every accepted order has ended. */
 bool check_settled(void);
+/* Notes what has not ended. */
+void check_note_open(void);
 /* Once all is over. */
 void check_end(void);

@@ -244,3 +244,12 @@ bool clients_content(void)
                 return false;
     return true;
 }
+
+void clients_note_open(void)
+{
+    for (unsigned c = 0; c < CLIENTS_MAX; c++)
+        for (size_t i = 0; i < all[c].count; i++)
+            if (all[c].wants[i].state != WANT_TOLD)
+                note("wants still", proc_nth(ROLE_CLIENT, c), all[c].wants[i].order - check.orders,
+                     all[c].wants[i].state);
+}

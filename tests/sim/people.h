@@ -54,3 +54,5 @@ void clients_begin(void);
 void client_wants(unsigned number, struct order *order, int64_t at_us);
 /* All that was wanted has been told. */
 bool clients_content(void);
+/* Notes what has not. */
+void clients_note_open(void);

@@ -83,9 +83,12 @@ static void on_look(void *arg, uint64_t tag)
     (void)arg;
     (void)tag;
     over = clients_content() && check_settled();
-    if (world.now_us > calm_at_us + BOUND_US || world.events > EVENTS_BOUND)
+    if (world.now_us > calm_at_us + BOUND_US || world.events > EVENTS_BOUND) {
+        check_note_open();
+        clients_note_open();
         fail("not all has ended and been told %" PRId64 " s after the trouble (%" PRIu64 " events)",
              (world.now_us - calm_at_us) / SECOND_US, world.events);
+    }
     plan(world.now_us + LOOK_US, on_look, NULL, 0);
 }
 

@@ -126,6 +126,7 @@ void trouble_plan(unsigned count, int64_t calm_us)
 void trouble_end(void)
 {
     state_rules.away_until_us = 0;
+    net_rules.pipe_max = 0;
     store.drained = 0;
     trap_clear();
     for (unsigned i = 0; i < world.procs_count; i++) {

@@ -69,7 +69,7 @@ def test_a_failure_is_tried_again_after_its_back_off_and_may_succeed(broker, wor
     assert [(past["attempt"], past["state"], past["worker"], past["error"]["message"], past["usage"]["wall_ms"])
             for past in done["history"]] == [(1, "failed", "w1", "no 1", 1), (2, "failed", "w1", "no 2", 2)]
     ledger = broker.ask("LEDGER").body
-    assert ledger["balanced"] and ledger["retries"] == 2 and ledger["completed"] == 1 and "dead" not in ledger
+    assert ledger["balanced"] and ledger["retries"] == 2 and ledger["completed"] == 1 and ledger["dead"] == 0
 
 
 def test_the_last_failure_is_for_good_and_dead_with_its_whole_history(house, broker, worker):

@@ -332,8 +332,10 @@ static int setup(engine_t *self)
     struct slice all = { 0 };
     int r = report_read_all(STDIN_FILENO, WIRE_FRAME_HARD_MAX, &self->input_bytes, &all);
     struct reader reader = reader_of(all);
-    if (r == 0 && !(read_map(&reader, &self->input) &&
-                    (reader.at == reader.end || read_map(&reader, &self->before))))
+    bool good = r || read_map(&reader, &self->input);
+    if (r == 0 && good && reader.at != reader.end)
+        good = read_map(&reader, &self->before) && reader.at == reader.end;
+    if (!good)
         r = engine_refuse(self, STATUS_MALFORMED, NULL, "the inputs are no msgpack map");
     return r;
 }

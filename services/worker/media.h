@@ -62,8 +62,9 @@ int media_run(engine_t *engine, const struct media_work *work);
 #define MEDIA_TICKS "setpts=N*1000/TB"
 
 /* One call, with args added by the caller; progress from from to to of the engine's, by pictures
- * written, or by time written when pictures is 0 (both 0: none is told). Refuses FAILED with
- * ffmpeg's last line unless it exits 0. */
+ * written, or by time written when pictures is 0 (both 0: none is told). Refuses with
+ * ffmpeg's last line unless it exits 0: UNAVAILABLE for want of room or by a signal, else FAILED.
+ */
 struct media_call {
     const struct media_args *args;
     uint64_t pictures;

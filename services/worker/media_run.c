@@ -216,6 +216,13 @@ static void one_progress(void *arg, size_t index, const struct media_end *so_far
     engine_progress(one->engine, call->from + (share < 1 ? share : 1) * (call->to - call->from));
 }
 
+/* Without room, or ended by a signal as by who frees memory: it may go better the next time. */
+static bool may_go_better(const struct media_end *end)
+{
+    return end->code > 128 || strstr(end->line, strerror(ENOSPC)) ||
+           strstr(end->line, strerror(EDQUOT));
+}
+
 static int one_ended(void *arg, size_t index, const struct media_end *end)
 {
     struct one_call *one = arg;
@@ -224,8 +231,9 @@ static int one_ended(void *arg, size_t index, const struct media_end *end)
     one->call->end.line = "";
     if (end->code == 0)
         return 0;
-    return engine_refuse(one->engine, STATUS_FAILED, one->field, "ffmpeg ended with %d: %s",
-                         end->code, end->line[0] ? end->line : "no word why");
+    enum status status = may_go_better(end) ? STATUS_UNAVAILABLE : STATUS_FAILED;
+    return engine_refuse(one->engine, status, one->field, "ffmpeg ended with %d: %s", end->code,
+                         end->line[0] ? end->line : "no word why");
 }
 
 int media_call(engine_t *engine, const char *field, struct media_call *call)

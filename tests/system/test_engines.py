@@ -456,7 +456,17 @@ def test_progress_grows_and_is_not_told_too_often(run, media, tmp_path):
     assert r.progress == sorted(r.progress) and all(0 < p <= 1 for p in r.progress)
 
 
-@pytest.mark.parametrize("junk", [b"", b"\xc0", b"\x93\1\2\3", b"\x81\xa1a", b"\xdf\xff\xff\xff\xff", b"\x80\x80", b"x" * 70000])
+@pytest.mark.parametrize("words,code", [
+    ("echo out.wav: No space left on device >&2; exit 1", "UNAVAILABLE"), ("kill -9 $$", "UNAVAILABLE"),
+    ("echo no such codec >&2; exit 1", "FAILED")])
+def test_what_may_go_better_the_next_time_is_unavailable(run, media, tmp_path, words, code):
+    script = tmp_path / "ffmpeg"
+    script.write_text(f"#!/bin/sh\n{words}\n")
+    script.chmod(0o755)
+    assert run(AUDIO, {"video_path": media / "video.mp4"}, GANTRY_FFMPEG=str(script)).error()["code"] == code
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xc0", b"\x93\1\2\3", b"\x81\xa1a", b"\xdf\xff\xff\xff\xff", b"\x80\x80\x80", b"\x80\x01", b"x" * 70000])
 def test_junk_instead_of_inputs(run, junk):
     assert run(AUDIO, junk).error()["code"] == "MALFORMED"
 

@@ -51,7 +51,7 @@ enum {
     TEXT  (state_brokers,    "state.brokers",    "ipc://gantry-data/run/states", NULL, USED_BY_STATE,                       \
            "the broker.states endpoints of all brokers")                                                                   \
     WHOLE (state_waits_max,  "state.waits_max",  65536, 1, 1048576, NULL, USED_BY_STATE,                                    \
-           "clients waiting for an end before BUSY is answered")                                                           \
+           "clients waiting for an end or for updates before BUSY is answered")                                                           \
     WHOLE (state_redis_calls_max, "state.redis_calls_max", 8192, 1, 1048576, NULL, USED_BY_STATE,                           \
            "calls in flight to Redis before BUSY is answered")                                                             \
     WHOLE (queue_max,        "queue.max",        10000000, 1, 1000000000, NULL, USED_BY_STATE,                              \

@@ -1,5 +1,7 @@
 #include "proto/dealer.h"
 
+#include "proto/schema.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <zmq.h>
@@ -14,9 +16,12 @@ void *dealer_new(void *zmq, const char *endpoint)
         { ZMQ_RCVHWM, 0 },           { ZMQ_RECONNECT_IVL, 100 },    { ZMQ_RECONNECT_IVL_MAX, 2000 },
         { ZMQ_HANDSHAKE_IVL, 5000 }, { ZMQ_CONNECT_TIMEOUT, 3000 },
     };
+    /* or libzmq reserves whatever length a frame claims */
+    const int64_t frame_max = WIRE_FRAME_HARD_MAX;
     void *socket = zmq_socket(zmq, ZMQ_DEALER);
     if (!socket)
         return NULL;
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         zmq_setsockopt(socket, settings[i].option, &settings[i].value, sizeof(int));
     if (zmq_connect(socket, endpoint) == 0)

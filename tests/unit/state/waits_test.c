@@ -134,9 +134,26 @@ TEST(many_waits_agree_with_a_model)
     waits_destroy(&waits);
 }
 
+TEST(a_wait_without_an_id_is_found_by_none_but_no_id)
+{
+    UNUSED;
+    const struct slice none = { 0 };
+    waits_t *waits = waits_new(8);
+    CHECK_INT(waits_park(waits, none, SLICE("x"), 1000, NULL), 0);
+    CHECK_INT(waits_park(waits, none, none, 1000, NULL), 0);
+    CHECK_INT(waits_park(waits, SLICE("a"), none, 1000, NULL), 0);
+    CHECK_INT(found(waits, ""), 2);
+    CHECK_INT(found(waits, "a"), 1);
+    waits_find(waits, none, take, waits);
+    CHECK_INT(waits_count(waits), 1);
+    CHECK(!waits_have(waits, none));
+    waits_destroy(&waits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        HOLDS(a_wait_without_an_id_is_found_by_none_but_no_id),
         HOLDS(a_wait_is_found_by_its_task_until_it_is_removed),
         HOLDS(a_wait_ends_when_its_time_is_over),
         HOLDS(there_are_never_more_than_the_bound),

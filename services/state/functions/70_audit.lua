@@ -78,7 +78,7 @@ do
 
   -- What a session held whose lease is nowhere: given one that ends soon, so that the sweep sees to it.
   local function adopt(P, key, sid, now)
-    if #sid ~= 32 or find(sid, '[^%da-f]') or redis.pcall('HLEN', key) == 0 then return end
+    if #sid ~= 32 or find(sid, '[^%da-f]') then return end
     if call('TYPE', key).ok == 'hash' then call('ZADD', P .. 'sessions', 'NX', now + ORPHAN_LEASE_MS, sid) end
   end
 

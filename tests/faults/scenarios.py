@@ -89,6 +89,7 @@ class Run:
         """No more faults, no more submits: all that is open must end within the bound."""
         clients = self.town.of("client")
         for client in clients:
+            client.command.append("most=0")  # should it be started again
             if client.alive():
                 client.process.terminate()
         end = time.monotonic() + bound_s

@@ -191,6 +191,25 @@ class Town:
         self.until(lambda: self.db.hlen("nodes") >= (2 if self.counts["worker"] else 0) + (self.counts["sdk"] > 0), "the nodes", 30)
         return self
 
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, kind, value, trace):
+        """For tests: ends well, or says what did not."""
+        try:
+            if kind:
+                print("".join(f"---- {process.name}\n{process.said()}" for process in self.processes))
+            wrong = [] if kind else [*self.stop(), *self.troubles()]
+        finally:
+            self.kill()
+        assert not wrong, wrong
+        if not kind:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def load(self, **more):
         for n in range(self.counts["client"]):
             self.client(f"c{n}", self.way("c", n), **more)

@@ -2,6 +2,7 @@
 #include "tests/sim/schedule.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -42,11 +43,13 @@ static int run_seeds(const struct wish *wish)
 {
     int64_t began = seconds(), told = began;
     uint64_t count = 0, failed = 0, events = 0, messages = 0;
+    int64_t virtual_us = 0;
     for (uint64_t seed = wish->first; wish->minutes || seed <= wish->last; seed++) {
         bool good = schedule_of_seed(seed, wish->verbose);
         count++;
         events += world.events;
         messages += world.messages;
+        virtual_us += world.now_us;
         failed += !good;
         if (!good && !wish->keep_going)
             break;
@@ -61,9 +64,9 @@ static int run_seeds(const struct wish *wish)
         (void)fflush(stdout);
     }
     int64_t took = seconds() - began;
-    (void)printf("%" PRIu64 " schedules (%" PRIu64 " messages, %" PRIu64 " events) in %" PRId64
-                 " s, %" PRIu64 " failed\n",
-                 count, messages, events, took, failed);
+    (void)printf("%" PRIu64 " schedules (%" PRIu64 " messages, %" PRIu64 " events, %" PRId64
+                 " s of virtual time) in %" PRId64 " s, %" PRIu64 " failed\n",
+                 count, messages, events, virtual_us / SECOND_US, took, failed);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -126,6 +129,8 @@ static bool read_flag(char **argv, int *at, struct wish *wish)
 int main(int argc, char **argv)
 {
     struct wish wish = { .first = 1, .last = 0 };
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* a world's memory serves the next one */
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             return usage(stdout, EXIT_SUCCESS);

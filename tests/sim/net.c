@@ -358,6 +358,11 @@ void net_crash(struct proc *proc)
             end_sock(s, true);
 }
 
+bool sock_readable(const struct sock *self)
+{
+    return self->inbox;
+}
+
 static bool between(const struct link *link, const struct proc *a, const struct proc *b)
 {
     if (link->broken || !link->dealer || !link->router)

@@ -49,6 +49,7 @@ extern struct net_rules net_rules;
 /* ---- for zmq.c ---- */
 struct sock *sock_new(int type);
 void sock_close(struct sock *self);
+bool sock_readable(const struct sock *self);
 /* DEALER: connects, and again whenever the connection is lost. */
 void sock_connect(struct sock *self);
 /* Takes the packet. from: TO_ROUTER or TO_DEALER. */

@@ -3,6 +3,7 @@
 #include "broker/broker.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "tests/sim/net.h"
 #include "tests/sim/people.h"
 
 #include <assert.h>
@@ -46,6 +47,7 @@ ssize_t getrandom(void *bytes, size_t size, unsigned flags)
 
 struct zsource {
     struct zsource *next;
+    const void *socket;
     zsource_read_fn *read;
     void *arg;
 };
@@ -73,10 +75,9 @@ zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_d
 {
     zsource_t *source = malloc(sizeof *source);
     (void)self;
-    (void)socket;
     (void)drained;
     assert(source);
-    *source = (zsource_t){ world.current->sources, read, arg };
+    *source = (zsource_t){ world.current->sources, socket, read, arg };
     world.current->sources = source;
     return source;
 }
@@ -101,7 +102,7 @@ void sources_read(struct proc *proc)
     for (bool any = true; any;) {
         any = false;
         for (struct zsource *s = proc->sources; s; s = s->next)
-            any |= s->read(s->arg);
+            any |= sock_readable(s->socket) && s->read(s->arg);
     }
 }
 

@@ -118,7 +118,8 @@ void schedule_run(int64_t calm_us)
     for (unsigned i = 0; i < world.procs_count; i++)
         start(&world.procs[i]);
     plan(world.now_us + LOOK_US, on_look, NULL, 0);
-    plan(world.now_us + KEEP_US, on_keep, NULL, 0);
+    if (store_rules.keeps)
+        plan(world.now_us + KEEP_US, on_keep, NULL, 0);
     plan(calm_at_us, on_calm, NULL, 0);
     while (!over && world_step())
         ;
@@ -181,7 +182,7 @@ static struct behaviour roll_behaviour(bool quiet)
         behaviour.act = ACT_DONE;
     behaviour.for_us = chance(70)   ? roll_between(100, 200000)
                        : chance(90) ? roll_between(100, 3 * SECOND_US)
-                                    : roll_between(SECOND_US, 30 * SECOND_US);
+                                    : roll_between(SECOND_US, 10 * SECOND_US);
     return behaviour;
 }
 
@@ -213,7 +214,7 @@ bool schedule_of_seed(uint64_t seed, bool verbose)
                                      (unsigned)roll_between(3, 10) };
     schedule_begin(&size);
     check.quiet = chance(5);
-    int64_t calm_us = roll_between(1, chance(50) ? 5 : 15) * SECOND_US;
+    int64_t calm_us = roll_between(1, chance(80) ? 4 : 15) * SECOND_US;
     roll_rules();
     for (unsigned i = 0; i < size.workers; i++)
         worker_options(i, (uint32_t)roll_between(1, 3), i < 1 || chance(50), 0);

@@ -62,6 +62,7 @@ struct store_rules {
     uint32_t failures_max, crashes_max;
     int64_t retry_cap_ms;
     uint32_t queue_max;
+    bool keeps; /* what it was, to be put back */
 };
 
 extern struct store store;

@@ -114,6 +114,7 @@ static void on_trouble(void *arg, uint64_t kind)
 void trouble_plan(unsigned count, int64_t calm_us)
 {
     bool may_roll_back = chance(10);
+    store_rules.keeps = may_roll_back;
     for (unsigned i = 0; i < count; i++) {
         if (chance(40))
             set_trap();

@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { RUNS_MAX = 128, KILL_US = 20000, GRACE_US = 300000, HANG_US = 20000000 };
+enum { RUNS_MAX = 128, KILL_US = 20000, GRACE_US = 300000, HANG_US = 8000000 };
 
 struct hand;
 

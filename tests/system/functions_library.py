@@ -76,7 +76,7 @@ def back_off(failures, retry_ms, token, cap_ms=CAP_MS):
     first, _, last = struct.unpack(">III", token)
     share = (first + last % 65536 * 2654435761) % 2 ** 32 / 2 ** 32
     if retry_ms:
-        wait = retry_ms * 2.0 ** (failures - 1)
+        wait = min(retry_ms * 2.0 ** (failures - 1), cap_ms)
         return int(min(wait + wait * share / 10, cap_ms))
     return int(min((failures ** 4 + 15 + share * 10 * (failures + 1)) * 1000, cap_ms))
 

@@ -159,7 +159,7 @@ end
 -- A hold, the fence: token 12, flags 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
 -- big-endian double once there is one.
 local HOLD_SIZE = 51
-local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4
+local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
 
 -- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
 local function holds_of(key)

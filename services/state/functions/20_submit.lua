@@ -33,7 +33,7 @@ local function check_tasks(args, n, service)
     if not find(field, pattern) then refuse('submit', 'id or task') end
     if not find(rest, REST) then refuse('submit', 'rest') end
     fields[i] = field
-    extras[i] = check_extra(args[at + 3], byte(rest, 19) % 2 == FLAG_OWNED)
+    if args[at + 3] ~= '' or byte(rest, 19) ~= 0 then extras[i] = check_extra(args[at + 3], byte(rest, 19) % 2 == FLAG_OWNED) end
   end
   return fields, extras
 end

@@ -87,7 +87,7 @@ local function back_off(n, retry_ms, token, cap)
   local first, _, last = unpack_bytes('>I4I4I4', token)
   local share = (first + last % 65536 * 2654435761) % 4294967296 / 4294967296
   if retry_ms > 0 then
-    local wait = retry_ms * 2 ^ (n - 1)
+    local wait = math.min(retry_ms * 2 ^ (n - 1), cap) -- which may be infinite
     return floor(math.min(wait + wait * share / 10, cap))
   end
   return floor(math.min((n ^ 4 + 15 + share * 10 * (n + 1)) * 1000, cap))

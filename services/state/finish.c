@@ -57,9 +57,6 @@ static int check_again(const struct m_result *result, const struct saying *sayin
 static int check_result(const struct m_result *result, const struct saying *saying,
                         struct refusal *why)
 {
-    if (!saying)
-        return refusal_say(why, STATUS_INVALID, "state",
-                           "must be completed, skipped, failed, cancelled, retry or snoozed");
     int r = check_map("output", result->output, why);
     if (!r)
         r = check_map("error", result->error, why);
@@ -126,8 +123,12 @@ static int add_result(ask_t *ask, uint32_t index, struct slice bytes, struct ref
     ask->verdicts[index].id = result.id;
     ask->verdicts[index].task = result.task;
     r = attempt_check(&attempt, why);
-    if (!r)
-        r = check_result(&result, saying, why);
+    if (r)
+        return r;
+    if (!saying)
+        return refusal_say(why, STATUS_INVALID, "state",
+                           "must be completed, skipped, failed, cancelled, retry or snoozed");
+    r = check_result(&result, saying, why);
     if (r)
         return r;
     batches_t *batches = saying->how ? state->returns : state->finishes;

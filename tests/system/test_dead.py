@@ -107,7 +107,7 @@ def test_one_is_replayed_with_all_it_has_learnt(broker, worker):
     stage = stage_of(broker, "r")
     assert stage["state"] == "completed" and len(stage["history"]) == 2
     figures = ledger(broker)
-    assert figures["accepted"] == 2 and figures["failed"] == figures["completed"] == 1 and "dead" not in figures
+    assert figures["accepted"] == 2 and figures["failed"] == figures["completed"] == 1 and figures["dead"] == 0
 
 
 def test_all_dead_stages_of_a_task(broker, worker):

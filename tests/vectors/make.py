@@ -15,8 +15,9 @@ import sys
 import msgpack
 
 MAGIC = 0x4701
-VERBS = dict(HELLO=1, PING=2, BYE=3, ANSWER=4, READY=5, SUBMIT=10, GET=11, WAIT=12, LIST=13, CANCEL=14, NODES=15, CLAIM=20,
-             HEARTBEAT=21, DONE=22, RETURN=23, REGISTER=24, STATUS=30, WORKERS=31, QUEUES=32)
+VERBS = dict(HELLO=1, PING=2, BYE=3, ANSWER=4, READY=5, SUBMIT=10, GET=11, WAIT=12, LIST=13, CANCEL=14, NODES=15, SUBSCRIBE=16, WHY=17, REPLAY=18,
+             PURGE=19, CLAIM=20, HEARTBEAT=21, DONE=22, RETURN=23, REGISTER=24, STATUS=30, WORKERS=31, QUEUES=32, LEDGER=33, STEER=34, CRON=35,
+             DRAIN=36)
 SESSION = bytes(range(16))
 TOKEN = bytes(range(16, 32))
 LEASE = bytes(range(32, 44))
@@ -34,6 +35,11 @@ def stage():
             "usage": {"wall_ms": 2900}}
 
 
+def attempt():
+    return {"attempt": 1, "state": "failed", "worker": "w0", "started_ms": 1767225600000, "ended_ms": 1767225600050, "error": fault(),
+            "usage": {"wall_ms": 50}}
+
+
 def fault():
     return {"code": "FAILED", "message": "不是视频", "field": "video_path", "exit": 1, "signal": -9, "stderr": "moov atom not found\n"}
 
@@ -45,7 +51,7 @@ GOOD = {
                       "host": "box", "pid": 70000}),
     "welcome": (header("ANSWER"), "welcome",
                 {"epoch": 0xC0FFEE, "heartbeat_ms": 2000, "liveness_ms": 6000, "lease_ms": 10000, "batch_max": 256, "body_max": 1048576,
-                 "software": "gantry/0.1.0"}),
+                 "window": 4096, "software": "gantry/0.1.0"}),
     "ping": (header("PING", request=2 ** 40),),
     "bye": (header("BYE", request=3), "bye", {"session": SESSION}),
     "error": (header("ANSWER", request=4, status=7), "error",
@@ -55,6 +61,9 @@ GOOD = {
                [{"id": "t1", "task": "ffmpeg.extract_audio", "token": TOKEN, "input": {"video_path": "/v/a.mp4"}, "owner": "u1",
                  "timeout_ms": 60000},
                 {"id": "t2", "task": "ffmpeg.extract_audio", "token": TOKEN[::-1]}]),
+    "submit_later": (header("SUBMIT", request=5, service="ffmpeg", count=1), "task[]",
+                     [{"id": "t3", "task": "ffmpeg.extract_audio", "token": TOKEN, "delay_ms": 2 ** 33, "not_before_ms": 1767225600000,
+                       "schedule_to_start_ms": 60000, "schedule_to_close_ms": 3600000, "failures_max": 7, "crashes_max": 2, "retry_ms": 500}]),
     "submit_batch": (header("SUBMIT", request=5, service="system", count=20), "task[]",
                      [{"id": f"b{i}", "task": "system.echo", "token": TOKEN, "input": {"n": i}} for i in range(20)]),
     "receipts": (header("ANSWER", request=5, count=2), "receipt[]",
@@ -68,16 +77,22 @@ GOOD = {
                 "stages": {"ffmpeg.extract_audio": stage()}}),
     "stage": (header("ANSWER"), "stage", stage()),
     "stage_failed": (header("ANSWER"), "stage", {"state": "failed", "failures": 1, "error": fault()}),
+    "stage_scheduled": (header("ANSWER"), "stage", {"state": "scheduled", "failures": 1, "owner": "u1", "due_ms": 1767225615000, "history": [attempt()]}),
+    "attempt": (header("ANSWER"), "attempt", attempt()),
     "fault": (header("ANSWER"), "fault", fault()),
     "list": (header("LIST", request=9), "list", {"state": "running", "service": "ffmpeg", "limit": 10, "cursor": "c1"}),
+    "list_some": (header("LIST", request=9), "list",
+                  {"state": "dead", "task": "ffmpeg.extract_audio", "since_ms": 1767225600000, "until_ms": 1767229200000}),
     "listing": (header("ANSWER", request=9), "listing",
                 {"items": [{"id": "t1", "task": "ffmpeg.extract_audio", "state": "running", "at_ms": 1767225600000}], "cursor": "c2"}),
     "claim": (header("CLAIM", request=10, count=64), "claim", {"session": SESSION, "seq": 1, "worker": "box-7"}),
     "tasks": (header("ANSWER", request=10, count=1), "handout[]",
               [{"id": "t1", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE, "attempt": 1, "generation": 3,
-                "timeout_ms": 60000, "input": {"video_path": "/v/a.mp4"}}]),
+                "timeout_ms": 60000, "failures": 1, "crashes": 2, "input": {"video_path": "/v/a.mp4"}, "checkpoint": {"at": 7}}]),
+    "return": (header("RETURN", request=14, count=1), "handout[]",
+               [{"id": "t1", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE, "checkpoint": 1500}]),
     "heartbeat": (header("HEARTBEAT", request=11), "heartbeat",
-                  {"session": SESSION, "claim_open": 2, "worker": "box-7",
+                  {"session": SESSION, "claim_open": 2, "worker": "box-7", "services": "ffmpeg,system", "slots": 64,
                    "held": [{"id": "t1", "task": "ffmpeg.extract_audio", "token": LEASE, "progress": 0.75}]}),
     "hold": (header("HEARTBEAT"), "hold", {"id": "t1", "task": "ffmpeg.extract_audio", "token": LEASE, "progress": 1e-9}),
     "beat": (header("ANSWER", request=11), "beat", {"stale": [LEASE], "cancel": [LEASE[::-1]], "drain": True}),
@@ -85,6 +100,10 @@ GOOD = {
              [{"id": "t1", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE, "state": "completed", "worker": "box-7",
                "output": {"audio_path": "/s/t1/a.wav"}, "usage": {"wall_ms": 2900, "rss_bytes": 2 ** 31}},
               {"id": "t2", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE[::-1], "state": "failed", "error": fault()}]),
+    "done_again": (header("DONE", request=12, count=2), "result[]",
+                   [{"id": "t1", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE, "state": "retry", "error": fault(),
+                     "retry_after_ms": 5000, "checkpoint": [1, "two"]},
+                    {"id": "t2", "task": "ffmpeg.extract_audio", "session": SESSION, "token": LEASE[::-1], "state": "snoozed", "retry_after_ms": 1}]),
     "outcomes": (header("ANSWER", request=12, count=2), "outcome[]", [{"status": 0}, {"status": 9, "id": "t2", "message": "another has it"}]),
     "register": (header("REGISTER", request=13), "register",
                  {"session": SESSION,
@@ -92,8 +111,33 @@ GOOD = {
                              "outputs": ["text"], "key": ["text"], "timeout_ms": 1000}]}),
     "node": (header("ANSWER"), "node",
              {"name": "demo.upper", "doc": "in capitals", "inputs": [{"name": "text", "type": "text", "required": True}], "outputs": ["text"],
-              "key": ["text"], "timeout_ms": 1000}),
+              "key": ["text"], "timeout_ms": 1000, "failures_max": 3, "retry_ms": 1000}),
     "input": (header("ANSWER"), "input", {"name": "level", "type": "whole", "fallback": 3, "doc": "1..9"}),
+    "subscribe": (header("SUBSCRIBE", request=15), "subscribe",
+                  {"since": 2 ** 40, "id": "t1", "service": "ffmpeg", "limit": 100, "timeout_ms": 30000}),
+    "updates": (header("ANSWER", request=15), "updates",
+                {"seq": 2 ** 40 + 1, "items": [{"seq": 2 ** 40 + 1, "id": "t1", "task": "ffmpeg.extract_audio", "state": "running",
+                                                "at_ms": 1767225600000}]}),
+    "updates_anew": (header("ANSWER", request=15), "updates", {"seq": 7, "reset": True, "snapshot": {"accepted": 1}}),
+    "update": (header("ANSWER"), "update", {"seq": 1, "id": "t1", "task": "ffmpeg.extract_audio", "state": "pending", "at_ms": 1767225600000}),
+    "why": (header("ANSWER", request=16, count=1), "why[]",
+            [{"task": "ffmpeg.extract_audio", "state": "pending", "reason": "queued", "text": "two are before it", "position": 3, "estimate_ms": 9000}]),
+    "why_retrying": (header("ANSWER"), "why", {"task": "a.b", "state": "scheduled", "reason": "retrying", "due_ms": 1767225615000, "worker": "w1"}),
+    "replay": (header("REPLAY", request=17), "ref", {"id": "t1", "task": "ffmpeg.extract_audio"}),
+    "purge": (header("PURGE", request=18), "ref", {"id": "t1", "task": "ffmpeg.extract_audio"}),
+    "ledger": (header("ANSWER", request=19), "ledger",
+               {"accepted": 2 ** 33, "completed": 1, "skipped": 2, "failed": 3, "quarantined": 4, "cancelled": 5, "scheduled": 6, "pending": 7,
+                "running": 8, "balanced": True, "dead": 9, "retries": 10, "crashes": 11, "requeues": 12, "seq": 2 ** 40, "audits": 13,
+                "audited_ms": 1767225600000, "audited": 14, "repaired": 15}),
+    "steer": (header("STEER", request=20), "steer", {"action": "pause", "service": "ffmpeg"}),
+    "steer_worker": (header("STEER", request=20), "steer", {"action": "drain", "worker": "box-7"}),
+    "steered": (header("ANSWER", request=20), "steered", {"changed": True}),
+    "drain": (header("DRAIN", request=21), "drain", {"on": True}),
+    "cron": (header("CRON", request=22), "cron",
+             {"action": "set", "name": "nightly", "schedule": "0 3 * * *", "zone": "Asia/Shanghai", "task": "ffmpeg.extract_audio",
+              "input": {"video_path": "/v/a.mp4"}, "priority": "low", "timeout_ms": 60000}),
+    "crons": (header("ANSWER", request=22, count=1), "cron[]",
+              [{"name": "nightly", "schedule": "0 3 * * *", "next_ms": 1767294000000, "last_ms": 1767207600000}]),
     "ready": (header("READY", request=0, service="ffmpeg"),),
 }
 

@@ -132,30 +132,48 @@ static void take_fixed(audit_t *self, const redisReply *reply)
 /* ---- calls ------------------------------------------------------------------------------------
  */
 
+static void fail(audit_t *self, int status, const redisReply *reply)
+{
+    if (status == STATUS_INTERNAL)
+        log_event_seldom(LOG_LEVEL_ERROR, "audit_failed", "why=%s",
+                         reply && reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+    give_up(self); /* the right to walk ends by itself */
+}
+
+static void take(audit_t *self, const redisReply *reply)
+{
+    switch (self->step) {
+    case STEP_WALK:
+        take_walked(self, reply);
+        break;
+    case STEP_FIX:
+        take_fixed(self, reply);
+        break;
+    case STEP_DONE:
+        self->look_twice = false;
+        self->step = STEP_IDLE;
+        break;
+    case STEP_IDLE:
+    case STEP_RENEW:
+    default:
+        take_begun(self, reply);
+    }
+}
+
 static void on_answer(void *arg, int status, const redisReply *reply)
 {
     audit_t *self = arg;
-    const int64_t rest_ms = REST * (clock_ns() - self->asked_ns) / MS_NS;
-    if (status) { /* the right to walk ends by itself */
-        if (status == STATUS_INTERNAL)
-            log_event_seldom(LOG_LEVEL_ERROR, "audit_failed", "why=%s",
-                             reply && reply->type == REDIS_REPLY_ERROR ? reply->str : "");
-        give_up(self);
-    } else if (self->step == STEP_IDLE || self->step == STEP_RENEW) {
-        take_begun(self, reply);
-    } else if (self->step == STEP_WALK) {
-        take_walked(self, reply);
-    } else if (self->step == STEP_FIX) {
-        take_fixed(self, reply);
-    } else {
-        self->look_twice = false;
-        self->step = STEP_IDLE;
-    }
+    int64_t rest_ms = REST * (clock_ns() - self->asked_ns) / MS_NS;
+    if (status)
+        fail(self, status, reply);
+    else
+        take(self, reply);
     if (self->state->stopping)
         return;
     const int64_t least_ms = self->step == STEP_IDLE ? look_ms(self) : 1;
-    const int64_t most_ms = rest_ms < REST_MOST_MS ? rest_ms : REST_MOST_MS;
-    wait(self, most_ms > least_ms ? most_ms : least_ms);
+    if (rest_ms > REST_MOST_MS)
+        rest_ms = REST_MOST_MS;
+    wait(self, rest_ms > least_ms ? rest_ms : least_ms);
 }
 
 static struct command *ask_begin(const audit_t *self, store_t *store)

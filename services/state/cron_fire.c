@@ -35,7 +35,7 @@ static void on_fired(void *arg, int status, const redisReply *reply)
     struct due *due = arg;
     if (!status && !reply_is_array(reply, FIRED_FIELDS))
         status = STATUS_INTERNAL;
-    const int64_t refused = status ? 0 : reply_whole(reply->element[1]);
+    const int64_t refused = status || !reply ? 0 : reply_whole(reply->element[1]);
     if (status) {
         rest(due->state);
         if (!due->state->stopping)

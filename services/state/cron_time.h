@@ -19,7 +19,7 @@ struct cron {
 typedef int64_t cron_offset_fn(int64_t utc_s);
 
 /* 0, or STATUS_INVALID, told in refusal: which field is wrong, and what it may be. */
-int cron_parse(struct slice text, struct cron *ret_cron, struct refusal *refusal);
+int cron_parse(struct slice given, struct cron *ret_cron, struct refusal *refusal);
 
 /* The first slot later than after_ms; false when there is none within CRON_YEARS. A local time that
  * is skipped when clocks go forward is due at the first moment after the gap; one that comes twice

@@ -133,6 +133,7 @@ class Model:
         if len(self.queue_of(field)) >= queue_max:
             return BUSY
         self.again(field)
+        self.deadlines -= {(field, kind, stage.token) for kind in "sc"}  # the clocks of its submit do not end it
         stage.begin(stage.priority)
         self.count("accepted")
         if stage.options.get("owner"):

@@ -14,7 +14,7 @@ NEAR_NS = 300_000_000  # a gap is known only as well as the process looks at its
 @dataclasses.dataclass(slots=True)
 class Submit:
     ref: str
-    how: str = "done"  # what the plan says: done, fail, return, retry, exhaust, snooze
+    how: str = "done"  # what the plan says: done, fail, return, retry, exhaust, snooze, late
     times: int = 0  # how often it retries, returns or snoozes before it is done; exhaust: its limit of failures
     delay_ms: int = 0
     asked_ns: int = 0  # for the first time
@@ -209,8 +209,8 @@ class Checker:
     def check_plan(self, ref, submit, final):
         may = {"cancelled"} if ref in self.history.cancels else set()
         may |= {"quarantined"} if final.crashes >= self.rules.crashes_max else set()
-        may |= {"failed"} if submit.how in ("fail", "exhaust") or (self.rules.engines_fail and not ref.endswith("/" + WORK)) else {"completed"}
-        if not ref.endswith("/" + WORK):
+        may |= {"failed"} if submit.how in ("fail", "exhaust", "late") or (self.rules.engines_fail and not ref.endswith("/" + WORK)) else {"completed"}
+        if not ref.endswith("/" + WORK) or submit.how == "late":  # that its time is over may be noticed too late
             may.add("completed")
         if final.state in ("completed", "failed") and submit.how in ("retry", "exhaust") and final.failures != submit.times:
             self.say("broken", ref, f"is {final.state} after {final.failures} failures instead of {submit.times}")
@@ -254,6 +254,9 @@ class Checker:
         for name in self.history.unfinished:
             self.verdict.broken.append(("", f"client {name} did not get all its answers in time"))
         if self.history.ledgers:
+            repaired = max(ledger.get("repaired", 0) for _, ledger in self.history.ledgers)
+            if repaired:
+                self.verdict.broken.append(("", f"the audit found {repaired} stages held by none or by two"))
             last = self.history.ledgers[-1][1]
             states = collections.Counter(final.state for final in self.history.finals.values())
             for state in ENDED:

@@ -62,6 +62,8 @@ KINDS = {
     "redis-memory": Kind(("redis",), (0.5, 3), "Redis: at maxmemory", 1),
     "redis-disk": Kind(("redis",), (0.3, 2), "Redis: disk full", 1),
     "share-disk": Kind(("share",), (0.5, 3), "task folders: disk full", 1),
+    "pause": Kind(("faults", "system"), (0.3, 3), "a queue paused", 1),
+    "drain": Kind(("worker0", "worker1", "sdk0", "sdk1", "sdk2"), (0.3, 3), "a worker drained by an operator", 1),
     "descriptors": Kind((*OURS, "redis"), (0.5, 2), "no file descriptor left", 1),
 }
 ENGINES_FAIL = ("engine-kill", "exec-kill", "share-disk", "descriptors", "stop-tree")
@@ -262,6 +264,23 @@ class Chaos:
     def enough_memory(self):
         if not self.ask_redis("CONFIG", "SET", "maxmemory", "0") and self.name("redis").alive():
             self.active.append((time.monotonic() + 0.1, "redis", None, self.enough_memory))
+
+    def steer(self, begin, end, name):
+        """An operator's word, by its function; taken back as soon as Redis is there to hear it."""
+        if self.ask_redis("FCALL", begin, 1, "", name) is None:
+            return None
+
+        def back():
+            if self.ask_redis("FCALL", end, 1, "", name) is None:
+                self.active.append((time.monotonic() + 0.1, f"{end} {name}", None, back))
+        return back
+
+    def on_pause(self, target, fault):
+        return self.steer("gantry_pause", "gantry_resume", target)
+
+    def on_drain(self, target, fault):
+        process = self.name(target)
+        return self.steer("gantry_drain", "gantry_undrain", f"{target}.{process.boot}" if process.boots else target)
 
     def fill(self, folder):
         path = os.path.join(self.town.folder, folder, BALLAST)

@@ -104,6 +104,10 @@ def read_store(history, db):
                 continue
             ref, packed = f"{id_}/{node}", fields.get(field + b".s")
             history.finals[ref] = read_final(ref, packed) if packed else Sight(0, 0, "pending")
+    for key in db.scan_iter("running:*"):
+        for field in db.hkeys(key):  # the packed state is of an earlier attempt, if there is one
+            ref = field.decode(errors="replace")
+            history.finals[ref] = Sight(0, 0, "running", 1 << 30)
     ended = collections.Counter()
     for key in db.scan_iter("ended:*"):
         ended.update(line.decode(errors="replace").split()[0] for line in db.lrange(key, 0, -1))

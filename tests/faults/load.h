@@ -32,8 +32,8 @@ struct plan {
     uint32_t priority;
     uint32_t batch;  /* tasks of this number's group of eight that go in one message */
     uint32_t run_ms; /* how long it takes */
-    const char *
-        how; /* its end: done, fail, return, retry, exhaust (retries until it has failed), snooze */
+    const char *how; /* its end: done, fail, return, retry, exhaust (retries until it has failed),
+                        snooze, late (its time is over before it is done) */
     uint32_t times; /* attempts that return, retry or snooze before it is done; exhaust: failures it
                        may have */
     uint32_t after_ms; /* of a retry or snooze; 0: the back-off */
@@ -41,6 +41,7 @@ struct plan {
     int64_t cancel_ms; /* after its receipt; -1: never */
     int64_t again_ms;  /* the same submit again, through another broker; -1: never */
     uint32_t delay_ms; /* of its start */
+    uint32_t close_ms; /* schedule to close; 0: none */
 };
 
 struct plan_options {

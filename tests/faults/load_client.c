@@ -173,6 +173,7 @@ static void ask(gantry_client_t *through, uint64_t first, size_t n, bool again)
                                          .token = plan->token,
                                          .delay_ms = plan->delay_ms,
                                          .retry_ms = RETRY_MS,
+                                         .schedule_to_close_ms = plan->close_ms,
                                          .failures_max =
                                              strcmp(plan->how, "exhaust") == 0 ? plan->times : 0 };
         journal(again ? 'a' : 'A', "%s %s %u %s %u %u %d %u", plan->id, tasks[i].task,

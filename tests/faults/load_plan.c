@@ -75,10 +75,15 @@ static void choose_work(struct plan *plan, uint64_t seed, uint64_t number, uint6
                 : how < 9  ? "retry"
                 : how < 10 ? "exhaust"
                 : how < 13 ? "snooze"
+                : how < 14 ? "late"
                            : "done";
     plan->times = 1 + (uint32_t)(plan_dice(seed, number, DICE_TIMES) % 2);
     plan->after_ms = (uint32_t)(plan_dice(seed, number, DICE_AFTER) % (lease_ms / 4));
     plan->after_ms = plan->after_ms % 3 ? plan->after_ms : 0;
+    if (strcmp(plan->how, "late") == 0) {
+        plan->close_ms = 200 + plan->run_ms;
+        plan->run_ms = (uint32_t)(2 * lease_ms);
+    }
     plan->stubborn = plan_dice(seed, number, DICE_STUBBORN) % 4 == 0;
 }
 

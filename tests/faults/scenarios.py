@@ -156,13 +156,15 @@ def work_table(run, verdict):
             ("executions", len(history.executions)), ("  of an engine", sum(one.nonce.startswith("engine.") for one in history.executions)),
             ("  vanished (killed)", hows["vanished"]), ("  told STALE", hows["stale"]), ("  done, and not counted", stale),
             ("  returned", hows["return"]), ("  failed", hows["fail"]), ("  retry", hows["retry"]), ("  snoozed", hows["snooze"]),
+            ("delayed", sum(submit.delay_ms > 0 for submit in history.submits.values())),
             ("crashes (leases lost)", last.get("crashes", 0)), ("requeues", last.get("requeues", 0)),
             ("cancels asked", sum(any(s.state == "asked" for s in sights) for sights in history.cancels.values())),
             ("submits said again", sum(len(s.receipts) for s in history.submits.values()) - len(history.submits)),
             ("answers BUSY", receipts[7]), ("answers UNAVAILABLE or none", receipts[8] + receipts[11]),
             ("results seen by who waited", sum(len(sights) for sights in history.waits.values())),
             ("processes started", sum(p.boot for p in run.town.processes)),
-            ("ledgers taken", f"{len(run.ledger.taken)} ({run.ledger.missed} times Redis was away)")]
+            ("audits", f"{last.get('audits', 0)} ({last.get('repaired', 0)} repaired)"),
+            ("ledgers taken and balanced", f"{len(run.ledger.taken)} ({run.ledger.missed} times Redis was away)")]
     if run.options.fsync != "always":
         rows.append(("forgotten within 2 s of Redis' deaths", len({ref for ref, _ in verdict.forgotten})))
     return ["work", *(f"  {name:<26} {value}" for name, value in rows)]

@@ -223,6 +223,8 @@ def test_the_ledger():
     assert story.found() == set()
     story.history.ledgers.insert(1, (5 * S, {"accepted": 2, "running": 1}))
     assert story.found() == {"broken"}
+    story.history.ledgers = [(S, {"accepted": 1, "pending": 1, "repaired": 1}), (9 * S, {"accepted": 1, "completed": 1})]
+    assert story.found() == {"broken"}
     story.history.ledgers = [(9 * S, {"accepted": 1, "failed": 1})]
     assert story.found() == {"broken"}
 

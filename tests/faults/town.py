@@ -152,7 +152,7 @@ class Town:
         self.folder, self.bin, self.seed, self.home = os.path.realpath(folder), os.path.realpath(bin), seed, os.getcwd()
         self.counts = {"broker": brokers, "state": states, "worker": workers, "sdk": sdks, "client": clients}
         self.fsync, self.rate, self.mangled, self.window, self.slots = fsync, rate, mangled, window, slots
-        self.settings = {"lease_ms": 3000, "heartbeat_ms": 500, "liveness_ms": 1500, "redis_timeout_ms": 1500, "worker_services": "system",
+        self.settings = {"lease_ms": 3000, "heartbeat_ms": 500, "liveness_ms": 1500, "redis_timeout_ms": 1500, "audit_interval_ms": 2000, "worker_services": "system",
                          "worker_slots": 4, "worker_grace_ms": 500, "worker_drain_ms": 1000, **settings}
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)

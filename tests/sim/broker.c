@@ -37,6 +37,19 @@ void endpoints_of(unsigned first, enum role role, char text[ENDPOINTS_TEXT])
                          endpoint_of((first + i) % count, role));
 }
 
+static bool fixed_homes;
+
+void homes_fixed(bool fixed)
+{
+    fixed_homes = fixed;
+}
+
+unsigned home_of(const struct proc *proc)
+{
+    unsigned any = (unsigned)roll(procs_of(ROLE_BROKER));
+    return fixed_homes ? proc->role == ROLE_CLIENT : any;
+}
+
 static int64_t step(struct proc *proc)
 {
     if (proc->timer_due_us <= world.now_us) {

@@ -215,7 +215,7 @@ void client_start(struct proc *proc)
     proc->crash = crash;
     proc_start(proc, self);
     struct proc *before = proc_enter(proc);
-    endpoints_of((unsigned)roll(procs_of(ROLE_BROKER)), ROLE_CLIENT, brokers);
+    endpoints_of(home_of(proc), ROLE_CLIENT, brokers);
     self->client = gantry_client_new(brokers);
     assert(self->client);
     proc_leave(before);

@@ -74,12 +74,13 @@ static int run_named(const struct wish *wish)
 {
     unsigned ran = 0, failed = 0;
     for (unsigned i = 0; i < named_count; i++) {
-        if (wish->name && strcmp(wish->name, named[i].name) != 0)
+        const struct named *row = named_at(i);
+        if (wish->name && strcmp(wish->name, named_name(row)) != 0)
             continue;
         bool good = true;
         for (uint64_t seed = wish->first; seed <= wish->last && good; seed++)
-            good = schedule_named(&named[i], seed, wish->verbose);
-        (void)printf("%s %s: %s\n", good ? "ok  " : "FAIL", named[i].name, named[i].what);
+            good = schedule_named(row, seed, wish->verbose);
+        (void)printf("%s %s: %s\n", good ? "ok  " : "FAIL", named_name(row), named_what(row));
         ran++;
         failed += !good;
     }
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
             return usage(stdout, EXIT_SUCCESS);
         if (strcmp(argv[i], "--list") == 0) {
             for (unsigned k = 0; k < named_count; k++)
-                (void)printf("%-28s %s\n", named[k].name, named[k].what);
+                (void)printf("%-28s %s\n", named_name(named_at(k)), named_what(named_at(k)));
             return EXIT_SUCCESS;
         }
         if (!read_flag(argv, &i, &wish))

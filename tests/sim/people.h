@@ -16,6 +16,10 @@ const char *endpoint_of(unsigned number, enum role role);
 /* The list of all of them, beginning with first; into text. */
 enum { ENDPOINTS_TEXT = 256 };
 void endpoints_of(unsigned first, enum role role, char text[ENDPOINTS_TEXT]);
+/* Which broker a new process begins with: any, or, fixed, a worker with the first and a client with
+ * the second. */
+void homes_fixed(bool fixed);
+unsigned home_of(const struct proc *proc);
 
 /* Every one of these begins a new life of a process that is down. */
 void broker_start(struct proc *proc);
@@ -44,6 +48,8 @@ enum { WORKERS_MAX = 8 };
 void workers_begin(void);
 /* How many tasks at once; every other one serves both services. */
 void worker_options(unsigned number, uint32_t slots, bool both, int64_t patience_ms);
+/* Is a job of it under way? */
+bool worker_runs(const struct proc *proc);
 /* SIGTERM: it leaves when its jobs have ended, and another takes its place. */
 void worker_leave(struct proc *proc);
 

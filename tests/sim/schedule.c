@@ -11,6 +11,7 @@ enum {
     LOOK_US = 50000,
     KEEP_US = 500000,
     EVENTS_BOUND = 3000000,
+    QUIET_SLOW_US = 100000,
 };
 
 static void start(struct proc *proc)
@@ -57,6 +58,7 @@ void schedule_begin(const struct world_size *size)
     states_begin();
     workers_begin();
     clients_begin();
+    homes_fixed(false);
     net_rules = (struct net_rules){ .delay_least_us = 50, .delay_most_us = 500 };
     state_rules = (struct state_rules){ .store_us = 500 };
     broker_rules = (struct broker_rules){
@@ -167,6 +169,10 @@ static void roll_rules(void)
         state_rules.slow_percent = (int)roll_between(1, 10);
         state_rules.slow_us = roll_between(1000, chance(20) ? 2 * SECOND_US : 100000);
     }
+    if (check.quiet && net_rules.slow_us > QUIET_SLOW_US)
+        net_rules.slow_us = QUIET_SLOW_US; /* later tasks go back unbegun */
+    if (check.quiet && state_rules.slow_us > QUIET_SLOW_US)
+        state_rules.slow_us = QUIET_SLOW_US;
     if (!check.quiet && chance(10))
         net_rules.pipe_max = (unsigned)roll_between(1, 3);
     trouble_restart_after(20000, chance(30) ? 6 * SECOND_US : SECOND_US);

@@ -27,10 +27,9 @@ void trouble_restart_after(int64_t least_us, int64_t most_us);
 void trouble_end(void);
 
 /* ---- named ---- */
-struct named {
-    const char *name, *what;
-    void (*run)(void);
-};
-extern const struct named named[];
+struct named;
 extern const unsigned named_count;
+const char *named_name(const struct named *row);
+const char *named_what(const struct named *row);
+const struct named *named_at(unsigned index);
 bool schedule_named(const struct named *row, uint64_t seed, bool verbose);

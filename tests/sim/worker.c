@@ -297,7 +297,7 @@ void worker_start(struct proc *proc)
         self->nodes[i] = (struct gantry_node){
             .name = i ? "aux.work" : "sim.work", .run = on_run, .stop = on_stop, .arg = self
         };
-    endpoints_of((unsigned)roll(procs_of(ROLE_BROKER)), ROLE_WORKER, self->brokers);
+    endpoints_of(home_of(proc), ROLE_WORKER, self->brokers);
     bool both = options[proc->number].both;
     struct gantry_worker_options wanted = {
         .brokers = self->brokers,
@@ -323,6 +323,12 @@ void worker_options(unsigned number, uint32_t slots, bool both, int64_t patience
     options[number].slots = slots;
     options[number].both = both;
     options[number].patience_ms = patience_ms;
+}
+
+bool worker_runs(const struct proc *proc)
+{
+    const struct hand *self = proc->self;
+    return proc->up && gantry_worker_jobs(self->worker) > 0;
 }
 
 void worker_leave(struct proc *proc)

@@ -2,9 +2,11 @@
 /* The peer's end of a connection to a broker: client, worker and state service alike.
  *
  * HELLO/WELCOME, pings, silence, reconnect with back-off (0.1 s doubling to 2 s, jittered),
- * failover along a list of endpoints, and resending of what is unanswered after every WELCOME. One
- * DEALER at a time; it changes at failover, so a loop that watches it is told. Knows no loop and no
- * clock. */
+ * failover along a list of endpoints (a broker that refuses HELLO is left at once, one whose
+ * connection ends within half a second, a silent one by heartbeat_ms and liveness_ms of WELCOME),
+ * and resending of what is unanswered after every WELCOME. Requests beyond WELCOME's window wait
+ * here. One DEALER at a time; it changes at failover, so a loop that watches it is told. Knows no
+ * loop and no clock. */
 #include "proto/envelope.h"
 #include "proto/message.h"
 
@@ -53,8 +55,9 @@ session_t *session_new(const struct session_options *options);
 /* Every open request is answered UNAVAILABLE first. Says no BYE. */
 void session_destroy(session_t **self_p);
 
-/* Sends now, or after the next WELCOME. body may be NULL; it is taken on 0. 0; STATUS_BUSY:
- * requests_max, or out of memory; STATUS_UNAVAILABLE: the session is being destroyed. */
+/* Sends now, or after the next WELCOME, or when the window has room, in order. body may be NULL; it
+ * is taken on 0. 0; STATUS_BUSY: requests_max, or out of memory; STATUS_UNAVAILABLE: the session is
+ * being destroyed. */
 int session_request(session_t *self, const struct request *request, zmq_msg_t *body,
                     session_answer_fn *answer, void *arg);
 /* State services: body is taken. Answers to a connection that is gone are dropped. */

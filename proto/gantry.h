@@ -167,6 +167,13 @@ GANTRY_API int gantry_call(gantry_client_t *self, uint32_t verb, const char *ser
                            struct gantry_bytes body, int64_t timeout_ms, void **ret_body,
                            size_t *ret_size);
 
+/* The same without blocking; done is called exactly once per call that answered 0, and body is
+ * borrowed for it. GANTRY_BUSY: too many calls are open; run some first. */
+typedef void gantry_called_fn(void *arg, int status, struct gantry_bytes body);
+GANTRY_API int gantry_call_begin(gantry_client_t *self, uint32_t verb, const char *service,
+                                 struct gantry_bytes body, int64_t timeout_ms,
+                                 gantry_called_fn *done, void *arg);
+
 /* Runs calls begun, until none is left (0) or timeout_ms is over (GANTRY_TIMEOUT). */
 GANTRY_API int gantry_client_run(gantry_client_t *self, int64_t timeout_ms);
 /* One turn: waits up to timeout_ms (0: not at all) for something, handles all there is. 0 or

@@ -7,15 +7,20 @@
 #include <errno.h>
 #include <string.h>
 
+static void pack_ref(const struct m_ref *ref, msgpack_sbuffer *ret_body)
+{
+    msgpack_packer pk;
+    msgpack_sbuffer_init(ret_body);
+    msgpack_packer_init(&pk, ret_body, msgpack_sbuffer_write);
+    message_encode(&m_ref_layout, ref, &pk);
+}
+
 static int call(const struct cli *cli, gantry_client_t *client, uint32_t verb, const char *id,
                 const char *stage)
 {
     const struct m_ref ref = { .id = slice_of(id), .task = slice_of(stage) };
     msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_ref_layout, &ref, &pk);
+    pack_ref(&ref, &body);
     const struct gantry_bytes bytes = { body.data, body.size };
     int r = gantry_call(client, verb, "", bytes, cli_timeout_ms(cli), NULL, NULL);
     msgpack_sbuffer_destroy(&body);
@@ -28,34 +33,65 @@ static bool filtered(const struct options *options)
            options->since_ms >= 0 || options->until_ms >= 0;
 }
 
-struct count {
-    size_t done, gone;
+enum { OPEN_MAX = 64 };
+
+struct work {
+    const struct bulk *bulk;
+    size_t open, done, gone;
+    int status; /* the first that ends it all */
 };
 
 /* Moved on meanwhile is nobody's fault. */
-static int act(const struct cli *cli, gantry_client_t *client, const struct bulk *bulk,
-               const json_t *items, struct count *count)
+static void on_acted(void *arg, int status, struct gantry_bytes body)
 {
-    size_t index;
-    const json_t *item;
-    json_array_foreach (items, index, item) {
-        const char *id = json_string_value(json_object_get(item, "id"));
-        const char *task = json_string_value(json_object_get(item, "task"));
-        int r = call(cli, client, bulk->verb, id ? id : "", task ? task : "");
-        if (r == GANTRY_CONFLICT || r == GANTRY_NOT_FOUND)
-            count->gone++;
-        else if (r)
-            return cli_refused(cli, client, r);
+    struct work *work = arg;
+    (void)body;
+    work->open--;
+    if (status == GANTRY_CONFLICT || status == GANTRY_NOT_FOUND)
+        work->gone++;
+    else if (status && !work->status)
+        work->status = status;
+    else if (status == 0)
+        work->done++;
+}
+
+static int begin(const struct cli *cli, gantry_client_t *client, struct work *work,
+                 const json_t *item)
+{
+    const struct m_ref ref = { .id = slice_of(json_string_value(json_object_get(item, "id"))),
+                               .task = slice_of(json_string_value(json_object_get(item, "task"))) };
+    msgpack_sbuffer body;
+    pack_ref(&ref, &body);
+    const struct gantry_bytes bytes = { body.data, body.size };
+    int r =
+        gantry_call_begin(client, work->bulk->verb, "", bytes, cli_timeout_ms(cli), on_acted, work);
+    msgpack_sbuffer_destroy(&body);
+    work->open += r == 0;
+    return r;
+}
+
+static int act(const struct cli *cli, gantry_client_t *client, const json_t *items,
+               struct work *work)
+{
+    int r = 0;
+    size_t count = json_array_size(items);
+    for (size_t next = 0; r == 0 && (next < count || work->open);) {
+        if (next < count && work->open < OPEN_MAX && !work->status)
+            r = begin(cli, client, work, json_array_get(items, next++));
+        else if (work->open)
+            r = gantry_client_turn(client, cli_timeout_ms(cli));
         else
-            count->done++;
+            break; /* refused, and all others have ended */
     }
-    return CLI_DONE;
+    if (r == 0)
+        r = work->status;
+    return r ? cli_refused(cli, client, r) : CLI_DONE;
 }
 
 static int run(const struct cli *cli, gantry_client_t *client, const struct bulk *bulk,
                json_t *items)
 {
-    struct count count = { 0 };
+    static struct work work; /* calls that are given up here end with the client, after us */
     int64_t limit = cli->options.items >= 0 ? cli->options.items : INT64_MAX;
     int code = pages_read(cli, client, bulk->state, limit, items);
     if (code)
@@ -66,12 +102,13 @@ static int run(const struct cli *cli, gantry_client_t *client, const struct bulk
             fprintf(stderr, "%zu stages would be %s\n", json_array_size(items), bulk->done);
         return code;
     }
-    code = act(cli, client, bulk, items, &count);
+    work = (struct work){ .bulk = bulk };
+    code = act(cli, client, items, &work);
     if (cli->options.json)
-        printf("{\"%s\": %zu, \"moved_on\": %zu}\n", bulk->done, count.done, count.gone);
+        printf("{\"%s\": %zu, \"moved_on\": %zu}\n", bulk->done, work.done, work.gone);
     else
-        printf("%zu stages %s%s\n", count.done, bulk->done,
-               count.gone ? "; others had moved on meanwhile" : "");
+        printf("%zu stages %s%s\n", work.done, bulk->done,
+               work.gone ? "; others had moved on meanwhile" : "");
     return code;
 }
 

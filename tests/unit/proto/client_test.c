@@ -508,6 +508,36 @@ TEST(any_verb_can_be_called)
     end(&w);
 }
 
+static void on_called(void *arg, int status, struct gantry_bytes body)
+{
+    struct world *w = arg;
+    w->answers++;
+    w->status = status;
+    CHECK_INT(body.size ? codec_check(slice_make(body.data, body.size)) : 0, 0);
+}
+
+TEST(any_verb_can_be_begun)
+{
+    UNUSED;
+    static struct world w;
+    const struct gantry_bytes none = { 0 };
+    begin(&w, is_not_there);
+    raise_curtain(&w);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(gantry_call_begin(w.client, VERB_STATUS, NULL, none, 2000, on_called, &w), 0);
+    CHECK_INT(gantry_client_open(w.client), 3);
+    CHECK_INT(gantry_client_run(w.client, 3000), 0);
+    CHECK_INT(w.answers, 3);
+    CHECK_INT(w.status, GANTRY_NOT_FOUND);
+    CHECK_INT(gantry_call_begin(w.client, VERB_STATUS, NULL, none, 0, on_called, &w), 0);
+    gantry_client_t *client = w.client;
+    gantry_client_destroy(&client);
+    w.client = NULL;
+    CHECK_INT(w.answers, 4);
+    CHECK_INT(w.status, GANTRY_UNAVAILABLE);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +553,7 @@ int main(void)
         HOLDS(a_refusal_is_told_with_its_words),
         HOLDS(a_wait_goes_on_until_its_own_time_is_over),
         HOLDS(any_verb_can_be_called),
+        HOLDS(any_verb_can_be_begun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

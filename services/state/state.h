@@ -110,7 +110,7 @@ void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 
 /* What a task's limits are: the submit says it, else the node, else the settings. */
-struct limits submit_limits(const state_t *self, const struct m_task *task);
+struct limits submit_limits(const state_t *state, const struct m_task *task);
 /* gantry_submit's arguments before the tasks. */
 void submit_head(const state_t *self, struct command *command, struct slice service,
                  uint32_t priority);

@@ -104,7 +104,7 @@ static int rebuild(marks_t *self, size_t room)
     uint64_t *old_hashes = self->hashes;
     uint8_t *old_marks = self->marks;
     const size_t old_room = self->room;
-    uint64_t *hashes = malloc(room * sizeof *hashes);
+    uint64_t *hashes = calloc(room, sizeof *hashes);
     uint8_t *marks = calloc(room, sizeof *marks);
     if (!hashes || !marks) {
         free(hashes);

@@ -52,12 +52,12 @@ struct packet *packet_new(void)
     return self;
 }
 
-void packet_free(struct packet *self)
+void packet_free(struct packet *packet)
 {
-    for (int i = 0; i < self->frames; i++)
-        zmq_msg_close(&self->frame[i]);
-    self->next = spare;
-    spare = self;
+    for (int i = 0; i < packet->frames; i++)
+        zmq_msg_close(&packet->frame[i]);
+    packet->next = spare;
+    spare = packet;
 }
 
 static void free_all(struct packet **list)
@@ -276,37 +276,40 @@ static void crash_soon(const struct sock *sock)
         plan(world.now_us, on_crash, sock->proc, sock->proc->life);
 }
 
+/* All that was sent before still arrives. */
+static void end_link(struct link *link)
+{
+    link->broken = true;
+    for (int i = 0; i < DIRECTIONS; i++)
+        cut_pipe(link, i, link->pipes[i].count);
+}
+
+/* What the trap does beside the message. */
+static void spring(enum trap_act act, struct sock *from, struct sock *to)
+{
+    if (act == TRAP_CRASH_SENDER || act == TRAP_SENT_CRASH)
+        crash_soon(from);
+    if (act == TRAP_CRASH_TARGET)
+        crash_soon(to);
+}
+
 void link_send(struct link *link, int direction, struct packet *packet)
 {
+    static const bool loses[TRAP_ACTS] = {
+        [TRAP_LOSE] = true, [TRAP_CRASH_SENDER] = true, [TRAP_CRASH_TARGET] = true
+    };
     struct sock *from = target(link, 1 - direction);
-    struct sock *to = target(link, direction);
-    bool lost = link->broken || !to;
-    const struct trap *trap = trap_look(&link->asked, from, lost ? NULL : to, packet);
-    int64_t late_us = 0;
+    struct sock *to = link->broken ? NULL : target(link, direction);
+    const struct trap *trap = trap_look(&link->asked, from, to, packet);
     world.messages++;
-    if (trap && (trap->act == TRAP_CRASH_SENDER || trap->act == TRAP_SENT_CRASH))
-        crash_soon(from);
-    if (trap && trap->act == TRAP_CRASH_TARGET)
-        crash_soon(to);
-    if (trap && trap->act == TRAP_HOLD)
-        late_us = trap->hold_us;
-    if (trap && (trap->act == TRAP_LOSE || trap->act == TRAP_CRASH_SENDER ||
-                 trap->act == TRAP_CRASH_TARGET)) {
-        lost = true;
-        link->broken = true;
-        for (int i = 0; i < DIRECTIONS; i++)
-            cut_pipe(link, i, link->pipes[i].count);
-    }
-    if (lost) {
+    if (trap)
+        spring(trap->act, from, to);
+    if (!to || (trap && loses[trap->act]))
         packet_free(packet);
-        return;
-    }
-    post(link, direction, packet, late_us);
-    if (trap && trap->act == TRAP_BREAK) {
-        link->broken = true;
-        for (int i = 0; i < DIRECTIONS; i++)
-            cut_pipe(link, i, link->pipes[i].count);
-    }
+    else
+        post(link, direction, packet, trap && trap->act == TRAP_HOLD ? trap->hold_us : 0);
+    if (trap && (trap->act == TRAP_BREAK || loses[trap->act]))
+        end_link(link);
 }
 
 /* ---- ends ---- */

@@ -134,7 +134,8 @@ void uv_close(uv_handle_t *handle, uv_close_cb closed)
 
 /* ---- the log ---- */
 
-static void tell(const char *event, const char *pairs, va_list args)
+__attribute__((format(printf, 2, 0))) static void tell(const char *event, const char *pairs,
+                                                       va_list args)
 {
     note(event, world.current, 0, 0);
     if (!world.verbose)

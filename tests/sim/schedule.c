@@ -161,6 +161,11 @@ static void roll_rules(void)
     broker_rules.window = chance(20) ? 2 : 64;
     broker_rules.batch = chance(20) ? 2 : 16;
     store_rules.queue_max = chance(10) ? 2 : 100;
+    trouble_restart_after(20000, chance(30) ? 6 * SECOND_US : SECOND_US);
+}
+
+static void roll_delays(void)
+{
     if (chance(40)) {
         net_rules.slow_percent = (int)roll_between(1, 10);
         net_rules.slow_us = roll_between(1000, chance(20) ? SECOND_US : 100000);
@@ -175,7 +180,6 @@ static void roll_rules(void)
         state_rules.slow_us = QUIET_SLOW_US;
     if (!check.quiet && chance(10))
         net_rules.pipe_max = (unsigned)roll_between(1, 3);
-    trouble_restart_after(20000, chance(30) ? 6 * SECOND_US : SECOND_US);
 }
 
 static struct behaviour roll_behaviour(bool quiet)
@@ -222,6 +226,7 @@ bool schedule_of_seed(uint64_t seed, bool verbose)
     check.quiet = chance(5);
     int64_t calm_us = roll_between(1, chance(80) ? 4 : 15) * SECOND_US;
     roll_rules();
+    roll_delays();
     for (unsigned i = 0; i < size.workers; i++)
         worker_options(i, (uint32_t)roll_between(1, 3), i < 1 || chance(50), 0);
     roll_orders(&size, calm_us);

@@ -7,7 +7,8 @@
 
 enum role { ROLE_BROKER, ROLE_STATE, ROLE_WORKER, ROLE_CLIENT, ROLES };
 
-enum { PROCS_MAX = 32, SECOND_US = 1000000, NOTES = 512 };
+enum { PROCS_MAX = 32, NOTES = 512 };
+#define SECOND_US ((int64_t)1000000)
 
 struct zsource;
 

@@ -1,6 +1,7 @@
 """What is done to a town, and when: a plan made from a seed alone, and who carries it out."""
 import collections
 import dataclasses
+import glob
 import os
 import random
 import signal
@@ -56,6 +57,7 @@ KINDS = {
     "hole": Kind(LINKS, (0.5, 5), "nothing passes, nothing is closed", 2),
     "garble": Kind(LINKS[:-1], (0.2, 2), "reset, and a byte of each new greeting changed", 1),
     "redis-kill": Kind(("redis",), (0.1, 1.5), "Redis: kill -9, started again", 2),
+    "redis-forget": Kind(("redis",), (0.1, 1.5), "Redis: kill -9, and it has lost up to 1.8 s", 3, numbers=(0.2, 1.8)),
     "redis-restart": Kind(("redis",), (0.1, 2), "Redis: SIGTERM, started again", 1),
     "redis-stop": Kind(("redis",), (0.2, 4.5), "Redis: SIGSTOP, SIGCONT", 1),
     "redis-pause": Kind(("redis",), (0.2, 4), "Redis: CLIENT PAUSE", 1),
@@ -70,10 +72,10 @@ ENGINES_FAIL = ("engine-kill", "exec-kill", "share-disk", "descriptors", "stop-t
 MAY_DIE = {"descriptors": ("broker", "state", "worker", "sdk"), "redis-disk": ("redis",)}  # and be started again
 
 
-def plan(seed, seconds, lease_s, pace_s=1.1, kinds=None, quiet_s=3.0):
-    """Faults from quiet_s on; every kind comes round before one comes again as often."""
+def plan(seed, seconds, lease_s, pace_s=1.1, kinds=None, forgets=False, quiet_s=3.0):
+    """Faults from quiet_s on; every kind comes round before one comes again as often. forgets: Redis may lose its last second."""
     dice, at, deck, found = random.Random(seed), quiet_s, [], []
-    kinds = {name: kind for name, kind in KINDS.items() if not kinds or name in kinds}
+    kinds = {name: kind for name, kind in KINDS.items() if (not kinds or name in kinds) and (forgets or name != "redis-forget")}
     while at < seconds - 1:
         if not deck:
             deck = [name for name, kind in kinds.items() for _ in range(kind.often)]
@@ -93,12 +95,21 @@ class Chaos:
         self.town, self.faults, self.begin = town, collections.deque(faults), time.monotonic()
         self.active = []  # (ends at, busy name, fault, function)
         self.counts, self.skips, self.log, self.say = collections.Counter(), collections.Counter(), [], say or (lambda text: None)
+        self.sizes = collections.deque(maxlen=64)  # (when, path, size) of Redis' log
 
     def name(self, name):
         return next(process for process in self.town.processes if process.name == name)
 
+    def note_size(self, now):
+        if self.sizes and now - self.sizes[-1][0] < 0.1:
+            return
+        logs = sorted(glob.glob(os.path.join(self.town.folder, "redis/appendonlydir/*.incr.aof")), key=os.path.getmtime)
+        if logs:
+            self.sizes.append((now, logs[-1], os.path.getsize(logs[-1])))
+
     def turn(self):
         now = time.monotonic()
+        self.note_size(now)
         for one in [one for one in self.active if one[0] <= now]:
             self.end(one)
         while self.faults and self.begin + self.faults[0].at_s <= now:
@@ -148,6 +159,16 @@ class Chaos:
         return process.start
 
     on_kill_long = on_redis_kill = on_kill
+
+    def on_redis_forget(self, target, fault):
+        """As if what it had written lately had never reached the disk."""
+        process, now = self.name(target), time.monotonic()
+        process.kill()
+        older = [one for one in self.sizes if one[0] <= now - fault.number and one[1] == self.sizes[-1][1]]
+        if older:
+            os.truncate(older[-1][1], older[-1][2])
+        self.sizes.clear()
+        return process.start
 
     def on_terminate(self, target, fault):
         process = self.name(target)

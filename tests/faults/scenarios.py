@@ -37,7 +37,7 @@ def seconds(options, fallback):
 
 
 def plan_of(options):
-    return faults.plan(options.seed, seconds(options, 1.2), 3.0, options.pace, options.only)
+    return faults.plan(options.seed, seconds(options, 1.2), 3.0, options.pace, options.only, options.fsync == "everysec")
 
 
 def show_plan(options):
@@ -159,7 +159,7 @@ def work_table(run, verdict):
             ("delayed", sum(submit.delay_ms > 0 for submit in history.submits.values())),
             ("crashes (leases lost)", last.get("crashes", 0)), ("requeues", last.get("requeues", 0)),
             ("cancels asked", sum(any(s.state == "asked" for s in sights) for sights in history.cancels.values())),
-            ("submits said again", sum(len(s.receipts) for s in history.submits.values()) - len(history.submits)),
+            ("submits said again", sum(max(0, len(s.receipts) - 1) for s in history.submits.values())),
             ("answers BUSY", receipts[7]), ("answers UNAVAILABLE or none", receipts[8] + receipts[11]),
             ("results seen by who waited", sum(len(sights) for sights in history.waits.values())),
             ("processes started", sum(p.boot for p in run.town.processes)),

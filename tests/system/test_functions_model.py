@@ -14,7 +14,7 @@ from functions_model import Model, deadline_member
 STEPS = int(os.environ.get("GANTRY_STEPS", "3000"))
 SERVICES = ("a", "b")
 SESSIONS = 5
-LIMITS = {"queue_max": 25, "quota_user": 2, "quota_all": 5}
+LIMITS = {"queue_max": 10, "quota_user": 2, "quota_all": 5}
 DAY = 24 * HOUR
 
 
@@ -184,6 +184,8 @@ class Walk:
                for k, v in self.gantry.get(id_).items()}
         assert got == {f[1]: (s.state, s.generation, s.attempt, s.failures, s.crashes, s.history)
                        for f, s in self.model.stages.items() if f[0] == id_}
+        kept = self.gantry.redis.hgetall("task:" + id_)
+        assert {k: kept.get(b"%s.c" % k.encode(), b"") for k in got} == {f[1]: s.checkpoint for f, s in self.model.stages.items() if f[0] == id_}
 
     # after every operation
 

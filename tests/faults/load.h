@@ -52,6 +52,12 @@ struct plan_options {
 };
 
 void plan_make(struct plan *ret_plan, const struct plan_options *options, uint64_t number);
+/* The packed input of its node. */
+struct plan_input {
+    uint8_t bytes[LOAD_TEXT + 32];
+    size_t size;
+};
+void plan_input_make(struct plan_input *ret_input, const struct plan *plan);
 /* A number from all of these alone. */
 uint64_t plan_dice(uint64_t seed, uint64_t number, uint64_t what);
 

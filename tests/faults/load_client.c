@@ -119,44 +119,10 @@ static void on_submitted(void *arg, int status, const struct gantry_receipt *rec
     free(asked);
 }
 
-struct input {
-    uint8_t bytes[LOAD_TEXT + 32];
-    size_t size;
-};
-
-static void put(struct input *input, const char *head, const void *data, size_t size)
-{
-    size_t before = strlen(head);
-    memcpy(input->bytes, head, before);
-    memcpy(input->bytes + before, data, size);
-    input->size = before + size;
-}
-
-static void input_make(struct input *input, const struct plan *plan)
-{
-    char text[LOAD_TEXT];
-    uint8_t number[8];
-    double seconds = (double)plan->run_ms / 1000;
-    uint64_t bits;
-    int size = plan->node == LOAD_ECHO
-                   ? snprintf(text + 1, sizeof text - 1, "%s", plan->id)
-                   : snprintf(text + 1, sizeof text - 1, "%u %u %d %u %s", plan->run_ms,
-                              plan->times, plan->stubborn, plan->after_ms, plan->how);
-    text[0] = (char)size;
-    memcpy(&bits, &seconds, sizeof bits);
-    for (int i = 0; i < 8; i++)
-        number[i] = (uint8_t)(bits >> (56 - 8 * i));
-    if (plan->node == LOAD_SLEEP)
-        put(input, "\x81\xa7seconds\xcb", number, sizeof number);
-    else
-        put(input, plan->node == LOAD_ECHO ? "\x81\xa5value\xd9" : "\x81\xa4plan\xd9", text,
-            (size_t)size + 1);
-}
-
 static void ask(gantry_client_t *through, uint64_t first, size_t n, bool again)
 {
     struct plan plans[8];
-    struct input inputs[8];
+    struct plan_input inputs[8];
     struct gantry_task tasks[8];
     struct asked *asked = malloc(sizeof *asked);
     if (!asked)
@@ -165,7 +131,7 @@ static void ask(gantry_client_t *through, uint64_t first, size_t n, bool again)
     for (size_t i = 0; i < n; i++) {
         struct plan *plan = &plans[i];
         plan_make(plan, &options, first + i);
-        input_make(&inputs[i], plan);
+        plan_input_make(&inputs[i], plan);
         tasks[i] = (struct gantry_task){ .id = plan->id,
                                          .task = load_nodes[plan->node],
                                          .input = { inputs[i].bytes, inputs[i].size },
@@ -191,10 +157,6 @@ static void ask(gantry_client_t *through, uint64_t first, size_t n, bool again)
 
 /* ---- waiting and cancelling ---- */
 
-struct waited {
-    uint64_t number;
-};
-
 static void note_stage(char kind, const struct plan *plan, int status,
                        const gantry_record_t *record)
 {
@@ -217,13 +179,12 @@ static void note_stage(char kind, const struct plan *plan, int status,
 
 static void on_waited(void *arg, int status, const gantry_record_t *record)
 {
-    struct waited *waited = arg;
-    struct item *item = item_at(waited->number);
+    uint64_t number = (uintptr_t)arg;
+    struct item *item = item_at(number);
     bool passing = status == GANTRY_TIMEOUT || status == GANTRY_UNAVAILABLE ||
                    status == GANTRY_BUSY || status < 0;
     struct plan plan;
-    plan_make(&plan, &options, waited->number);
-    free(waited);
+    plan_make(&plan, &options, number);
     if (passing) {
         item->phase = PHASE_KEPT;
         item->due_ms = clock_ms() + (status == GANTRY_TIMEOUT ? 0 : PAUSE_MS);
@@ -235,14 +196,11 @@ static void on_waited(void *arg, int status, const gantry_record_t *record)
 
 static void wait_for(struct item *item, const struct plan *plan, uint64_t number)
 {
-    struct waited *waited = malloc(sizeof *waited);
-    if (!waited)
-        load_die("out of memory");
-    waited->number = number;
+    void *arg = (void *)(uintptr_t)number;
     item->phase = PHASE_WAITED;
-    int r = gantry_wait_begin(client, plan->id, load_nodes[plan->node], WAIT_MS, on_waited, waited);
+    int r = gantry_wait_begin(client, plan->id, load_nodes[plan->node], WAIT_MS, on_waited, arg);
     if (r)
-        on_waited(waited, r, NULL);
+        on_waited(arg, r, NULL);
 }
 
 static void cancel(struct item *item, const struct plan *plan)
@@ -382,10 +340,35 @@ static void connect_both(void)
         load_die("no client could be made");
 }
 
+/* As many as the rate allows since added_ms, the window and the most there shall be. */
+static uint64_t more(uint64_t rate, uint64_t since_ms)
+{
+    uint64_t window = load_number("window", 200), most = load_number("most", UINT64_MAX);
+    uint64_t wanted = since_ms * rate / 1000;
+    uint64_t room = open_count < window ? window - open_count : 0;
+    uint64_t left = finishing || count >= most ? 0 : most - count;
+    wanted = wanted < room ? wanted : room;
+    return wanted < left ? wanted : left;
+}
+
+static void work(void)
+{
+    uint64_t rate = load_number("rate", 50), most = load_number("most", UINT64_MAX);
+    int64_t added_ms = clock_ms();
+    while ((!finishing && count < most) || open_count || first_open < count) {
+        int64_t now_ms = clock_ms();
+        if ((uint64_t)(now_ms - added_ms) * rate >= 1000) {
+            add(more(rate, (uint64_t)(now_ms - added_ms)));
+            added_ms = now_ms;
+        }
+        turn(now_ms);
+        if (gantry_client_turn(client, STEP_MS) < 0 || gantry_client_turn(other, 0) < 0)
+            load_die("the connection failed");
+    }
+}
+
 int load_client(void)
 {
-    uint64_t rate = load_number("rate", 50), window = load_number("window", 200);
-    uint64_t most = load_number("most", UINT64_MAX);
     const char *path = load_option("journal", "client.journal");
     options = (struct plan_options){ .name = load_option("name", "c"),
                                      .seed = load_number("seed", 1),
@@ -396,21 +379,7 @@ int load_client(void)
     journal('P', "%d %s", (int)getpid(), options.name);
     (void)signal(SIGTERM, on_terminate);
     connect_both();
-    int64_t added_ms = clock_ms();
-    while ((!finishing && count < most) || open_count || first_open < count) {
-        int64_t now_ms = clock_ms();
-        uint64_t more = (uint64_t)(now_ms - added_ms) * rate / 1000;
-        if (more) {
-            uint64_t room = open_count < window ? window - open_count : 0;
-            uint64_t left = finishing || count >= most ? 0 : most - count;
-            more = more < room ? more : room;
-            add(more < left ? more : left);
-            added_ms = now_ms;
-        }
-        turn(now_ms);
-        if (gantry_client_turn(client, STEP_MS) < 0 || gantry_client_turn(other, 0) < 0)
-            load_die("the connection failed");
-    }
+    work();
     journal('F', "%" PRIu64, count);
     gantry_client_destroy(&client);
     gantry_client_destroy(&other);

@@ -56,27 +56,42 @@ static void choose_group(struct plan *plan, uint64_t seed, uint64_t group, bool 
     plan->batch = plan_dice(seed, group, DICE_BATCH) % 3 == 0 ? GROUP : 1;
 }
 
+/* How a task of faults.work ends, and how many of a hundred do; the others are just done. */
+static const struct {
+    const char *how;
+    uint32_t share;
+} hows[] = {
+    { "fail", 3 },    { "return", 3 }, { "retry", 3 },
+    { "exhaust", 1 }, { "snooze", 3 }, { "late", 1 },
+};
+
+static const char *choose_how(uint64_t dice)
+{
+    for (size_t i = 0; i < sizeof hows / sizeof *hows; i++) {
+        if (dice < hows[i].share)
+            return hows[i].how;
+        dice -= hows[i].share;
+    }
+    return "done";
+}
+
+static uint32_t choose_time(uint64_t dice, uint64_t lease_ms)
+{
+    if (dice % 400 == 0)
+        return (uint32_t)(LONG_LEASES * lease_ms);
+    return (uint32_t)(dice % 40 == 0 ? lease_ms + dice / 40 % lease_ms : dice / 40 % 200);
+}
+
 static void choose_work(struct plan *plan, uint64_t seed, uint64_t number, uint64_t lease_ms)
 {
     uint64_t dice = plan_dice(seed, number, DICE_TIME);
-    uint64_t how = plan_dice(seed, number, DICE_HOW) % 100;
-    plan->run_ms = dice % 400 == 0  ? (uint32_t)(LONG_LEASES * lease_ms)
-                   : dice % 40 == 0 ? (uint32_t)(lease_ms + dice / 40 % lease_ms)
-                                    : (uint32_t)(dice / 40 % 200);
+    plan->run_ms = choose_time(dice, lease_ms);
+    plan->how = "done";
     if (plan->node == LOAD_SLEEP)
         plan->run_ms = 100 + (uint32_t)(dice / 40 % (dice % 8 == 0 ? 2 * lease_ms : 1000));
-    plan->how = "done";
-    if (plan->node != LOAD_WORK)
-        return;
-    if (plan->run_ms > lease_ms)
+    if (plan->node != LOAD_WORK || plan->run_ms > lease_ms)
         return; /* long ones once */
-    plan->how = how < 3    ? "fail"
-                : how < 6  ? "return"
-                : how < 9  ? "retry"
-                : how < 10 ? "exhaust"
-                : how < 13 ? "snooze"
-                : how < 14 ? "late"
-                           : "done";
+    plan->how = choose_how(plan_dice(seed, number, DICE_HOW) % 100);
     plan->times = 1 + (uint32_t)(plan_dice(seed, number, DICE_TIMES) % 2);
     plan->after_ms = (uint32_t)(plan_dice(seed, number, DICE_AFTER) % (lease_ms / 4));
     plan->after_ms = plan->after_ms % 3 ? plan->after_ms : 0;
@@ -103,4 +118,33 @@ void plan_make(struct plan *ret_plan, const struct plan_options *options, uint64
     ret_plan->cancel_ms = cancel % 100 < 4 ? (int64_t)(cancel / 100 % 500) : -1;
     ret_plan->again_ms = again % 100 < 6 ? (int64_t)(again / 100 % (2 * options->lease_ms)) : -1;
     ret_plan->delay_ms = delay % 100 < 6 ? 1 + (uint32_t)(delay / 100 % options->lease_ms) : 0;
+}
+
+static void put(struct plan_input *input, const char *head, const void *data, size_t size)
+{
+    size_t before = strlen(head);
+    memcpy(input->bytes, head, before);
+    memcpy(input->bytes + before, data, size);
+    input->size = before + size;
+}
+
+void plan_input_make(struct plan_input *ret_input, const struct plan *plan)
+{
+    char text[LOAD_TEXT];
+    uint8_t number[8];
+    double seconds = (double)plan->run_ms / 1000;
+    uint64_t bits;
+    int size = plan->node == LOAD_ECHO
+                   ? snprintf(text + 1, sizeof text - 1, "%s", plan->id)
+                   : snprintf(text + 1, sizeof text - 1, "%u %u %d %u %s", plan->run_ms,
+                              plan->times, plan->stubborn, plan->after_ms, plan->how);
+    text[0] = (char)size;
+    memcpy(&bits, &seconds, sizeof bits);
+    for (int i = 0; i < 8; i++)
+        number[i] = (uint8_t)(bits >> (56 - 8 * i));
+    if (plan->node == LOAD_SLEEP)
+        put(ret_input, "\x81\xa7seconds\xcb", number, sizeof number);
+    else
+        put(ret_input, plan->node == LOAD_ECHO ? "\x81\xa5value\xd9" : "\x81\xa4plan\xd9", text,
+            (size_t)size + 1);
 }

@@ -39,6 +39,7 @@ void check_outcome(struct order *order, struct slice token, const char *state)
 void check_result(const struct stage *stage, const struct m_result *result)
 {
     const struct order *order = order_of(slice_of(stage->id));
+    assert(order); /* every stage is one */
     unsigned count = order->outcomes_count < OUTCOMES_MAX ? order->outcomes_count : OUTCOMES_MAX;
     for (unsigned i = 0; i < count; i++) {
         const struct outcome *outcome = &order->outcomes[i];

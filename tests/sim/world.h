@@ -73,15 +73,15 @@ int64_t from_local_ms(const struct proc *proc, int64_t local_ms); /* in µs of t
 /* ---- processes ---- */
 struct proc *proc_new(enum role role);
 /* It begins a life: step runs at once. */
-void proc_start(struct proc *proc, void *self);
-void proc_crash(struct proc *proc);
+void proc_start(struct proc *self, void *own);
+void proc_crash(struct proc *self);
 /* Told after every crash. */
 void on_crashed(struct proc *proc);
-void proc_pause(struct proc *proc, int64_t for_us);
+void proc_pause(struct proc *self, int64_t for_us);
 /* Step no later than that. */
-void proc_wake(struct proc *proc, int64_t at_us);
+void proc_wake(struct proc *self, int64_t at_us);
 /* Runs code of ours within it: what it asks for the time or sends is the process's. */
-struct proc *proc_enter(struct proc *proc);
+struct proc *proc_enter(struct proc *self);
 void proc_leave(struct proc *before);
 bool proc_paused(const struct proc *proc);
 struct proc *proc_nth(enum role role, unsigned number);

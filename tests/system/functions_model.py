@@ -4,8 +4,7 @@ the operations says which timers and deadlines are due.
 import struct
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, COUNTERS, FAILED, HIGH, HIT, LOW, MISS, NORMAL, OK, OVER_ALL,
-                               OVER_USER, PENDING, PRIORITY_NAMES, QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT,
-                               token_of)
+                               OVER_USER, PENDING, PRIORITY_NAMES, QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT)
 
 NOT_FOUND = 2
 HISTORY_MAX = 16
@@ -29,7 +28,7 @@ class Model:
         self.queues = {(s, p): [] for s in services for p in PRIORITY_NAMES}  # (field, generation); the last is the head
         self.held = {}  # session -> field -> hold
         self.timers = {}  # field -> the wait it was set with, or None when it is not told
-        self.deadlines = set()  # (field, kind, submit token)
+        self.deadlines = set()  # (field, kind)
         self.owned, self.dead, self.paused = {}, set(), set()
         self.ledger, self.moves = {}, []
 
@@ -54,6 +53,7 @@ class Model:
         stage = self.stages[field]
         stage.state, stage.kept = state, lease
         self.owned.pop(field, None)
+        self.deadlines -= {(field, kind) for kind in "sc"}
         self.count(COUNTERS[state])
         self.move(field, state)
         if state in (FAILED, QUARANTINED):
@@ -120,7 +120,7 @@ class Model:
                     self.owned[field] = owner
                 for kind, name in (("s", "to_start_ms"), ("c", "to_close_ms")):
                     if options.get(name):
-                        self.deadlines.add((field, kind, token))
+                        self.deadlines.add((field, kind))
                 answers.append((OK, stage.state, MISS))
         return answers
 
@@ -133,7 +133,6 @@ class Model:
         if len(self.queue_of(field)) >= queue_max:
             return BUSY
         self.again(field)
-        self.deadlines -= {(field, kind, stage.token) for kind in "sc"}  # the clocks of its submit do not end it
         stage.begin(stage.priority)
         self.count("accepted")
         if stage.options.get("owner"):
@@ -293,10 +292,10 @@ class Model:
         return answer
 
     def close(self, deadline):
-        field, kind, token = deadline
+        field, kind = deadline
         stage = self.stages[field]
         self.deadlines.discard(deadline)
-        if stage.token != token or stage.state >= COMPLETED:
+        if stage.state >= COMPLETED:
             return
         waits = stage.state in (PENDING, SCHEDULED)
         begun = stage.started or stage.failures or stage.crashes
@@ -311,5 +310,5 @@ class Model:
 
 
 def deadline_member(deadline):
-    field, kind, token = deadline
-    return "%s/%s %s %s" % (*field, kind, token_of(token)[:8].hex())
+    field, kind = deadline
+    return "%s/%s %s" % (*field, kind)

@@ -85,10 +85,9 @@ def test_one_that_ended_without_an_attempt_has_no_history(gantry):
 def test_the_clocks_of_its_submit_do_not_end_a_replay(gantry):
     gantry.put("other", to_close_ms=DAY, task="b.x")
     gantry.end("t", state=FAILED, to_start_ms=DAY, to_close_ms=DAY)
-    assert gantry.redis.zcard(gantry.key("deadlines")) == 3
     replay(gantry, "t")
     (member,) = gantry.redis.zrange(gantry.key("deadlines"), 0, -1)
-    assert member.startswith(b"other/b.x c ")
+    assert member == b"other/b.x c"
     gantry.check()
 
 

@@ -159,6 +159,7 @@ class Walk:
             deadlines = deadlines[most:]
             for deadline in due:
                 self.model.close(deadline)
+            deadlines = [d for d in deadlines if d in self.model.deadlines]
             timers = [f for f in timers if f in self.model.timers]  # a deadline ends a scheduled stage with its timer
             room = most - len(due)
             for field in timers[:room]:

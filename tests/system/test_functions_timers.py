@@ -7,7 +7,7 @@ import time
 import pytest
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, FAILED, HIGH, HOUR, LEASE_MS, LOW, MISS, OK, PENDING, RETRY, RETURN,
-                               RUNNING, SCHEDULED, SNOOZE, STALE, WAIT, Gantry, moves_of, server, sid_of, token_of)
+                               RUNNING, SCHEDULED, SNOOZE, STALE, WAIT, Gantry, moves_of, server, sid_of)
 
 
 @pytest.fixture(params=["", "{g1}"])
@@ -20,8 +20,8 @@ def now_ms():
     return int(time.time() * 1000)
 
 
-def deadline(id_, kind, token, task="a.x"):
-    return "%s/%s %s %s" % (id_, task, kind, token_of(token)[:8].hex())
+def deadline(id_, kind, task="a.x"):
+    return "%s/%s %s" % (id_, task, kind)
 
 
 def close(gantry, *members):
@@ -107,7 +107,7 @@ def test_timers_that_mean_nothing_are_dropped(gantry):
     gantry.redis.set(gantry.shard + "task:string", "x")
     junk = ["t/a.x 1", "u/a.x 0", "nobody/a.x 0", "junk", "string/a.x 0", "t/a.x x", "/ 0", "t/a.y 0"]
     gantry.redis.zadd(gantry.shard + "timers", {j: 1 for j in junk})
-    gantry.redis.zadd(gantry.shard + "deadlines", {j: 1 for j in ("junk", "t/a.x c zz", "nobody/a.x s 00", "string/a.x c 00", "t/a.x d 00")})
+    gantry.redis.zadd(gantry.shard + "deadlines", {j: 1 for j in ("junk", "t/a.x c zz", "nobody/a.x s", "string/a.x c", "t/a.x d")})
     assert gantry.timers()[2] == len(junk) + 5
     assert gantry.queue() == ["u/a.x 0"] and gantry.state("t") == SCHEDULED
     gantry.redis.delete(gantry.shard + "task:string")
@@ -141,9 +141,9 @@ def test_schedule_to_start_ends_what_nobody_began(gantry):
     gantry.submit(*[("t%d" % i, "a.x", i, None, {"to_start_ms": HOUR, "owner": "ann"}) for i in range(3)])
     gantry.submit(("d", "a.x", 7, None, {"delay_ms": HOUR, "to_start_ms": HOUR}), priority=HIGH)
     scores = dict(gantry.redis.zrange(gantry.shard + "deadlines", 0, -1, withscores=True))
-    assert abs(scores[deadline("d", "s", 7).encode()] - scores[deadline("t0", "s", 0).encode()] - HOUR) < 5000
+    assert abs(scores[deadline("d", "s").encode()] - scores[deadline("t0", "s").encode()] - HOUR) < 5000
     gantry.claim(1)
-    close(gantry, *[deadline("t%d" % i, "s", i) for i in range(2)], deadline("d", "s", 7))
+    close(gantry, *[deadline("t%d" % i, "s") for i in range(2)], deadline("d", "s"))
     assert [gantry.state(i) for i in ("t0", "t1", "t2", "d")] == [RUNNING, FAILED, PENDING, FAILED]
     stage = gantry.get("t1")["a.x"]
     assert stage["error"]["code"] == "TIMEOUT" and "schedule to start" in stage["error"]["message"] and stage["failures"] == 0
@@ -161,7 +161,7 @@ def test_schedule_to_start_does_not_mind_what_was_begun_before(gantry, back):
     gantry.submit(("t", "a.x", 1, None, {"to_start_ms": HOUR}))
     (handout,) = gantry.claim(1)
     gantry.put_back((handout, *back))
-    close(gantry, deadline("t", "s", 1))
+    close(gantry, deadline("t", "s"))
     assert gantry.state("t") in (PENDING, SCHEDULED)
     gantry.check()
 
@@ -171,7 +171,7 @@ def test_schedule_to_start_counts_for_what_was_handed_out_and_not_begun(gantry, 
     gantry.submit(("t", "a.x", 1, None, {"to_start_ms": HOUR}))
     (handout,) = gantry.claim(1)
     gantry.give_back(handout) if lost == "return" else gantry.heartbeat(claim_open=2)
-    close(gantry, deadline("t", "s", 1))
+    close(gantry, deadline("t", "s"))
     assert gantry.state("t") == FAILED
     gantry.check()
 
@@ -183,7 +183,7 @@ def test_schedule_to_close_stops_every_kind(gantry):
     running, retrying, done = gantry.claim(3)
     gantry.put_back((retrying, RETRY, "1000"))
     gantry.finish((done, COMPLETED))
-    close(gantry, *[deadline(i, "c", n) for n, i in enumerate(("running", "retrying", "done", "delayed", "pending"))])
+    close(gantry, *[deadline(i, "c") for i in ("running", "retrying", "delayed", "pending")])
     assert {i: gantry.state(i) for i in ("running", "retrying", "done", "delayed", "pending")} == \
         {"running": CANCELLING, "retrying": FAILED, "done": COMPLETED, "delayed": FAILED, "pending": FAILED}
     assert gantry.events()[-1] == {b"3": b"running/a.x", b"6": b"retrying/a.x delayed/a.x pending/a.x"}
@@ -202,7 +202,7 @@ def test_schedule_to_close_stops_every_kind(gantry):
 def test_what_was_closed_ends_as_timeout_however_its_worker_leaves_it(gantry, end):
     gantry.submit(("t", "a.x", 1, None, {"to_close_ms": HOUR}))
     (handout,) = gantry.claim(1)
-    close(gantry, deadline("t", "c", 1))
+    close(gantry, deadline("t", "c"))
     if end == "crash":
         gantry.lapse(0)
         gantry.sweep()
@@ -219,26 +219,45 @@ def test_a_cancel_beats_a_deadline(gantry, first):
     gantry.submit(("t", "a.x", 1, None, {"to_close_ms": HOUR}))
     (handout,) = gantry.claim(1)
     for step in (first, "close" if first == "cancel" else "cancel"):
-        gantry.cancel("t") if step == "cancel" else close(gantry, deadline("t", "c", 1))
+        gantry.cancel("t") if step == "cancel" else close(gantry, deadline("t", "c"))
     assert [e for e in gantry.events() if b"3" in e] == [{b"3": b"t/a.x"}]
     gantry.finish((handout, COMPLETED))
     assert gantry.state("t") == CANCELLED
     gantry.check()
 
 
-def test_a_deadline_of_an_earlier_submit_is_dropped(gantry):
-    gantry.submit(("t", "a.x", 1, None, {"to_start_ms": HOUR, "to_close_ms": HOUR}))
-    gantry.cancel("t")
-    gantry.submit(("t", "a.x", 2))
-    close(gantry, deadline("t", "s", 1), deadline("t", "c", 1))
-    assert gantry.state("t") == PENDING and gantry.redis.zcard(gantry.shard + "deadlines") == 0
+@pytest.mark.parametrize("end", ["cancel", "finish", "crash", "deadline", "cancel while it runs"])
+def test_what_has_ended_has_no_deadlines(gantry, end):
+    gantry.submit(("other", "b.x", 2, None, {"to_close_ms": HOUR}), service="b")
+    gantry.submit(("t", "a.x", 1, None, {"to_start_ms": HOUR, "to_close_ms": HOUR, "crashes_max": 1}))
+    if end == "cancel":
+        gantry.cancel("t")
+    elif end == "deadline":
+        close(gantry, deadline("t", "c"))
+    else:
+        (handout,) = gantry.claim(1)
+        if end == "crash":
+            gantry.sweep()
+            gantry.lapse(0)
+            gantry.sweep()
+        elif end == "finish":
+            gantry.finish((handout, COMPLETED))
+        else:
+            gantry.cancel("t")
+            assert gantry.redis.zcard(gantry.shard + "deadlines") == 3
+            gantry.call("bye", sid_of(0))
+    assert gantry.redis.zrange(gantry.shard + "deadlines", 0, -1) == [deadline("other", "c", "b.x").encode()]
+    # so that those of a submit do not end the next one's run
+    gantry.submit(("t", "a.x", 3))
+    if end != "finish":
+        assert gantry.state("t") == PENDING and gantry.redis.zcard(gantry.shard + "deadlines") == 1
     gantry.check()
 
 
 def test_both_deadlines_at_once_end_a_stage_once(gantry):
     gantry.submit(("t", "a.x", 1, None, {"to_start_ms": HOUR, "to_close_ms": HOUR, "delay_ms": HOUR}))
     gantry.due("t/a.x 0")
-    close(gantry, deadline("t", "s", 1), deadline("t", "c", 1))
+    close(gantry, deadline("t", "s"), deadline("t", "c"))
     assert gantry.state("t") == FAILED and gantry.ledger() == {"accepted": 1, "failed": 1}
     gantry.check()
 
@@ -246,7 +265,7 @@ def test_both_deadlines_at_once_end_a_stage_once(gantry):
 def test_many_deadlines_are_closed_in_steps(gantry):
     gantry.submit(*[("t%d" % i, "a.x", i, None, {"to_close_ms": HOUR}) for i in range(300)])
     gantry.claim(100)
-    gantry.due(*[deadline("t%d" % i, "c", i) for i in range(300)], key="deadlines")
+    gantry.due(*[deadline("t%d" % i, "c") for i in range(300)], key="deadlines")
     steps = [gantry.timers() for _ in range(4)]
     assert [s[2] for s in steps] == [128, 128, 44, 0] and steps[0][1] < steps[0][0] and steps[3][1] == -1
     books = gantry.books()

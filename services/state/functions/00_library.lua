@@ -185,10 +185,6 @@ local function hold_again(hold) return sub(hold, 16, 19) ~= '\0\0\0\0' end -- no
 local function hold_started(hold) return sub(hold, 43, 51) end
 local function hold_progress(hold) return #hold == 59 and sub(hold, 52) or nil end
 
-local function hex(bytes)
-  return (string.gsub(bytes, '.', function(c) return string.format('%02x', byte(c)) end))
-end
-
 local function text_pack(s)
   return #s < 32 and char(0xa0 + #s) .. s or '\217' .. char(#s) .. s
 end

@@ -102,12 +102,26 @@ local function change_push(change)
   end
 end
 
+-- What has ended has no deadlines any more.
+local function drop_deadlines(change)
+  local key, members = change.prefix .. 'deadlines', {}
+  if call('EXISTS', key) == 0 then return end
+  for state = COMPLETED, CANCELLED do
+    for _, field in ipairs(change.moved[state] or {}) do
+      members[#members + 1] = field .. ' s'
+      members[#members + 1] = field .. ' c'
+    end
+  end
+  call_many('ZREM', key, members)
+end
+
 local function change_end(change)
   local P, n = change.prefix, #change.ended
   local hour = floor(change.now / HOUR_MS)
   -- a list as long as what was pushed is new: so the index of hours costs nothing per batch
   if call_many('RPUSH', P .. 'ended:' .. hour, change.ended) <= n then call('ZADD', P .. 'hours', hour, hour) end
   if change.dead then call_many('ZADD', P .. 'dead', change.dead) end
+  drop_deadlines(change)
   for state = COMPLETED, CANCELLED do
     if change.moved[state] then change_count(change, COUNTERS[state], #change.moved[state]) end
   end

@@ -53,14 +53,13 @@ local function over_quota(batch, owner)
   if batch.quota_all > 0 and current >= batch.quota_all then return BUSY, current, OVER_ALL end
 end
 
--- The two clocks that run from the submit on.  Nothing removes them: one that fires in vain is dropped.
-local function set_deadlines(change, field, rest, extra, from)
-  local token = hex(sub(rest, 3, 10))
+-- The two clocks that run from the submit on, until the stage ends.
+local function set_deadlines(change, field, extra, from)
   for kind, due in pairs({ s = extra.to_start_ms > 0 and from + extra.to_start_ms, c = extra.to_close_ms > 0 and change.now + extra.to_close_ms }) do
     if due then
       local list = change_list(change, 'deadlines')
       list[#list + 1] = math.min(due, change.now + FAR_MS)
-      list[#list + 1] = field .. ' ' .. kind .. ' ' .. token
+      list[#list + 1] = field .. ' ' .. kind
     end
   end
 end
@@ -99,7 +98,7 @@ local function place(batch, field, key, task, rest, extra, found)
   end
   call('HSET', key, unpack(values))
   if extra.owner then own(change.prefix, field, extra.owner) end
-  set_deadlines(change, field, rest, extra, due)
+  set_deadlines(change, field, extra, due)
   change_count(change, 'accepted')
   return OK, state, MISS
 end

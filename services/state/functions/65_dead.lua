@@ -29,9 +29,6 @@ do
     change_count(change, 'accepted')
     local undead = change_list(change, 'undead')
     undead[#undead + 1] = field
-    -- the clocks of its submit are not those of this run
-    local token = hex(sub(body_token(body), 1, 8))
-    call('ZREM', P .. 'deadlines', field .. ' s ' .. token, field .. ' c ' .. token)
     local owner = body_owned(body) and body_map(body).owner
     if type(owner) == 'string' then own(P, field, owner) end
     return true

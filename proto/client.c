@@ -131,9 +131,11 @@ int client_wrong(gantry_client_t *self, int status, const char *field, const cha
 static int refused_mutely(gantry_client_t *self, int status)
 {
     client_wrong(self, status, "", status_text(status));
-    if (status == STATUS_TIMEOUT && !session_welcome(self->session))
-        (void)snprintf(self->message, sizeof self->message, "no broker answers at %.900s",
-                       self->brokers);
+    if (status != STATUS_TIMEOUT || session_welcome(self->session))
+        return status;
+    const char *why = session_refusal(self->session);
+    (void)snprintf(self->message, sizeof self->message, "no broker %s at %.600s%s%.300s",
+                   *why ? "takes clients" : "answers", self->brokers, *why ? ": " : "", why);
     return status;
 }
 

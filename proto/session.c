@@ -25,8 +25,9 @@ struct session {
     enum phase phase;
     bool ending; /* being destroyed: takes no request */
     void *socket;
-    uint64_t hello_id; /* 0: HELLO is still to be sent */
-    bool refused;      /* HELLO was: this broker drains, or is full */
+    uint64_t hello_id;  /* 0: HELLO is still to be sent */
+    bool refused;       /* HELLO was: this broker drains, or is full */
+    char refusal[1025]; /* why, see session_refusal */
     int64_t again_ms;
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
@@ -228,6 +229,7 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     welcome.software = (struct slice){ 0 }; /* borrowed from the message */
     self->welcome = welcome;
     self->phase = UP;
+    self->refusal[0] = '\0';
     endpoints_good(&self->brokers);
     self->pinged_ms = now_ms;
     self->unheard_ms = 0;
@@ -237,13 +239,24 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     send_unsent(self);
 }
 
+/* The next tick leaves this broker: a socket is not closed while it is read. */
+static void on_refused(session_t *self, uint32_t status, struct slice body)
+{
+    struct m_error error;
+    bool said = codec_check(body) == 0 &&
+                message_decode(&m_error_layout, body, &error, NULL) == 0 && error.message.size;
+    self->refused = true;
+    slice_copy(said ? error.message : slice_of(status_text((int)status)), self->refusal,
+               sizeof self->refusal);
+}
+
 static void on_greeted(session_t *self, const struct header *header, struct slice body,
                        int64_t now_ms)
 {
     if (header->status == 0)
         on_welcome(self, body, now_ms);
     else
-        self->refused = true; /* the next tick leaves it: a socket is not closed while it is read */
+        on_refused(self, header->status, body);
 }
 
 /* The broker does not know us (any more): greet again on the same connection. */
@@ -379,6 +392,11 @@ int64_t session_tick(session_t *self, int64_t now_ms)
 const struct m_welcome *session_welcome(const session_t *self)
 {
     return self->phase == UP ? &self->welcome : NULL;
+}
+
+const char *session_refusal(const session_t *self)
+{
+    return self->refusal;
 }
 
 void *session_socket(const session_t *self)

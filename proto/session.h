@@ -73,5 +73,7 @@ int64_t session_tick(session_t *self, int64_t now_ms);
 
 /* As WELCOME gave it last; NULL before the first or while not connected. */
 const struct m_welcome *session_welcome(const session_t *self);
+/* Why a broker refused the last HELLO that was refused, for a person; "" since a WELCOME. */
+const char *session_refusal(const session_t *self);
 void *session_socket(const session_t *self); /* NULL before the first tick */
 size_t session_open_requests(const session_t *self);

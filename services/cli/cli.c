@@ -56,8 +56,8 @@ static const char *advice(int status)
 {
     switch (status) {
     case GANTRY_TIMEOUT:
-        return "; is it up? start one with `gantry up`, name another with --broker, or wait longer "
-               "with --timeout";
+        return "; start one with `gantry up`, name another with --broker, or wait longer with "
+               "--timeout";
     case GANTRY_UNAVAILABLE:
         return "; try again in a moment, `gantry status` shows what is connected";
     case GANTRY_BUSY:

@@ -120,7 +120,7 @@ def test_drain_of_a_broker_by_its_status_endpoint(system):
     if len(endpoint) > 107:
         pytest.skip("the test's folder is too deep for a socket")
     assert "drains" in system.run("drain", "--status", endpoint, check=0).stdout
-    system.run("ledger", "--timeout", "1s", check=4)
+    assert "draining" in system.run("ledger", "--timeout", "1s", check=4).stderr
     assert "takes clients" in system.run("undrain", "--status", endpoint, check=0).stdout
     system.run("ledger", check=0)
     eventually(lambda: system.json("workers"))

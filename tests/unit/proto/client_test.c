@@ -28,6 +28,7 @@ struct world {
         char id[40];
         uint8_t token[16];
     } items[ITEMS_MAX];
+    bool refuses_hello;
     int answers; /* to callbacks */
     int status;
     char text[256];
@@ -39,6 +40,8 @@ static void *play(void *arg)
     while (!w->over) {
         if (!hand_hears(&w->hand))
             usleep(200);
+        else if (w->hand.in.header.verb == VERB_HELLO && w->refuses_hello)
+            hand_refuses(&w->hand, STATUS_UNAVAILABLE, 0);
         else if (w->hand.in.header.verb == VERB_HELLO)
             hand_welcomes(&w->hand);
         else if (w->hand.in.header.verb == VERB_PING)
@@ -271,6 +274,20 @@ TEST(without_a_broker_calls_end_in_time_and_say_where_they_looked)
     gantry_client_destroy(&client);
     CHECK(gantry_client_new("") == NULL);
     CHECK(gantry_client_new(NULL) == NULL);
+}
+
+TEST(a_broker_that_refuses_is_told_with_its_reason)
+{
+    UNUSED;
+    static struct world w;
+    gantry_record_t *record = NULL;
+    begin(&w, says_nothing);
+    w.refuses_hello = true;
+    raise_curtain(&w);
+    CHECK_INT(gantry_get(w.client, "x", 300, &record), GANTRY_TIMEOUT);
+    CHECK_TEXT(gantry_client_error(w.client)->message,
+               "no broker takes clients at ipc://client_test.ipc: said by hand");
+    end(&w);
 }
 
 /* ---- begun calls ---- */
@@ -547,6 +564,7 @@ int main(void)
         HOLDS(busy_and_unavailable_are_tried_again_under_the_same_token),
         HOLDS(a_refusal_that_lasts_is_the_receipt_and_silence_is_a_timeout),
         HOLDS(without_a_broker_calls_end_in_time_and_say_where_they_looked),
+        HOLDS(a_broker_that_refuses_is_told_with_its_reason),
         HOLDS(a_begun_submit_calls_back_once),
         HOLDS(open_calls_are_answered_when_the_client_ends),
         HOLDS(a_record_is_read_into_plain_texts),

@@ -29,19 +29,36 @@ struct order *order_of(struct slice id)
     return NULL;
 }
 
-void check_outcome(struct order *order, struct slice token, const char *state)
+void check_outcome(struct order *order, const struct outcome *outcome)
 {
-    struct outcome *outcome = &order->outcomes[order->outcomes_count++ % OUTCOMES_MAX];
-    memcpy(outcome->token, token.data, sizeof outcome->token);
-    outcome->state = state;
+    struct outcome *kept = &order->outcomes[order->outcomes_count++ % OUTCOMES_MAX];
+    *kept = *outcome;
+    kept->accepted = order->accepted;
+    kept->life = outcome->worker->life;
+}
+
+static unsigned outcomes(const struct order *order)
+{
+    return order->outcomes_count < OUTCOMES_MAX ? order->outcomes_count : OUTCOMES_MAX;
+}
+
+void check_kept(const struct order *order)
+{
+    for (unsigned i = order->lost_count; i < order->outcomes_count && !check.rolled_back; i++) {
+        const struct outcome *outcome = &order->outcomes[i % OUTCOMES_MAX];
+        if (outcome->final && outcome->worker->up && outcome->worker->life == outcome->life &&
+            outcome->accepted == order->accepted &&
+            worker_confirmed_until(outcome->worker) > world.now_us)
+            fail("%s: runs again, and worker%u still has its result", order->id,
+                 outcome->worker->number);
+    }
 }
 
 void check_result(const struct stage *stage, const struct m_result *result)
 {
     const struct order *order = order_of(slice_of(stage->id));
     assert(order); /* every stage is one */
-    unsigned count = order->outcomes_count < OUTCOMES_MAX ? order->outcomes_count : OUTCOMES_MAX;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < outcomes(order); i++) {
         const struct outcome *outcome = &order->outcomes[i];
         if (memcmp(outcome->token, result->token.data, sizeof outcome->token) != 0)
             continue;
@@ -60,6 +77,9 @@ void on_store_moved(const struct stage *stage, enum stage_state from)
     bool was_final = state_terminal((int)from);
     assert(order);
     note(state_text((int)stage->state), NULL, strtol(stage->id + 1, NULL, 10), stage->attempt);
+    if (stage->crashes != order->crashes) /* its lease was lost, and with it what a worker made */
+        order->lost_count = order->outcomes_count;
+    order->crashes = stage->crashes;
     if (stage->accepted != order->accepted) {
         order->accepted = stage->accepted;
         if (stage->accepted > 1 && !was_final)
@@ -107,6 +127,14 @@ void check_told(const struct order *order, struct slice state)
              stage ? state_text((int)stage->state) : "not there");
 }
 
+void check_cancelled(struct order *order, struct slice state)
+{
+    int told = state_by_text(state);
+    if (told != STATE_CANCELLING && told != STATE_CANCELLED)
+        fail("%s: a cancel was taken, and it is %.*s", order->id, SLICE_ARG(state));
+    order->cancelled = true;
+}
+
 void check_rolled_back(void)
 {
     check.rolled_back = true;
@@ -144,6 +172,9 @@ static void check_order(const struct order *order)
              state_text((int)stage->state), stage->attempt, stage->generation);
     if (order->ended != order->accepted && !check.rolled_back)
         fail("%s: accepted %u times, ended %u times", order->id, order->accepted, order->ended);
+    if (order->cancelled && stage && !check.rolled_back && order->accepted == 1 &&
+        stage->state != STATE_CANCELLED && !order->close_ms)
+        fail("%s: its cancel was taken, and it is %s", order->id, state_text((int)stage->state));
     if (check.quiet && stage &&
         (stage->crashes || stage->attempt != order->runs ||
          (stage->state == STATE_COMPLETED && stage->attempt == 0)))

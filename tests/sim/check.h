@@ -4,7 +4,7 @@
 #include "tests/sim/store.h"
 #include "tests/sim/world.h"
 
-enum { ORDERS_MAX = 24, ACTS_MAX = 4, OUTCOMES_MAX = 64, ORDER_CLIENTS = 2 };
+enum { ORDERS_MAX = 48, ACTS_MAX = 4, OUTCOMES_MAX = 64, ORDER_CLIENTS = 2 };
 
 /* How a run of a job goes. */
 enum act {
@@ -27,6 +27,9 @@ struct behaviour {
 struct outcome {
     uint8_t token[WIRE_LEASE_TOKEN_SIZE];
     const char *state; /* as DONE says it; NULL: RETURN */
+    bool final;        /* kept by its worker until it is written */
+    const struct proc *worker;
+    unsigned life, accepted; /* of the worker; how often the order was accepted by then */
 };
 
 struct order {
@@ -42,6 +45,7 @@ struct order {
     bool cancelled;           /* an operator asked for it */
     unsigned accepted, ended; /* times the store took it, and it came to an end */
     unsigned outcomes_count;
+    unsigned crashes, lost_count;          /* of outcomes: those before it count no more */
     struct outcome outcomes[OUTCOMES_MAX]; /* what workers really said, latest last, as a ring */
 };
 
@@ -59,8 +63,10 @@ void check_clear(void);
 struct order *order_new(void);
 struct order *order_of(struct slice id);
 
-/* The job of order ended so on a worker. state NULL: it goes back. */
-void check_outcome(struct order *order, struct slice token, const char *state);
+/* The job of order ended so on a worker. */
+void check_outcome(struct order *order, const struct outcome *outcome);
+/* order begins to run: no worker with a good lease still has a result of it. */
+void check_kept(const struct order *order);
 /* The store is about to take this result. */
 void check_result(const struct stage *stage, const struct m_result *result);
 /* After every change of the store: accepted = ended + scheduled + pending + running. */
@@ -69,6 +75,8 @@ void check_ledger(void);
 void check_told(const struct order *order, struct slice state);
 /* The store is what it was a moment ago. */
 void check_rolled_back(void);
+/* An operator was told what its cancel made of an order. */
+void check_cancelled(struct order *order, struct slice state);
 /* Every accepted order has ended. */
 bool check_settled(void);
 /* Notes what has not ended. */

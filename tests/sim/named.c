@@ -1,4 +1,5 @@
 /* The schedules that have a name: one trouble each, at one place, and what must come of it. */
+#include "broker/credit.h"
 #include "tests/sim/net.h"
 #include "tests/sim/people.h"
 #include "tests/sim/schedule.h"
@@ -25,8 +26,8 @@ enum { SUBMIT_AT_US = 2 * SECOND_US, SHORT_US = 100000, SECOND_MS = 1000 };
 
 // clang-format off
 /* brokers, state services, workers, clients, tasks */
-#define SMALL { 2, 2, 2, 1, 1 }
-#define LONE { 1, 1, 1, 1, 1 }
+#define SMALL { 2, 2, 2, 1, 1, 0 }
+#define LONE { 1, 1, 1, 1, 1, 0 }
 // clang-format on
 
 static struct proc *worker_of_run(void)
@@ -68,6 +69,22 @@ static void on_roll_back(void *arg, uint64_t tag)
     store_roll_back();
     check_rolled_back();
     states_look();
+}
+
+/* Many a claim ends with a state service: credit is not used up by that. */
+static void kill_states_often(void)
+{
+    const struct trap trap = {
+        .from = ROLE_STATE, .to = ROLE_BROKER, .verb = VERB_CLAIM, .answer = true, .act = TRAP_LOSE
+    };
+    for (int i = 0; i < 2 * CREDIT_CLAIMS_MAX; i++)
+        (void)net_trap(&trap);
+}
+
+/* The task ends meanwhile; the store is back before its result is sent again. */
+static void take_the_store_away_at_the_end(void)
+{
+    plan(world.now_us + SUBMIT_AT_US + SECOND_US, on_away, NULL, (uint64_t)roll(4 * SECOND_US));
 }
 
 /* Just after the receipt, and before the task has ended. */
@@ -216,13 +233,17 @@ static const struct named named[] = {
     { "beat-late", "a heartbeat is held up for 3 s",
       SMALL, HOP(WORKER, BROKER, HEARTBEAT, false, false, HOLD), NULL, { ACT_DONE, 5 * SECOND_US }, ONCE(1), 0 },
     { "parked-elsewhere", "the worker is parked at one broker, the task comes by the other: it runs within 100 ms",
-      { 2, 1, 1, 1, 1 }, { 0 }, live_apart, { ACT_DONE, 1000 }, ONCE(1), SHORT_US },
+      { 2, 1, 1, 1, 1, 0 }, { 0 }, live_apart, { ACT_DONE, 1000 }, ONCE(1), SHORT_US },
     { "ten-leases", "a task that lasts ten leases runs exactly once",
       SMALL, { 0 }, NULL, { ACT_DONE, 100 * SECOND_US }, ONCE(1), 105 * SECOND_US },
     { "worker-stopped", "a worker stands still for longer than its lease: the second attempt's result stands",
       SMALL, { 0 }, pause_the_worker, { ACT_DONE, 60 * SECOND_US }, { STATE_COMPLETED, 2, 2, 1 }, 0 },
     { "store-away", "the store is away for longer than the lease: nothing is killed, nothing expires",
       SMALL, { 0 }, take_the_store_away, { ACT_DONE, 40 * SECOND_US }, ONCE(1), 0 },
+    { "store-away-at-done", "the store is away when the task ends: its result is kept, and nobody runs it again",
+      SMALL, { 0 }, take_the_store_away_at_the_end, { ACT_DONE, 3 * SECOND_US }, ONCE(1), 0 },
+    { "claims-lost-often", "claims end without an answer, one after the other: the worker's credit comes back each time",
+      LONE, { 0 }, kill_states_often, { 0 }, ONCE_RUN, 0 },
     { "failover-loses-submit", "the store loses the second in which the task was accepted: its client hands it in again",
       SMALL, { 0 }, fail_over_after_the_receipt, { ACT_DONE, 2 * SHORT_US }, ONCE(1), 0 },
     { "failover-loses-done", "the store loses the second in which the task came, ran and ended",
@@ -234,7 +255,7 @@ static const struct named named[] = {
     { "brokers-die", "both brokers die while the task runs",
       SMALL, { 0 }, crash_both_brokers, { ACT_DONE, 5 * SECOND_US }, ONCE_RUN, 0 },
     { "full-pipes", "refusals of the broker are lost in a full pipe: whoever misses one asks again",
-      { 1, 1, 2, 1, 6 }, { 0 }, fill_the_pipes, { 0 }, { STATE_COMPLETED, 0, 1, 0 }, 10 * SECOND_US },
+      { 1, 1, 2, 1, 6, 0 }, { 0 }, fill_the_pipes, { 0 }, { STATE_COMPLETED, 0, 1, 0 }, 10 * SECOND_US },
     { "cancel-running", "a running task is cancelled within a heartbeat and its grace",
       SMALL, { 0 }, cancel_it, { ACT_DONE, 60 * SECOND_US }, { STATE_CANCELLED, 1, 1, 0 }, 5 * SECOND_US },
 };

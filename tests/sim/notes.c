@@ -16,7 +16,7 @@ static uint64_t count;
 
 const char *role_text(enum role role)
 {
-    static const char *const texts[ROLES] = { "broker", "state", "worker", "client" };
+    static const char *const texts[ROLES] = { "broker", "state", "worker", "client", "operator" };
     return texts[role];
 }
 

@@ -48,6 +48,8 @@ enum { WORKERS_MAX = 8 };
 void workers_begin(void);
 /* How many tasks at once; every other one serves both services. */
 void worker_options(unsigned number, uint32_t slots, bool both, int64_t patience_ms);
+/* Until when its leases are good by the store's own word, in µs of the world. */
+int64_t worker_confirmed_until(const struct proc *proc);
 /* Is a job of it under way? */
 bool worker_runs(const struct proc *proc);
 /* SIGTERM: it leaves when its jobs have ended, and another takes its place. */
@@ -62,3 +64,7 @@ void client_wants(unsigned number, struct order *order, int64_t at_us);
 bool clients_content(void);
 /* Notes what has not. */
 void clients_note_open(void);
+
+/* ---- an operator ---- */
+/* Does this and that until calm_us, then waits for what it wanted; the world runs meanwhile. */
+void operator_run(int64_t calm_us);

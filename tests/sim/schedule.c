@@ -37,7 +37,7 @@ void trouble_restart_after(int64_t least_us, int64_t most_us)
 static void on_restart(void *arg, uint64_t life)
 {
     struct proc *proc = arg;
-    if (!proc->up && proc->life == life)
+    if (!proc->up && proc->life == life && proc->role != ROLE_OPERATOR)
         start(proc);
 }
 
@@ -52,7 +52,8 @@ void schedule_begin(const struct world_size *size)
     const unsigned counts[ROLES] = { [ROLE_BROKER] = size->brokers,
                                      [ROLE_STATE] = size->states,
                                      [ROLE_WORKER] = size->workers,
-                                     [ROLE_CLIENT] = size->clients };
+                                     [ROLE_CLIENT] = size->clients,
+                                     [ROLE_OPERATOR] = size->operators };
     check_clear();
     store_clear();
     states_begin();
@@ -80,11 +81,17 @@ void schedule_begin(const struct world_size *size)
 static int64_t calm_at_us;
 static bool over;
 
+static bool operates(void)
+{
+    const struct proc *proc = proc_nth(ROLE_OPERATOR, 0);
+    return proc && proc->up;
+}
+
 static void on_look(void *arg, uint64_t tag)
 {
     (void)arg;
     (void)tag;
-    over = clients_content() && check_settled();
+    over = !operates() && clients_content() && check_settled();
     if (world.now_us > calm_at_us + BOUND_US || world.events > EVENTS_BOUND) {
         check_note_open();
         clients_note_open();
@@ -109,7 +116,7 @@ static void on_calm(void *arg, uint64_t tag)
     note("the trouble is over", NULL, 0, 0);
     trouble_end();
     for (unsigned i = 0; i < world.procs_count; i++)
-        if (!world.procs[i].up)
+        if (!world.procs[i].up && world.procs[i].role != ROLE_OPERATOR)
             start(&world.procs[i]);
 }
 
@@ -118,11 +125,14 @@ void schedule_run(int64_t calm_us)
     calm_at_us = world.now_us + calm_us;
     over = false;
     for (unsigned i = 0; i < world.procs_count; i++)
-        start(&world.procs[i]);
+        if (world.procs[i].role != ROLE_OPERATOR)
+            start(&world.procs[i]);
     plan(world.now_us + LOOK_US, on_look, NULL, 0);
     if (store_rules.keeps)
         plan(world.now_us + KEEP_US, on_keep, NULL, 0);
     plan(calm_at_us, on_calm, NULL, 0);
+    if (procs_of(ROLE_OPERATOR))
+        operator_run(calm_at_us);
     while (!over && world_step())
         ;
 }
@@ -219,9 +229,9 @@ static void roll_orders(const struct world_size *size, int64_t within_us)
 bool schedule_of_seed(uint64_t seed, bool verbose)
 {
     world_begin(seed, verbose);
-    const struct world_size size = { (unsigned)roll_between(1, 3), (unsigned)roll_between(1, 3),
-                                     (unsigned)roll_between(2, 4), (unsigned)roll_between(1, 2),
-                                     (unsigned)roll_between(3, 10) };
+    const struct world_size size = { (unsigned)roll_between(1, 3),  (unsigned)roll_between(1, 3),
+                                     (unsigned)roll_between(2, 4),  (unsigned)roll_between(1, 2),
+                                     (unsigned)roll_between(3, 10), chance(25) };
     schedule_begin(&size);
     check.quiet = chance(5);
     int64_t calm_us = roll_between(1, chance(80) ? 4 : 15) * SECOND_US;

@@ -3,7 +3,7 @@
 #include "tests/sim/world.h"
 
 struct world_size {
-    unsigned brokers, states, workers, clients, orders;
+    unsigned brokers, states, workers, clients, orders, operators;
 };
 
 /* Fills the world with its processes; nothing is wanted yet, and nothing breaks. */

@@ -142,6 +142,12 @@ static struct lease *lease_open(struct slice session)
     return lease;
 }
 
+int64_t store_lease_until(struct slice session)
+{
+    const struct lease *lease = lease_of(session);
+    return lease ? lease->until_ms : 0;
+}
+
 static bool held_by(const struct stage *stage, struct slice session)
 {
     return stage->hold.held &&

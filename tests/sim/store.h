@@ -4,7 +4,7 @@
  * Time is the store's own. */
 #include "proto/message.h"
 
-enum { STAGES_MAX = 32, SESSIONS_MAX = 64, SERVICES_KNOWN = 2, ID_MAX = 24 };
+enum { STAGES_MAX = 48, SESSIONS_MAX = 64, SERVICES_KNOWN = 2, ID_MAX = 24 };
 
 enum reuse { REUSE_MISS, REUSE_WAIT, REUSE_HIT };
 
@@ -88,6 +88,8 @@ struct beaten {
     bool drain;
 };
 void store_heartbeat(const struct m_heartbeat *beat, struct beaten *ret_beaten);
+/* When the lease of a session ends; 0: it has none. */
+int64_t store_lease_until(struct slice session);
 void store_bye(struct slice session);
 /* NULL: no such stage. Else it is cancelled, or will be, or had ended. */
 struct stage *store_cancel(struct slice id);

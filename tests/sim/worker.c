@@ -1,8 +1,7 @@
 /* A worker: the real libgantry's, with jobs that take virtual time. Each job has a child process
  * with a launcher beside it, which kills the child when the lease it was told of ends, whatever the
  * worker does. */
-#include "proto/worker.h"
-#include "proto/job.h"
+#include "proto/shift.h"
 
 #include "common/status.h"
 #include "tests/sim/people.h"
@@ -19,9 +18,11 @@ struct run {
     bool used;
     bool alive;    /* the child lives */
     bool told;     /* to stop */
+    bool lost;     /* its lease is gone: what it made goes nowhere */
     bool finished; /* by itself, while its worker was not looking */
     bool cancelled;
     uint64_t serial;
+    unsigned crashes; /* of the order when it began */
     struct order *order;
     struct hand *hand;
     gantry_job_t *job;
@@ -125,7 +126,12 @@ static void report(struct run *run)
     run->used = false;
     enum act act = killed ? ACT_RETRY : run->act;
     state = run->cancelled ? "cancelled" : states[act];
-    check_outcome(run->order, slice_make(run->token, sizeof run->token), state);
+    struct outcome outcome = { .state = state,
+                               .worker = run->hand->proc,
+                               .final =
+                                   !run->lost && state && act != ACT_RETRY && act != ACT_SNOOZE };
+    memcpy(outcome.token, run->token, sizeof outcome.token);
+    check_outcome(run->order, &outcome);
     note(state ? state : "returned", run->hand->proc, run->order - check.orders, 0);
     if (run->cancelled)
         gantry_job_cancelled(job, NULL);
@@ -182,7 +188,10 @@ static void renew(struct hand *self)
 {
     struct proc *proc = self->proc;
     int64_t until = from_local_ms(proc, gantry_worker_lease_until(self->worker));
-    int64_t confirmed = from_local_ms(proc, gantry_worker_confirmed_until(self->worker));
+    int64_t confirmed = worker_confirmed_until(proc);
+    int64_t good = 1000 * store_lease_until(worker_id(self->worker));
+    if (good && confirmed > good && !check.rolled_back)
+        fail("worker%u trusts its lease for longer than the store", proc->number);
     for (struct run *run = runs; run < runs + RUNS_MAX; run++) {
         if (!run->used || run->hand != self || !run->alive)
             continue;
@@ -207,6 +216,7 @@ static void on_run(gantry_job_t *job, void *arg)
     order->alive++;
     run->alive = true;
     run->order = order;
+    run->crashes = order->crashes;
     run->hand = self;
     run->job = job;
     run->act = behaviour.act;
@@ -219,6 +229,7 @@ static void on_run(gantry_job_t *job, void *arg)
     if (!stage && !check.rolled_back)
         fail("%s: runs, and nobody accepted it", order->id);
     check_alone(run);
+    check_kept(order);
     child_ends(run, behaviour.act == ACT_HANG ? HANG_US : behaviour.for_us);
     plan(run->lease_until_us, on_launcher, run, run->serial);
 }
@@ -232,6 +243,7 @@ static void on_stop(gantry_job_t *job, enum gantry_stop why, void *arg)
     note(why == GANTRY_STOP_CANCEL ? "is told to cancel" : "is told to stop", self->proc,
          run->order - check.orders, why);
     run->told = true;
+    run->lost |= why == GANTRY_STOP_STALE;
     if (why == GANTRY_STOP_STALE)
         die(run); /* SIGKILL */
     else if (why == GANTRY_STOP_CANCEL)
@@ -323,6 +335,12 @@ void worker_options(unsigned number, uint32_t slots, bool both, int64_t patience
     options[number].slots = slots;
     options[number].both = both;
     options[number].patience_ms = patience_ms;
+}
+
+int64_t worker_confirmed_until(const struct proc *proc)
+{
+    const struct hand *self = proc->self;
+    return from_local_ms(proc, gantry_worker_confirmed_until(self->worker));
 }
 
 bool worker_runs(const struct proc *proc)

@@ -189,6 +189,24 @@ void proc_pause(struct proc *self, int64_t for_us)
     proc_wake(self, self->paused_until_us);
 }
 
+static void on_time(void *arg, uint64_t tag)
+{
+    (void)arg;
+    (void)tag;
+}
+
+void proc_block(void *const *until, int64_t for_us)
+{
+    struct proc *self = proc_enter(NULL);
+    int64_t deadline_us = world.now_us + for_us;
+    plan(deadline_us, on_time, NULL, 0);
+    while (world.now_us < deadline_us && !(until && *until) && world_step())
+        ;
+    if (world.failed) /* whoever waits may give up */
+        world.now_us = deadline_us;
+    proc_leave(self);
+}
+
 bool proc_paused(const struct proc *self)
 {
     return self->paused_until_us > world.now_us;

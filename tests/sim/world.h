@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum role { ROLE_BROKER, ROLE_STATE, ROLE_WORKER, ROLE_CLIENT, ROLES };
+enum role { ROLE_BROKER, ROLE_STATE, ROLE_WORKER, ROLE_CLIENT, ROLE_OPERATOR, ROLES };
 
 enum { PROCS_MAX = 32, NOTES = 512 };
 #define SECOND_US ((int64_t)1000000)
@@ -80,6 +80,8 @@ void on_crashed(struct proc *proc);
 void proc_pause(struct proc *self, int64_t for_us);
 /* Step no later than that. */
 void proc_wake(struct proc *self, int64_t at_us);
+/* The current process sleeps until *until is set (NULL: never), or so long: the world goes on. */
+void proc_block(void *const *until, int64_t for_us);
 /* Runs code of ours within it: what it asks for the time or sends is the process's. */
 struct proc *proc_enter(struct proc *self);
 void proc_leave(struct proc *before);

@@ -181,11 +181,13 @@ int zmq_connect(void *socket, const char *endpoint)
     return 0;
 }
 
-/* Waits for nothing: who polls is stepped again when there is something, or when it would have
- * ended. */
+/* Waits for nothing, but for the operator: who polls is stepped again when there is something, or
+ * when it would have ended. */
 int zmq_poll(zmq_pollitem_t *items, int count, long timeout_ms)
 {
     const struct sock *sock = count ? items->socket : NULL;
+    if (world.current->role == ROLE_OPERATOR)
+        proc_block(sock ? (void *const *)(const void *)&sock->inbox : NULL, timeout_ms * 1000);
     world.current->poll_us = timeout_ms * (int64_t)1000;
     return sock && sock->inbox ? 1 : 0;
 }

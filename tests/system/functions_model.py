@@ -30,6 +30,7 @@ class Model:
         self.timers = {}  # field -> the wait it was set with, or None when it is not told
         self.deadlines = set()  # (field, kind)
         self.owned, self.dead, self.paused = {}, set(), set()
+        self.stale = set()  # (field, generation), in a queue
         self.ledger, self.moves = {}, []
 
     # what several rules need
@@ -63,7 +64,7 @@ class Model:
         if self.stages[field].state == SCHEDULED:
             del self.timers[field]
         else:
-            self.count("stale")
+            self.stale.add((field, self.stages[field].generation))
         self.end(field, state)
 
     @staticmethod
@@ -157,7 +158,7 @@ class Model:
                 field, generation = queue.pop()
                 stage = self.stages[field]
                 if stage.state != PENDING or stage.generation != generation:
-                    self.count("stale", -1)
+                    self.stale.remove((field, generation))
                     continue
                 stage.state = RUNNING
                 stage.attempt += 1

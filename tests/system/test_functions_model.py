@@ -213,6 +213,7 @@ class Walk:
         for (service, priority), entries in self.model.queues.items():
             assert self.gantry.queue(service, priority) == ["%s/%s %d" % (*f, g) for f, g in entries]
         assert {m.decode() for m in self.gantry.redis.zrange("deadlines", 0, -1)} == set(map(deadline_member, self.model.deadlines))
+        assert {m.decode() for m in self.gantry.redis.smembers("stale")} == {"%s/%s %d" % (*f, g) for f, g in self.model.stale}
         assert {m.decode() for m in self.gantry.redis.zrange("dead", 0, -1)} == {"%s/%s" % f for f in self.model.dead}
         assert {k.decode(): v.decode() for k, v in self.gantry.redis.hgetall("owned").items()} == \
             {"%s/%s" % f: o for f, o in self.model.owned.items()}

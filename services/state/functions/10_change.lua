@@ -159,6 +159,7 @@ local function change_write(change)
   if change.heads or change.tails then change_push(change) end
   if #change.ended > 0 then change_end(change) end
   if change.undead then call_many('ZREM', P .. 'dead', change.undead) end
+  if change.stale then call_many('SADD', P .. 'stale', change.stale) end
   if change.disowned then disown(P, change.disowned) end
   if change.timers or change.deadlines then change_arm(change) end
   for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, by) end

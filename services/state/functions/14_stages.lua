@@ -70,7 +70,8 @@ local function waiting_end(change, stage, state, tail)
   if is_scheduled(stage) then
     call('ZREM', P .. 'timers', field .. ' ' .. state_generation(packed))
   else
-    change_count(change, 'stale') -- its queue entry is dropped when a claim meets it
+    local stale = change_list(change, 'stale') -- its queue entry is dropped when a claim meets it
+    stale[#stale + 1] = field .. ' ' .. state_generation(packed)
   end
   if body_owned(stage[3]) then change_disown(change, field) end
   redis.pcall('HSET', P .. 'task:' .. stage[1], stage[2] .. '.s', state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION,

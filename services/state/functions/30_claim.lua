@@ -15,12 +15,7 @@ local function index_of(n)
   return packed
 end
 
--- An entry was met that cannot be handed out.  One that a cancel left behind was counted as such.
-local function drop(claim, body, packed, generation)
-  if body and packed and state_good(packed) and tonumber(generation) <= state_generation(packed) then claim.dropped = claim.dropped + 1 end
-end
-
--- Hands out the entries that still hold.  Fills reply and holds; returns how many.
+-- Hands out the entries that still hold, drops the others.  Fills reply and holds; returns how many.
 local function hand_out(claim, list, priority)
   local reply, holds, moved, count, prefix, pcall = claim.reply, claim.holds, claim.moved, claim.count, claim.prefix, redis.pcall
   local first_hold, first_owned = '\0' .. char(priority) .. FIRST_RUN .. claim.times, '\4' .. char(priority) .. FIRST_RUN .. claim.times
@@ -49,7 +44,7 @@ local function hand_out(claim, list, priority)
       count = count + 1
       moved[count] = field
     else
-      drop(claim, body, packed, generation)
+      claim.dropped[#claim.dropped + 1] = list[i]
     end
   end
   claim.count = count
@@ -88,10 +83,10 @@ local function claim(keys, args)
 
   if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0 } end
   local now = now_ms()
-  local taken = { reply = { 0 }, holds = {}, moved = {}, count = 0, dropped = 0, P = P, prefix = P .. 'task:', random = args[7],
+  local taken = { reply = { 0 }, holds = {}, moved = {}, count = 0, dropped = {}, P = P, prefix = P .. 'task:', random = args[7],
     times = pack('>I8', seq) .. time_pack(now) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
-  if taken.dropped > 0 then call('HINCRBY', P .. 'ledger', 'stale', -taken.dropped) end
+  call_many('SREM', P .. 'stale', taken.dropped)
   if taken.count == 0 then
     if looked >= POPS_MAX then taken.reply[1] = 1 end
     return taken.reply

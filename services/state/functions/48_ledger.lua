@@ -5,12 +5,12 @@ do
 local COUNTED = { 'accepted', 'completed', 'skipped', 'failed', 'quarantined', 'cancelled', 'retries', 'crashes', 'requeues',
   'audits', 'audited_ms', 'audited', 'repaired' }
 
-local function pending_count(P, stale)
-  local entries = 0
+local function pending_count(P)
+  local entries = -call('SCARD', P .. 'stale')
   for _, service in ipairs(call('SMEMBERS', P .. 'queues')) do
     for priority = 0, 2 do entries = entries + call('LLEN', queue_key(P, service, priority)) end
   end
-  return entries - stale
+  return entries
 end
 
 local function running_count(P)
@@ -21,10 +21,10 @@ end
 
 local function ledger(keys)
   local P, is = keys[1], {}
-  local found = call('HMGET', P .. 'ledger', 'stale', unpack(COUNTED))
-  for i, name in ipairs(COUNTED) do is[name] = tonumber(found[i + 1] or 0) end
+  local found = call('HMGET', P .. 'ledger', unpack(COUNTED))
+  for i, name in ipairs(COUNTED) do is[name] = tonumber(found[i] or 0) end
   is.scheduled = call('ZCARD', P .. 'timers')
-  is.pending = pending_count(P, tonumber(found[1] or 0))
+  is.pending = pending_count(P)
   is.running = running_count(P)
   is.dead = call('ZCARD', P .. 'dead')
   is.seq = tonumber(call('GET', P .. 'events_seq') or 0)

@@ -450,6 +450,18 @@ def test_after_an_absence_everyone_gets_a_fresh_lease(gantry):
     gantry.check()
 
 
+def test_a_short_lease_needs_a_shorter_absence(gantry):
+    gantry.submit(("t1", "a.x", 1))
+    gantry.claim(1, sid=0)
+    for lease_ms, away_ms, ran in ((3000, 1700, 2), (2500, 1450, 1), (10000, 2900, 1), (10000, 3100, 2)):
+        if gantry.queue():
+            gantry.claim(1, sid=0)
+        gantry.lapse(0)
+        gantry.redis.set(gantry.shard + "swept_at", int(time.time() * 1000) - away_ms)
+        assert gantry.call("sweep", lease_ms)[:2] == [ran, int(ran == 1)], (lease_ms, away_ms)
+    gantry.check()
+
+
 def test_bye_gives_all_back_without_a_crash(gantry):
     gantry.submit(("t1", "a.x", 1), ("t2", "a.x", 2), ("t3", "a.x", 3))
     gantry.claim(2)
@@ -629,6 +641,32 @@ def test_malformed_arguments_write_nothing(gantry):
         with pytest.raises(redis.ResponseError, match="gantry_" + name):
             gantry.call(name, *[held["token"] if a == "HELD" else a for a in args])
     assert pipe_dump() == before
+
+
+def test_a_session_of_another_type_is_no_hindrance(gantry):
+    gantry.submit(("t1", "a.x", 1, None, {"to_close_ms": 3600000}), ("t2", "a.x", 2))
+    (handout,) = gantry.claim(1)
+    gantry.heartbeat(sid=1)
+    gantry.redis.set(gantry.shard + "running:" + sid_of(1), "x")
+    assert gantry.books()["balanced"] == 1 and gantry.call("queues") == [b"a", 1, 0, 0, 1]
+    assert gantry.state("t1") == RUNNING and gantry.cancel("t2")["a.x"]["state"] == CANCELLED
+    gantry.due("t1/a.x c", key="deadlines")
+    assert gantry.timers()[2] == 1 and gantry.state("t1") == CANCELLING
+    assert gantry.finish((dict(handout, token=b"x" * 12), COMPLETED), sid=1) == [STALE]
+    gantry.lapse(1)
+    gantry.sweep()
+    gantry.sweep()
+    assert not gantry.redis.exists(gantry.shard + "running:" + sid_of(1))
+    gantry.check()
+
+
+def test_a_queue_of_another_type_takes_nothing_with_it(gantry):
+    gantry.submit(("t1", "a.x", 1))
+    gantry.redis.set(gantry.shard + "queue:a:low", "x")
+    assert [h["id"] for h in gantry.claim(2)] == ["t1"]
+    assert gantry.books()["balanced"] == 1 and gantry.call("queues") == [b"a", 0, 0, 0, 1]
+    gantry.redis.delete(gantry.shard + "queue:a:low")
+    gantry.check()
 
 
 def test_the_stream_reaches_back_a_bounded_number_of_transitions(gantry):

@@ -3,7 +3,8 @@
 do -- what follows is this file's own: one chunk has room for 200 locals
 
 local SWEEP_GAP_MS = 900    -- several state services sweep each second; one of them is enough
-local SWEEP_AWAY_MS = 3000  -- no sweep for so long: Redis or all state services were away, not the workers
+local SWEEP_AWAY_MS = 3000  -- no sweep for so long: Redis or all state services were away, not the workers;
+local SWEEP_LATE_MS = 1500  -- of a short lease half of it will do, but no less than this: sweeps come each second
 local SWEEP_SHARE = 0.2     -- of the sessions may expire in a sweep: more at once looks like a broker's outage
 local SWEEP_STAGES_MAX = 2048 -- released in one sweep, so that Redis is not held up; those still due come a second later
 
@@ -33,7 +34,9 @@ local function sweep(keys, args)
   local last = tonumber(call('GET', P .. 'swept_at') or nil)
   if last and now >= last and now - last < SWEEP_GAP_MS then return { 0, 0, 0, 0, 0 } end
   call('SET', P .. 'swept_at', now)
-  if not last or now < last or now - last > SWEEP_AWAY_MS then
+  -- what is left of a lease after an outage must be enough for the next heartbeat
+  local away = math.max(SWEEP_LATE_MS, math.min(SWEEP_AWAY_MS, lease / 2))
+  if not last or now < last or now - last > away then
     local all = call('ZRANGE', P .. 'sessions', 0, -1)
     extend(P, all, now + lease)
     return { 2, 0, #all, 0, 0 }

@@ -140,6 +140,8 @@ class Chaos:
         self.counts[fault.kind] += 1
         self.log.append((time.monotonic_ns(), fault.kind, target, fault.lasts_s))
         self.say(f"{fault.kind} {target} {fault.lasts_s:.2f} s")
+        with open("journal/faults", "a") as file:
+            file.write(f"{self.log[-1][0]} {fault.kind} {target} {fault.lasts_s:.2f} s {fault.number or ''}\n")
         self.active.append((time.monotonic() + fault.lasts_s, self.busy_name(fault.kind, target), fault, ends))
 
     @staticmethod

@@ -128,8 +128,8 @@ static void report(struct run *run)
     state = run->cancelled ? "cancelled" : states[act];
     struct outcome outcome = { .state = state,
                                .worker = run->hand->proc,
-                               .final =
-                                   !run->lost && state && act != ACT_RETRY && act != ACT_SNOOZE };
+                               .final = !run->lost && run->crashes == run->order->crashes &&
+                                        state && act != ACT_RETRY && act != ACT_SNOOZE };
     memcpy(outcome.token, run->token, sizeof outcome.token);
     check_outcome(run->order, &outcome);
     note(state ? state : "returned", run->hand->proc, run->order - check.orders, 0);

@@ -66,6 +66,12 @@ local function items(name, args, head, width)
   return n
 end
 
+-- LLEN, HLEN: 0 of a key of another type, which an outsider put there.
+local function length(command, key)
+  local n = redis.pcall(command, key)
+  return type(n) == 'number' and n or 0
+end
+
 local function now_ms()
   local t = call('TIME')
   return t[1] * 1000 + floor(t[2] / 1000)
@@ -85,12 +91,12 @@ local function call_many(command, key, list)
   return last
 end
 
--- HMGET of a list of any length.
+-- HMGET of a list of any length; of a key of another type nothing is there.
 local function get_many(key, fields)
-  if #fields <= CHUNK then return call('HMGET', key, unpack(fields)) end
+  if #fields <= CHUNK then return redis.pcall('HMGET', key, unpack(fields)) end
   local values = {}
   for i = 1, #fields, CHUNK do
-    local part = call('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
+    local part = redis.pcall('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
     for j = 1, #part do values[i + j - 1] = part[j] end
   end
   return values

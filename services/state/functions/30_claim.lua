@@ -57,8 +57,8 @@ local function take(claim, service, want, order)
     local queue = queue_key(claim.P, service, order[i])
     while claim.count < want and looked < POPS_MAX do
       local asked = want - claim.count
-      local list = call('RPOP', queue, asked)
-      if not list then break end
+      local list = redis.pcall('RPOP', queue, asked)
+      if not list or list.err then break end -- empty, or no list: what was taken before must not be lost
       looked = looked + #list
       hand_out(claim, list, order[i])
       if #list < asked then break end

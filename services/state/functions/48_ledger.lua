@@ -8,14 +8,14 @@ local COUNTED = { 'accepted', 'completed', 'skipped', 'failed', 'quarantined', '
 local function pending_count(P)
   local entries = -call('SCARD', P .. 'stale')
   for _, service in ipairs(call('SMEMBERS', P .. 'queues')) do
-    for priority = 0, 2 do entries = entries + call('LLEN', queue_key(P, service, priority)) end
+    for priority = 0, 2 do entries = entries + length('LLEN', queue_key(P, service, priority)) end
   end
   return entries
 end
 
 local function running_count(P)
   local held = 0
-  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do held = held + call('HLEN', P .. 'running:' .. sid) end
+  for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do held = held + length('HLEN', P .. 'running:' .. sid) end
   return held
 end
 

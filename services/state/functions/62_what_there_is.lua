@@ -5,7 +5,7 @@ do
     local P = keys[1]
     local running = {}
     for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
-      for _, field in ipairs(call('HKEYS', P .. 'running:' .. sid)) do
+      for _, field in ipairs(redis.pcall('HKEYS', P .. 'running:' .. sid)) do
         local service = match(field, '/([^.]+)%.')
         if service then running[service] = (running[service] or 0) + 1 end
       end
@@ -15,9 +15,9 @@ do
       local r = #reply
       local queue = P .. 'queue:' .. service .. ':'
       reply[r + 1] = service
-      reply[r + 2] = call('LLEN', queue .. 'normal')
-      reply[r + 3] = call('LLEN', queue .. 'high')
-      reply[r + 4] = call('LLEN', queue .. 'low')
+      reply[r + 2] = length('LLEN', queue .. 'normal')
+      reply[r + 3] = length('LLEN', queue .. 'high')
+      reply[r + 4] = length('LLEN', queue .. 'low')
       reply[r + 5] = running[service] or 0
     end
     return reply

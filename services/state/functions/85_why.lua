@@ -54,14 +54,14 @@ do
 
   -- The place of an entry in a queue, 1 = next; nil and whether all of the queue was looked at.
   local function place_in(look, key, entry)
-    local length = call('LLEN', key)
+    local size = length('LLEN', key)
     local most = math.min(SEARCH_MAX, look.work)
-    if length == 0 then return nil, true end
+    if size == 0 then return nil, true end
     if most == 0 then return nil, false end
-    look.work = look.work - math.min(length, most)
+    look.work = look.work - math.min(size, most)
     local at = call('LPOS', key, entry, 'RANK', -1, 'MAXLEN', most)
-    if at then return length - at, true end
-    return nil, length <= most
+    if at then return size - at, true end
+    return nil, size <= most
   end
 
   -- Returns position, entries of higher priorities, and whether it was found.
@@ -74,7 +74,7 @@ do
       local position, seen = place_in(look, queue_key(look.prefix, service, priority), entry)
       if position then
         local before = 0
-        for _, first in ipairs(GO_FIRST[priority]) do before = before + call('LLEN', queue_key(look.prefix, service, first)) end
+        for _, first in ipairs(GO_FIRST[priority]) do before = before + length('LLEN', queue_key(look.prefix, service, first)) end
         return position, before, FOUND
       end
       whole_seen = whole_seen and seen

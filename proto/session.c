@@ -275,7 +275,7 @@ static void greet_again(session_t *self, int64_t now_ms)
 static void on_answer(session_t *self, const struct header *header, int64_t now_ms)
 {
     struct slice body = frame_slice(&self->in.body);
-    if (self->phase == GREETING && header->request == self->hello_id) {
+    if (self->phase == GREETING && self->hello_id && header->request == self->hello_id) {
         on_greeted(self, header, body, now_ms);
         return;
     }

@@ -5,7 +5,12 @@
 #include "common/status.h"
 #include "proto/codec.h"
 
-enum { RETRY_LEAST_MS = 100, REGISTER_PAUSE_MS = 1000, REGISTER_REFUSED_MS = 10000 };
+enum {
+    RETRY_LEAST_MS = 100,
+    REGISTER_PAUSE_MS = 1000,
+    REGISTER_REFUSED_MS = 10000,
+    REGISTER_AGAIN_MS = 15000 /* the store may have lost it, with all else it had */
+};
 
 int64_t answer_retry_ms(const struct header *header, struct slice body, int64_t fallback_ms)
 {
@@ -27,10 +32,10 @@ static void on_registered(void *arg, const struct header *header, struct slice b
     self->refused = passing ? self->refused : (int)header->status;
     if (self->register_due_ms != INT64_MAX)
         return; /* a new connection meanwhile: told again anyway */
+    int64_t pause_ms = header->status ? REGISTER_REFUSED_MS : REGISTER_AGAIN_MS;
     if (passing)
-        self->register_due_ms = self->now_ms + answer_retry_ms(header, body, REGISTER_PAUSE_MS);
-    else if (header->status)
-        self->register_due_ms = self->now_ms + REGISTER_REFUSED_MS;
+        pause_ms = answer_retry_ms(header, body, REGISTER_PAUSE_MS);
+    self->register_due_ms = self->now_ms + pause_ms;
 }
 
 static void tell_nodes(gantry_worker_t *self)

@@ -133,6 +133,25 @@ static void load(store_t *self)
     ask(self, on_loaded);
 }
 
+static void on_old_records(void *arg, int status, const redisReply *reply)
+{
+    store_t *self = arg;
+    if (failed(self, status, reply))
+        return;
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
+        load(self);
+    else
+        redis_drop(self->redis, "Redis has records of an older Gantry, which this one cannot read: "
+                                "finish them with that, or empty it");
+}
+
+/* Functions of a former major version keep records otherwise. */
+static void look_at_records(store_t *self)
+{
+    (void)store_plain(self, "EXISTS", "ledger");
+    ask(self, on_old_records);
+}
+
 static void on_version(void *arg, int status, const redisReply *reply)
 {
     store_t *self = arg;
@@ -143,9 +162,12 @@ static void on_version(void *arg, int status, const redisReply *reply)
     }
     if (failed(self, status, reply))
         return;
-    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < FUNCTIONS_VERSION)
+    const long long major = reply->type == REDIS_REPLY_INTEGER ? reply->integer / MAJOR : 0;
+    if (major < FUNCTIONS_VERSION / MAJOR)
+        look_at_records(self);
+    else if (reply->integer < FUNCTIONS_VERSION)
         load(self);
-    else if (reply->integer / MAJOR > FUNCTIONS_VERSION / MAJOR)
+    else if (major > FUNCTIONS_VERSION / MAJOR)
         redis_drop(self->redis, "Redis has functions of a newer Gantry: upgrade this one");
     else
         look_at_config(self);

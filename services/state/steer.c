@@ -15,13 +15,20 @@ static const struct {
     { "audit", "audit_ask", TARGET_NONE },
 };
 
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { ROWS = sizeof rows / sizeof *rows, NAMES_MAX = 10000 };
 
 static void on_steered(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
     if (status) {
         ask_fail(&ask, status, reply);
+        return;
+    }
+    if (reply_whole(reply) < 0) {
+        struct refusal why = { .scope = "names", .limit = NAMES_MAX, .current = NAMES_MAX };
+        refusal_say(&why, STATUS_BUSY, NULL,
+                    "as many are paused or draining as there may be: resume or undrain others");
+        ask_refuse(&ask, &why);
         return;
     }
     const struct m_steered steered = { .changed = reply_whole(reply) > 0 };

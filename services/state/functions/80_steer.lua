@@ -1,10 +1,17 @@
 -- An operator's word: a paused service is claimed from no more, a draining worker claims no more.
 
 do
+  local NAMES_MAX = 10000 -- in a set: names are anybody's
+
+  local function remember(key, name)
+    if call('SCARD', key) >= NAMES_MAX and call('SISMEMBER', key, name) == 0 then return -1 end
+    return call('SADD', key, name)
+  end
+
   local function pause(keys, args)
     local service = service_name('pause', args[1])
     if #args ~= 1 then refuse('pause', 'number of arguments') end
-    return call('SADD', keys[1] .. 'paused', service)
+    return remember(keys[1] .. 'paused', service)
   end
 
   local function resume(keys, args)
@@ -23,7 +30,7 @@ do
   end
 
   local function drain(keys, args)
-    return call('SADD', keys[1] .. 'draining', worker_of('drain', args))
+    return remember(keys[1] .. 'draining', worker_of('drain', args))
   end
 
   local function undrain(keys, args)

@@ -30,6 +30,13 @@ void state_call(ask_t *ask, struct command *command, redis_done_fn *done)
         ask_fail(&ask, r, NULL);
 }
 
+void state_call_large(ask_t *ask, struct command *command, redis_done_fn *done)
+{
+    int r = large_call(ask->state->large, command, done, ask);
+    if (r)
+        ask_fail(&ask, r, NULL);
+}
+
 bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m)
 {
     const char *field = NULL;
@@ -176,7 +183,8 @@ static int make_parts(state_t *self)
         !self->subs || !self->catalogue || !self->zmq || looks_new(self))
         return -ENOMEM;
     self->store = store_new(&store);
-    self->events = self->store ? events_new(self) : NULL;
+    self->large = self->store ? large_new(self->store) : NULL;
+    self->events = self->large ? events_new(self) : NULL;
     self->audit = self->events ? audit_new(self) : NULL;
     return self->audit ? 0 : -ENOMEM;
 }
@@ -214,6 +222,7 @@ static void state_destroy(void *arg)
     state_t *self = arg;
     self->stopping = true;
     store_destroy(&self->store);
+    large_destroy(&self->large);
     events_destroy(&self->events);
     audit_destroy(&self->audit);
     nodes_forget(self);

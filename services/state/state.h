@@ -11,6 +11,7 @@
 #include "services/state/batch.h"
 #include "services/state/catalogue.h"
 #include "services/state/depths.h"
+#include "services/state/large.h"
 #include "services/state/store.h"
 #include "services/state/updates.h"
 #include "services/state/waits.h"
@@ -35,6 +36,7 @@ struct state {
     const struct settings *settings;
     void *zmq;
     store_t *store;
+    large_t *large;
     struct events *events;
     audit_t *audit;
     bool stopping; /* nothing is answered any more */
@@ -89,6 +91,8 @@ struct slice state_packed(const state_t *self);
 
 /* Calls the function that was begun with store_function(); done gets the ask and must end it. */
 void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
+/* The same where the answer may be large. */
+void state_call_large(ask_t *ask, struct command *command, redis_done_fn *done);
 
 /* Every handler takes the ask. Its body passed codec_check, or is empty. */
 typedef void verb_fn(state_t *self, ask_t *ask);

@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 enum {
-    READ_MOST = 256, /* entries in one read */
+    READ_MOST = 32, /* entries in one read: each may have a thousand transitions */
     LIMIT_DEFAULT = 256,
     LIMIT_MOST = 1000,
     TIMEOUT_MOST_MS = 60000
@@ -245,7 +245,9 @@ static void read_on(struct sub *self)
     command_text(command, "+");
     command_text(command, "COUNT");
     command_whole(command, READ_MOST);
-    call(self, command, on_range);
+    int r = large_call(self->state->large, command, on_range, self);
+    if (r)
+        leave_failed(self, r, NULL);
 }
 
 /* Parked ones, answered out of what is at hand; updates NULL: without items. */

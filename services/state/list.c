@@ -6,6 +6,7 @@
 #include "services/state/state.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MOST = 1000, ITEM_FIELDS = 4, QUEUE_FIELDS = 5 };
+#define TIME_MOST_MS ((uint64_t)1 << 53) /* as far as the functions count */
 
 static bool wrong_cursor(const redisReply *reply)
 {
@@ -92,6 +93,9 @@ void list_asked(state_t *self, ask_t *ask)
         refusal_say(&why, STATUS_INVALID, "task", TASK_NAME_RULE);
     else if (said.limit > LIMIT_MOST)
         refusal_say(&why, STATUS_INVALID, "limit", "must be at most %d", LIMIT_MOST);
+    else if (said.since_ms > TIME_MOST_MS || said.until_ms > TIME_MOST_MS)
+        refusal_say(&why, STATUS_INVALID, said.since_ms > TIME_MOST_MS ? "since_ms" : "until_ms",
+                    "is no time: milliseconds since 1970");
     if (why.status) {
         ask_refuse(&ask, &why);
         return;

@@ -2,13 +2,18 @@
 
 #include <stdlib.h>
 
-uint64_t slice_hash(struct slice s)
+uint64_t slice_hash_from(uint64_t start, struct slice s)
 {
     const unsigned char *at = s.data;
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = start;
     for (size_t i = 0; i < s.size; i++)
         hash = (hash ^ at[i]) * 1099511628211u;
     return hash;
+}
+
+uint64_t slice_hash(struct slice s)
+{
+    return slice_hash_from(14695981039346656037u, s);
 }
 
 char *slice_dup(struct slice s)

@@ -40,6 +40,8 @@ static inline bool slice_is(struct slice a, const char *text)
 
 /* FNV-1a, for tables in memory whose keys a stranger may choose only within a bounded table. */
 uint64_t slice_hash(struct slice s);
+/* The same from another start: who does not know it cannot choose what collides. */
+uint64_t slice_hash_from(uint64_t start, struct slice s);
 
 /* A copy that ends in NUL and is the caller's to free; NULL when out of memory. */
 char *slice_dup(struct slice s);

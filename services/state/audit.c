@@ -242,17 +242,20 @@ static void on_time(uv_timer_t *timer)
 
 audit_t *audit_new(state_t *state)
 {
-    uint8_t random[SIPHASH_KEY_SIZE + WIRE_SESSION_SIZE];
+    struct {
+        uint8_t holder[WIRE_SESSION_SIZE];
+        uint64_t seed;
+    } random;
     audit_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    if (getrandom(random, sizeof random, 0) == (ssize_t)sizeof random)
-        self->marks = marks_new(MARKS_MAX, random);
+    if (getrandom(&random, sizeof random, 0) == (ssize_t)sizeof random)
+        self->marks = marks_new(MARKS_MAX, random.seed);
     if (!self->marks) {
         free(self);
         return NULL;
     }
-    sid_text(slice_make(random + SIPHASH_KEY_SIZE, WIRE_SESSION_SIZE), self->holder);
+    sid_text(slice_make(random.holder, sizeof random.holder), self->holder);
     self->state = state;
     uv_timer_init(program_loop(state->program), &self->timer);
     self->timer.data = self;

@@ -19,7 +19,7 @@ struct hashes {
 };
 
 struct marks {
-    uint8_t key[SIPHASH_KEY_SIZE];
+    uint64_t seed;
     size_t max;
 
     uint64_t walks;       /* ever ended */
@@ -39,12 +39,12 @@ struct marks {
     bool ended;  /* the walk has: amiss is filled */
 };
 
-marks_t *marks_new(size_t max, const uint8_t key[SIPHASH_KEY_SIZE])
+marks_t *marks_new(size_t max, uint64_t seed)
 {
     marks_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    memcpy(self->key, key, SIPHASH_KEY_SIZE);
+    self->seed = seed;
     self->max = max;
     self->parts = 1;
     return self;
@@ -187,7 +187,7 @@ static enum mark mark_of(const marks_t *self, uint64_t hash)
 
 int marks_stage(marks_t *self, struct slice text)
 {
-    const uint64_t hash = siphash(self->key, text);
+    const uint64_t hash = slice_hash_from(self->seed, text);
     if (!is_ours(self, hash) || mark_of(self, hash) != FREE)
         return 0; /* a walk over a table that grows shows some twice */
     return add(self, hash, text, UNHELD);
@@ -198,7 +198,7 @@ int marks_holder(marks_t *self, struct slice text, bool loose)
     static const uint8_t next[] = {
         [FREE] = FREE, [UNHELD] = HELD, [HELD] = TWICE, [TWICE] = TWICE, [STRAY] = STRAY
     };
-    const uint64_t hash = siphash(self->key, text);
+    const uint64_t hash = slice_hash_from(self->seed, text);
     if (!is_ours(self, hash))
         return 0;
     const enum mark mark = mark_of(self, hash);
@@ -227,7 +227,7 @@ static void note(struct hashes *self, uint64_t hash)
 /* From another place each time, since not all may fit. */
 static void gather(marks_t *self)
 {
-    const uint64_t turn = siphash(self->key, slice_make(&self->walks, sizeof self->walks));
+    const uint64_t turn = slice_hash_from(self->seed, slice_make(&self->walks, sizeof self->walks));
     const size_t start = self->room ? (size_t)turn & (self->room - 1) : 0;
     self->walks++;
     for (size_t i = 0; i < self->room; i++) {

@@ -6,7 +6,7 @@
  *
  * A pass looks at everything once. Memory has a bound: of more stages than it can remember, it
  * remembers a part by their hash, and the same walk is asked for again for the next part. */
-#include "services/state/siphash.h"
+#include "common/slice.h"
 
 enum {
     MARKS_MAX = 1 << 20, /* stages and holders remembered at a time: 19 MiB */
@@ -26,8 +26,9 @@ struct suspect {
 
 typedef struct marks marks_t;
 
-/* max: of what is remembered at a time, at least 4. NULL when out of memory. */
-marks_t *marks_new(size_t max, const uint8_t key[SIPHASH_KEY_SIZE]);
+/* max: of what is remembered at a time, at least 4. seed: random, where the hashes begin. NULL when
+ * out of memory. */
+marks_t *marks_new(size_t max, uint64_t seed);
 void marks_destroy(marks_t **self_p);
 
 /* A pass begins, with its first walk; what was amiss in the last one that ended is kept. */

@@ -3,7 +3,6 @@
 #include "proto/message.h"
 #include "services/state/catalogue.h"
 #include "services/state/cron_time.h"
-#include "services/state/siphash.h"
 
 enum {
     CRON_DEFINITION_MAX = 65536, /* bytes, packed */

@@ -48,6 +48,7 @@ TEST(the_hash_is_fnv_1a)
     CHECK(slice_hash(SLICE("")) == 0xcbf29ce484222325u);
     CHECK(slice_hash(SLICE("a")) == 0xaf63dc4c8601ec8cu);
     CHECK(slice_hash(SLICE("foobar")) == 0x85944171f73967e8u);
+    CHECK(slice_hash_from(slice_hash(SLICE("foo")), SLICE("bar")) == 0x85944171f73967e8u);
 }
 
 int main(void)

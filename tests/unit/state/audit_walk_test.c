@@ -42,12 +42,10 @@ static int take(struct walk *walk, const char *const *texts)
 #define TAKE(walk, ...) take((walk), (const char *const[]){ __VA_ARGS__, NULL })
 #define TAKE_NONE(walk) take((walk), (const char *const[]){ NULL })
 
-static const uint8_t key[SIPHASH_KEY_SIZE] = { 1 };
-
 TEST(a_walk_goes_from_stages_to_all_that_holds_them)
 {
     UNUSED;
-    marks_t *marks = marks_new(MARKS_MAX, key);
+    marks_t *marks = marks_new(MARKS_MAX, 1);
     struct walk walk = { 0 };
     struct suspect suspect;
     int found[3] = { 0 };
@@ -98,7 +96,7 @@ TEST(a_walk_goes_from_stages_to_all_that_holds_them)
 TEST(without_sessions_and_queues_it_is_over_soon)
 {
     UNUSED;
-    marks_t *marks = marks_new(MARKS_MAX, key);
+    marks_t *marks = marks_new(MARKS_MAX, 1);
     struct walk walk = { 0 };
     walk_begin(&walk, marks);
     CHECK_INT(TAKE(&walk, "0", "i0"), 0);
@@ -116,7 +114,7 @@ TEST(a_queue_that_grows_meanwhile_has_nothing_twice)
 {
     UNUSED;
     enum { SHIFT = 10 };
-    marks_t *marks = marks_new(MARKS_MAX, key);
+    marks_t *marks = marks_new(MARKS_MAX, 1);
     struct walk walk = { .marks = marks, .step = WALK_QUEUE };
     struct suspect suspect;
     walk_name *names = calloc(1, sizeof *names);
@@ -159,7 +157,7 @@ TEST(a_queue_that_grows_meanwhile_has_nothing_twice)
 TEST(answers_of_another_shape_end_it)
 {
     UNUSED;
-    marks_t *marks = marks_new(MARKS_MAX, key);
+    marks_t *marks = marks_new(MARKS_MAX, 1);
     struct walk walk = { 0 };
     redisReply number = { .type = REDIS_REPLY_INTEGER, .integer = 1 };
     static const enum walk_step steps[] = { WALK_STAGES, WALK_SESSIONS, WALK_HELD,

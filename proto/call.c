@@ -102,6 +102,8 @@ int gantry_call_begin(gantry_client_t *self, uint32_t verb, const char *service,
     struct slice bytes = { body.data, body.size };
     struct request request = request_of(verb, service, bytes, timeout_ms);
     zmq_msg_t message;
+    if (self->ending)
+        return STATUS_UNAVAILABLE;
     struct calling *calling = malloc(sizeof *calling);
     if (!calling)
         return -ENOMEM;

@@ -555,6 +555,30 @@ TEST(any_verb_can_be_begun)
     end(&w);
 }
 
+static void on_called_at_the_end(void *arg, int status, struct gantry_bytes body)
+{
+    struct world *w = arg;
+    on_called(w, status, body);
+    CHECK_INT(gantry_call_begin(w->client, VERB_STATUS, NULL, (struct gantry_bytes){ 0 }, 0,
+                                on_called, w),
+              GANTRY_UNAVAILABLE);
+}
+
+TEST(a_client_that_ends_begins_nothing_more)
+{
+    UNUSED;
+    static struct world w;
+    const struct gantry_bytes none = { 0 };
+    begin(&w, is_not_there);
+    raise_curtain(&w);
+    CHECK_INT(gantry_call_begin(w.client, VERB_STATUS, NULL, none, 0, on_called_at_the_end, &w), 0);
+    gantry_client_t *client = w.client;
+    gantry_client_destroy(&client);
+    w.client = NULL;
+    CHECK_INT(w.answers, 1);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +596,7 @@ int main(void)
         HOLDS(a_wait_goes_on_until_its_own_time_is_over),
         HOLDS(any_verb_can_be_called),
         HOLDS(any_verb_can_be_begun),
+        HOLDS(a_client_that_ends_begins_nothing_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

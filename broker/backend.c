@@ -148,12 +148,10 @@ static void forget_asker(struct broker *b, const struct route *route)
 /* The asker is told why, and a claim ends with its route: its worker claims anew. */
 static void fail_route(struct broker *b, struct route *route, int status)
 {
-    int r = reply_route_error(b, route, status);
-    if (route->claim) {
-        if (r)
-            forget_asker(b, route);
+    if (reply_route_error(b, route, status))
+        forget_asker(b, route);
+    if (route->claim)
         credit_drop(b->credit, &route->claim);
-    }
     close_route(b, &route);
 }
 

@@ -138,3 +138,20 @@ def test_a_peer_that_does_not_read_blocks_nobody(broker):
         deaf.send(PING)
     for _ in range(10):
         assert client.ask(PING).status == OK
+
+
+def test_who_missed_an_error_is_forgotten_and_so_asks_again(start):
+    broker = start("--broker-requests-max=30000", "--broker-window=30000")
+    state, client = broker.state(), broker.client()
+    for _ in range(40):  # 20000: more than fits between the broker and who does not read
+        for _ in range(500):
+            client.send(GET, {})
+        for _ in range(500):
+            state.receive()
+    state.close()
+    eventually(lambda: broker.status()["requests_in_flight"] == 0)
+    told = 0
+    while client.socket.poll(500):
+        told += Message(client.socket.recv_multipart()).status == UNAVAILABLE
+    assert 0 < told < 20_000
+    assert client.ask(PING).status == HELLO_FIRST

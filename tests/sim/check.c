@@ -42,6 +42,14 @@ static unsigned outcomes(const struct order *order)
     return order->outcomes_count < OUTCOMES_MAX ? order->outcomes_count : OUTCOMES_MAX;
 }
 
+void check_held(const struct order *order, struct slice token, int64_t sent_us)
+{
+    const struct stage *stage = store_find(slice_of(order->id));
+    bool same = stage && memcmp(stage->token, token.data, sizeof stage->token) == 0;
+    if (sent_us > order->moved_us && !same)
+        fail("%s: runs on, although its worker was told that it is another's", order->id);
+}
+
 void check_kept(const struct order *order)
 {
     for (unsigned i = order->lost_count; i < order->outcomes_count && !check.rolled_back; i++) {
@@ -76,6 +84,7 @@ void on_store_moved(const struct stage *stage, enum stage_state from)
     struct order *order = order_of(slice_of(stage->id));
     bool was_final = state_terminal((int)from);
     assert(order);
+    order->moved_us = world.now_us;
     note(state_text((int)stage->state), NULL, strtol(stage->id + 1, NULL, 10), stage->attempt);
     if (stage->crashes != order->crashes) /* its lease was lost, and with it what a worker made */
         order->lost_count = order->outcomes_count;
@@ -141,6 +150,7 @@ void check_rolled_back(void)
     for (unsigned i = 0; i < check.orders_count; i++) {
         struct order *order = &check.orders[i];
         const struct stage *stage = store_find(slice_of(order->id));
+        order->moved_us = world.now_us;
         order->accepted = stage ? stage->accepted : 0;
         order->ended = !stage ? 0 : stage->accepted - !state_terminal((int)stage->state);
     }

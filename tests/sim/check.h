@@ -45,6 +45,7 @@ struct order {
     bool cancelled;           /* an operator asked for it */
     unsigned accepted, ended; /* times the store took it, and it came to an end */
     unsigned outcomes_count;
+    int64_t moved_us;                      /* the store changed it last */
     unsigned crashes, lost_count;          /* of outcomes: those before it count no more */
     struct outcome outcomes[OUTCOMES_MAX]; /* what workers really said, latest last, as a ring */
 };
@@ -65,6 +66,9 @@ struct order *order_of(struct slice id);
 
 /* The job of order ended so on a worker. */
 void check_outcome(struct order *order, const struct outcome *outcome);
+/* It runs under this token, and the store has confirmed the worker's lease since sent_us: then it
+ * has told of what is held no more. */
+void check_held(const struct order *order, struct slice token, int64_t sent_us);
 /* order begins to run: no worker with a good lease still has a result of it. */
 void check_kept(const struct order *order);
 /* The store is about to take this result. */

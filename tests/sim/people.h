@@ -40,6 +40,8 @@ void broker_drain(struct proc *proc, bool on);
 /* ---- state services ---- */
 void states_begin(void);
 void states_end(void);
+/* SIGTERM: it says so to its brokers; the caller ends it a little later. */
+void state_leave(struct proc *proc);
 /* A stage has ended: who waits for it is answered a little later. */
 void states_look(void);
 

@@ -289,6 +289,18 @@ static void crash(struct proc *proc)
     free(self);
 }
 
+void state_leave(struct proc *proc)
+{
+    const struct service *self = proc->self;
+    if (!proc->up || proc_paused(proc))
+        return;
+    note("says BYE", proc, 0, 0);
+    struct proc *before = proc_enter(proc);
+    for (unsigned i = 0; i < self->lines_count; i++)
+        session_say(self->lines[i].session, VERB_BYE, (struct slice){ 0 }, NULL);
+    proc_leave(before);
+}
+
 void states_begin(void)
 {
     planned_ms = INT64_MAX;

@@ -84,6 +84,20 @@ static void drain_worker(void)
     store.drained ^= 1u << number;
 }
 
+static void on_left(void *arg, uint64_t life)
+{
+    struct proc *proc = arg;
+    if (proc->life == life)
+        proc_crash(proc);
+}
+
+static void leave_state(void)
+{
+    struct proc *proc = proc_nth(ROLE_STATE, (unsigned)roll(procs_of(ROLE_STATE)));
+    state_leave(proc);
+    plan(world.now_us + roll(SECOND_US / 5), on_left, proc, proc->life);
+}
+
 static void on_trouble(void *arg, uint64_t kind)
 {
     (void)arg;
@@ -91,8 +105,10 @@ static void on_trouble(void *arg, uint64_t kind)
         (void)net_break(NULL, NULL);
     else if (kind < 25)
         (void)net_stall(a_while(), chance(50));
-    else if (kind < 40)
+    else if (kind < 38)
         proc_crash(any());
+    else if (kind < 40)
+        leave_state();
     else if (kind < 52)
         proc_pause(any(), a_while());
     else if (kind < 60)

@@ -22,6 +22,7 @@ struct run {
     bool finished; /* by itself, while its worker was not looking */
     bool cancelled;
     uint64_t serial;
+    int64_t began_us;
     unsigned crashes; /* of the order when it began */
     struct order *order;
     struct hand *hand;
@@ -197,6 +198,9 @@ static void renew(struct hand *self)
             continue;
         run->lease_until_us = until;
         run->confirmed_until_us = confirmed;
+        int64_t sent_us = confirmed - broker_rules.lease_ms * 1000;
+        if (sent_us > run->began_us)
+            check_held(run->order, slice_make(run->token, sizeof run->token), sent_us);
     }
 }
 
@@ -217,6 +221,7 @@ static void on_run(gantry_job_t *job, void *arg)
     run->alive = true;
     run->order = order;
     run->crashes = order->crashes;
+    run->began_us = world.now_us;
     run->hand = self;
     run->job = job;
     run->act = behaviour.act;

@@ -51,6 +51,7 @@ struct state {
     struct looks *looks;
     waits_t *subs;     /* the parked ones of subscribe.c: id and service, or empty */
     size_t subs_count; /* with those whose call is under way */
+    size_t wide_count; /* those of them that want more than one task's */
 
     depths_t *depths;
 

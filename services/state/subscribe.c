@@ -18,6 +18,8 @@ enum {
     READ_MOST = 32, /* entries in one read: each may have a thousand transitions */
     LIMIT_DEFAULT = 256,
     LIMIT_MOST = 1000,
+    WIDE_MAX = 1024, /* each of these looks at every update */
+    RETRY_WIDE_MS = 1000,
     TIMEOUT_MOST_MS = 60000
 };
 
@@ -34,6 +36,8 @@ struct sub {
 static void leave(struct sub *self)
 {
     self->state->subs_count--;
+    if (!self->said.id.size)
+        self->state->wide_count--;
     if (self->ask)
         ask_drop(&self->ask);
     free(self);
@@ -329,13 +333,24 @@ static int check(const struct m_subscribe *said, struct refusal *why)
     return 0;
 }
 
+static bool wide_full(const state_t *self, const struct m_subscribe *said, struct refusal *why)
+{
+    if (said->id.size || self->wide_count < WIDE_MAX)
+        return false;
+    *why = (struct refusal){ .scope = "subscribers", .retry_after_ms = RETRY_WIDE_MS };
+    why->limit = WIDE_MAX;
+    why->current = self->wide_count;
+    refusal_say(why, STATUS_BUSY, NULL, "too many want the updates of all tasks");
+    return true;
+}
+
 void subscribe_asked(state_t *self, ask_t *ask)
 {
     struct m_subscribe said = { 0 };
     struct refusal why = { 0 };
     if (ask_body(ask).size && !state_read(&ask, &m_subscribe_layout, &said))
         return;
-    if (check(&said, &why) || waits_full(self, &why)) {
+    if (check(&said, &why) || waits_full(self, &why) || wide_full(self, &said, &why)) {
         ask_refuse(&ask, &why);
         return;
     }
@@ -350,6 +365,8 @@ void subscribe_asked(state_t *self, ask_t *ask)
     if (!said.limit)
         sub->said.limit = LIMIT_DEFAULT;
     self->subs_count++;
+    if (!said.id.size)
+        self->wide_count++;
     if (said.since)
         read_on(sub);
     else if (said.id.size)

@@ -36,6 +36,24 @@ uint64_t updates_number(struct slice id)
     return digits(id);
 }
 
+static bool serves(const struct updates *self, struct slice service)
+{
+    for (size_t i = 0; i < self->services_count; i++)
+        if (slice_equal(self->services[i], service))
+            return true;
+    return self->services_many;
+}
+
+static void add_service(struct updates *self, struct slice service)
+{
+    if (serves(self, service))
+        return;
+    if (self->services_count < UPDATES_SERVICES_MAX)
+        self->services[self->services_count++] = service;
+    else
+        self->services_many = true;
+}
+
 static int add(struct updates *self, int state, struct slice stage)
 {
     if (self->count == self->room) {
@@ -57,6 +75,7 @@ static int add(struct updates *self, int state, struct slice stage)
     if (task_id_valid(id) && task_name_valid(task)) {
         item->id = id;
         item->task = task;
+        add_service(self, task_name_service(task));
     }
     return 0;
 }
@@ -139,7 +158,8 @@ uint32_t updates_count(const struct updates *self, const struct update_filter *f
 {
     uint32_t count = 0;
     uint64_t seq = self->last > filter->since ? self->last : filter->since;
-    for (size_t i = 0; i < self->count; i++) {
+    const size_t looks = filter->service.size && !serves(self, filter->service) ? 0 : self->count;
+    for (size_t i = 0; i < looks; i++) {
         if (!passes(&self->items[i], filter))
             continue;
         if (++count == filter->limit) {

@@ -12,6 +12,8 @@ struct update {
     int state;             /* enum stage_state */
 };
 
+enum { UPDATES_SERVICES_MAX = 8 };
+
 /* What consecutive entries tell. An entry's id is the number of its last transition, and an entry
  * without any takes one number. */
 struct updates {
@@ -20,6 +22,10 @@ struct updates {
     size_t entries;
     uint64_t first, last; /* numbers that the entries take; both 0: there are no entries */
     bool gap;             /* numbers are missing between the entries, or come twice */
+    /* whose tasks they are, so that who wants another's need not look; too many: not known */
+    struct slice services[UPDATES_SERVICES_MAX];
+    size_t services_count;
+    bool services_many;
 };
 
 /* Forgets what was read, keeps the memory. */

@@ -109,14 +109,14 @@ static void set_asker(struct broker *b, struct route *route, struct peer_ref ask
 {
     struct peer *peer = peers_at(b->peers, asker);
     route->asker = asker;
-    if (peer && !route_waits(route->kept.header.verb))
+    if (peer && !verb_waits(route->kept.header.verb))
         peer->open++;
 }
 
 static void close_route(struct broker *b, struct route **route_p)
 {
     struct peer *asker = peers_at(b->peers, (*route_p)->asker);
-    if (asker && !route_waits((*route_p)->kept.header.verb))
+    if (asker && !verb_waits((*route_p)->kept.header.verb))
         asker->open--;
     routes_close(b->routes, route_p);
 }

@@ -29,7 +29,7 @@ static int forward(struct door *door, enum route_payer payer, struct peer *peer,
 static int on_client_request(struct door *door, struct peer *peer, struct envelope *in)
 {
     struct broker *b = door->broker;
-    if (peer->open >= b->settings->broker_window && !route_waits(in->header.verb))
+    if (peer->open >= b->settings->broker_window && !verb_waits(in->header.verb))
         return refuse_busy(b, "window", (uint64_t)b->settings->broker_window, peer->open);
     return forward(door, ROUTE_OF_CLIENT, peer, in);
 }

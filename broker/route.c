@@ -90,7 +90,7 @@ int routes_open(routes_t *self, enum route_payer payer, const struct header *hea
     struct route *route = slab_take(self->slab, &slot);
     if (!route)
         return STATUS_BUSY;
-    int list = route_waits(header->verb) ? LONG : QUICK;
+    int list = verb_waits(header->verb) ? LONG : QUICK;
     route->number = number_after(self, route->number, slot, header->verb == VERB_CLAIM);
     kept_fill(&route->kept, header, body);
     route->size = kept_size(&route->kept);

@@ -29,12 +29,6 @@ struct route {
 
 typedef struct routes routes_t;
 
-/* A request that waits for something to happen: nobody works at it meanwhile. */
-static inline bool route_waits(uint32_t verb)
-{
-    return verb == VERB_WAIT || verb == VERB_SUBSCRIBE;
-}
-
 /* NULL when out of memory. requests_max and bytes_max hold for clients and for workers, own_max for
  * the broker's own requests. epoch: random, another one after each start, so that no number of an
  * earlier life comes again. */

@@ -68,6 +68,11 @@ void message_encode(const struct message_layout *layout, const void *m, msgpack_
 
 /* Texts and numbers of the rows; text answers "?" and number -1 where there is no row. */
 const char *verb_text(uint32_t verb);
+/* A request that waits for something to happen: nobody works at it meanwhile. */
+static inline bool verb_waits(uint32_t verb)
+{
+    return verb == VERB_WAIT || verb == VERB_SUBSCRIBE;
+}
 const char *state_text(int state);
 int state_by_text(struct slice text);
 bool state_terminal(int state);

@@ -80,12 +80,6 @@ static uint32_t keep(char *to, size_t size, struct slice text)
     return (uint32_t)kept;
 }
 
-/* Who waits for something to happen gives nobody work meanwhile. */
-static bool works(uint32_t verb)
-{
-    return verb != VERB_WAIT && verb != VERB_SUBSCRIBE && verb != VERB_CLAIM;
-}
-
 struct pending *requests_add(requests_t *self, const struct request *request, int64_t now_ms,
                              zmq_msg_t *body)
 {
@@ -93,8 +87,8 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
         return NULL;
     struct pending *p = self->free;
     self->free = p->newer;
-    p->id =
-        ++self->serial << SERIAL_BIT | (works(request->verb) ? WORKS : 0) | (p->id & REQUESTS_MAX);
+    p->id = ++self->serial << SERIAL_BIT | (verb_waits(request->verb) ? 0 : WORKS) |
+            (p->id & REQUESTS_MAX);
     p->verb = request->verb;
     p->priority = request->priority;
     p->count = request->count;

@@ -104,6 +104,16 @@ static void pass_over(struct due *due, int64_t next_ms, const char *field, const
     send_off(due, fire_head(due, next_ms));
 }
 
+/* Its zone is not known here: to another state service it may be, or to this one after an update.
+ * So it stays due. Takes due. */
+static void leave(struct due *due, int status)
+{
+    log_event_seldom(LOG_LEVEL_WARN, "cron_waits",
+                     "schedule=%s why=\"its zone or schedule cannot be read here: %s\"", due->name,
+                     status > 0 ? status_text(status) : strerror(-status));
+    free(due);
+}
+
 /* Of slots that were missed only the latest fires: the others are passed over first. */
 static void look(struct due *due, const struct m_cron *plan)
 {
@@ -114,8 +124,7 @@ static void look(struct due *due, const struct m_cron *plan)
     if (!r)
         r = cron_plan_next(plan, due->now_ms, &next_ms);
     if (r) {
-        pass_over(due, due->now_ms + UNREADABLE_MS, r == STATUS_NOT_FOUND ? "zone" : "schedule",
-                  r > 0 ? status_text(r) : strerror(-r));
+        leave(due, r);
         return;
     }
     if (latest_ms > due->slot_ms) {

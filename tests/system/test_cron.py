@@ -6,6 +6,7 @@ import datetime
 import re
 import time
 
+import msgpack
 import pytest
 
 from harness import System
@@ -206,6 +207,24 @@ def test_a_definition_that_no_longer_holds_is_passed_over(house):
     assert now_ms() + 3000000 < rows["rubbish"]["next_ms"] < now_ms() + 3700000
     assert db.zscore("cron_due", "nobody") is None
     assert rows["good"]["next_ms"] == row["next_ms"]
+
+
+def test_a_slot_in_a_zone_that_is_not_known_here_stays_due(house):
+    """Another state service may know it; and however many wait so, the others fire."""
+    db = house.redis.client
+    set_(house, "good")
+    names = ["far%d" % n for n in range(150)]
+    said_of = {name: {k: v for k, v in plan(name).items() if k != "action"} for name in names}
+    db.hset("crons", mapping={name: msgpack.packb(dict(said, zone="Mars/Olympus")) for name, said in said_of.items()})
+    slot = now_ms() - 1000
+    for name in names:
+        due(db, name, slot)
+    due(db, "good")
+    until(lambda: fired(db, "good"))
+    until(lambda: said(house, "cron_waits"))
+    assert db.zcount("cron_due", slot, slot) == len(names)
+    db.hset("crons", "far7", msgpack.packb(said_of["far7"]))
+    until(lambda: fired(db, "far7") == [slot_id("far7", slot)])
 
 
 def test_a_full_redis_is_waited_for(house):

@@ -4,7 +4,7 @@ do
 
 local FIRED_MAX = 1024    -- timers in one call
 local DEADLINES_MAX = 128 -- deadlines in one call: each is looked for in every session
-local CRONS_MAX = 128
+local CRONS_MAX = 1000 -- all there may be: one that stays due must not hide another
 
 -- The stage comes to the tail of its queue, as a submitted one does.  A timer that means no stage is just gone.
 local function fire(change, member)

@@ -7,12 +7,12 @@
 
 static void put(struct m_ledger *ledger, struct slice name, int64_t value)
 {
+    if (slice_is(name, "balanced"))
+        ledger->balanced = value == 1;
     for (uint32_t i = 0; i < m_ledger_layout.count; i++) {
         const struct message_field *field = &m_ledger_layout.fields[i];
-        if (field->kind == MESSAGE_U64 && slice_is(name, field->name)) {
+        if (field->kind == MESSAGE_U64 && slice_is(name, field->name))
             *(uint64_t *)(void *)((char *)ledger + field->offset) = value > 0 ? (uint64_t)value : 0;
-            return;
-        }
     }
 }
 
@@ -23,9 +23,6 @@ int ledger_read(const redisReply *reply, struct m_ledger *ret_ledger)
     struct m_ledger ledger = { 0 };
     for (size_t i = 0; i < reply->elements; i += 2)
         put(&ledger, reply_text(reply->element[i]), reply_whole(reply->element[i + 1]));
-    ledger.balanced = ledger.accepted == ledger.completed + ledger.skipped + ledger.failed +
-                                             ledger.quarantined + ledger.cancelled +
-                                             ledger.scheduled + ledger.pending + ledger.running;
     *ret_ledger = ledger;
     return 0;
 }

@@ -29,7 +29,7 @@ struct wish {
     uint64_t first, last;
     int64_t minutes;
     const char *name;
-    bool named, verbose, keep_going;
+    bool named, verbose, keep_going, twice;
 };
 
 static int64_t seconds(void)
@@ -39,13 +39,25 @@ static int64_t seconds(void)
     return ts.tv_sec;
 }
 
+static bool run_seed(const struct wish *wish, uint64_t seed)
+{
+    bool good = schedule_of_seed(seed, wish->verbose);
+    uint64_t trace = world.trace;
+    if (!wish->twice || !good)
+        return good;
+    good = schedule_of_seed(seed, false) && world.trace == trace;
+    if (!good)
+        (void)printf("FAILED seed %" PRIu64 ": another run of it is another one\n", seed);
+    return good;
+}
+
 static int run_seeds(const struct wish *wish)
 {
     int64_t began = seconds(), told = began;
     uint64_t count = 0, failed = 0, events = 0, messages = 0;
     int64_t virtual_us = 0;
     for (uint64_t seed = wish->first; wish->minutes || seed <= wish->last; seed++) {
-        bool good = schedule_of_seed(seed, wish->verbose);
+        bool good = run_seed(wish, seed);
         count++;
         events += world.events;
         messages += world.messages;
@@ -110,6 +122,8 @@ static bool read_flag(char **argv, int *at, struct wish *wish)
     const char *flag = argv[*at], *value = argv[*at + 1];
     if (strcmp(flag, "--verbose") == 0)
         return wish->verbose = true;
+    if (strcmp(flag, "--twice") == 0)
+        return wish->twice = true;
     if (strcmp(flag, "--keep-going") == 0)
         return wish->keep_going = true;
     if (strcmp(flag, "--named") == 0) {

@@ -49,6 +49,7 @@ struct world {
     unsigned procs_count;
     uint64_t events; /* handled in this world */
     uint64_t messages;
+    uint64_t trace; /* of all notes: equal when all was equal */
 };
 
 extern struct world world;

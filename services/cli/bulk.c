@@ -1,31 +1,11 @@
 #include "services/cli/bulk.h"
 
 #include "common/scoped.h"
-#include "proto/message.h"
 #include "services/cli/record.h"
+#include "services/cli/said.h"
 
 #include <errno.h>
 #include <string.h>
-
-static void pack_ref(const struct m_ref *ref, msgpack_sbuffer *ret_body)
-{
-    msgpack_packer pk;
-    msgpack_sbuffer_init(ret_body);
-    msgpack_packer_init(&pk, ret_body, msgpack_sbuffer_write);
-    message_encode(&m_ref_layout, ref, &pk);
-}
-
-static int call(const struct cli *cli, gantry_client_t *client, uint32_t verb, const char *id,
-                const char *stage)
-{
-    const struct m_ref ref = { .id = slice_of(id), .task = slice_of(stage) };
-    msgpack_sbuffer body;
-    pack_ref(&ref, &body);
-    const struct gantry_bytes bytes = { body.data, body.size };
-    int r = gantry_call(client, verb, "", bytes, cli_timeout_ms(cli), NULL, NULL);
-    msgpack_sbuffer_destroy(&body);
-    return r;
-}
 
 static bool filtered(const struct options *options)
 {
@@ -60,12 +40,9 @@ static int begin(const struct cli *cli, gantry_client_t *client, struct work *wo
 {
     const struct m_ref ref = { .id = slice_of(json_string_value(json_object_get(item, "id"))),
                                .task = slice_of(json_string_value(json_object_get(item, "task"))) };
-    msgpack_sbuffer body;
-    pack_ref(&ref, &body);
-    const struct gantry_bytes bytes = { body.data, body.size };
-    int r =
-        gantry_call_begin(client, work->bulk->verb, "", bytes, cli_timeout_ms(cli), on_acted, work);
-    msgpack_sbuffer_destroy(&body);
+    scoped_in(said) said = said_of(&m_ref_layout, &ref);
+    int r = gantry_call_begin(client, work->bulk->verb, "", said_bytes(&said), cli_timeout_ms(cli),
+                              on_acted, work);
     work->open += r == 0;
     return r;
 }
@@ -140,7 +117,9 @@ int bulk_one(struct cli *cli, const struct bulk *bulk, const char *id, const cha
         return code;
     if (cli->options.dry_run)
         return cli_say(cli, CLI_USAGE, "--dry-run is for filters: `gantry show %s` shows it", id);
-    int r = call(cli, client, bulk->verb, id, stage);
+    const struct m_ref ref = { .id = slice_of(id), .task = slice_of(stage) };
+    scoped_in(said) said = said_of(&m_ref_layout, &ref);
+    int r = gantry_call(client, bulk->verb, "", said_bytes(&said), cli_timeout_ms(cli), NULL, NULL);
     if (r == 0)
         r = gantry_get(client, id, cli_timeout_ms(cli), &record);
     return r ? cli_refused(cli, client, r) : record_print(cli, record);

@@ -1,6 +1,5 @@
 /* Schedules: a task that is handed in again and again. */
 #include "common/scoped.h"
-#include "proto/message.h"
 #include "services/cli/input.h"
 #include "services/cli/listing.h"
 
@@ -15,13 +14,7 @@ static const struct listing_column columns[] = {
 static int ask(const struct cli *cli, gantry_client_t *client, const struct m_cron *said)
 {
     json_t *rows = NULL;
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_cron_layout, said, &pk);
-    int code = listing_ask_on(cli, client, VERB_CRON, slice_make(body.data, body.size), &rows);
-    msgpack_sbuffer_destroy(&body);
+    int code = listing_ask_on(cli, client, VERB_CRON, &m_cron_layout, said, &rows);
     if (code)
         return code;
     if (cli->options.json)

@@ -1,31 +1,26 @@
 #include "services/cli/events.h"
 
 #include "common/scoped.h"
-#include "proto/message.h"
+#include "services/cli/said.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { ITEMS = 20, PAGE = 1000, FOLLOW_MS = 20000, ANSWER_MS = 10000, AT_ONCE_MS = 1 };
+enum { ITEMS = 20, PAGE = 1000, FOLLOW_MS = 20000, AT_ONCE_MS = 1 };
 
 int events_ask(const struct cli *cli, gantry_client_t *client, uint64_t since, const char *id,
                int64_t wait_ms, json_t **ret_updates)
 {
-    const struct m_subscribe said = { .since = since,
-                                      .id = slice_of(id),
-                                      .service = slice_of(cli->options.service),
-                                      .limit = PAGE,
-                                      .timeout_ms = (uint32_t)wait_ms };
+    const struct m_subscribe m = { .since = since,
+                                   .id = slice_of(id),
+                                   .service = slice_of(cli->options.service),
+                                   .limit = PAGE,
+                                   .timeout_ms = (uint32_t)wait_ms };
     void *answer = NULL;
     size_t size = 0;
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_subscribe_layout, &said, &pk);
-    const struct gantry_bytes bytes = { body.data, body.size };
-    int r = gantry_call(client, VERB_SUBSCRIBE, "", bytes, wait_ms + ANSWER_MS, &answer, &size);
-    msgpack_sbuffer_destroy(&body);
+    scoped_in(said) said = said_of(&m_subscribe_layout, &m);
+    int r = gantry_call(client, VERB_SUBSCRIBE, "", said_bytes(&said),
+                        wait_ms + cli_timeout_ms(cli), &answer, &size);
     int code = r ? cli_refused(cli, client, r) : 0;
     if (code == 0 && json_from_packed(slice_make(answer, size), ret_updates))
         code = cli_say(cli, CLI_AWAY, "the answer cannot be read");

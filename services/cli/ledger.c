@@ -1,7 +1,6 @@
 /* The ledger, and the audit that keeps it true. */
 #include "common/clock.h"
 #include "common/scoped.h"
-#include "proto/message.h"
 #include "services/cli/listing.h"
 
 #include <errno.h>
@@ -62,7 +61,7 @@ static int show(const struct cli *cli, const json_t *ledger)
 int cli_ledger(struct cli *cli)
 {
     json_t *ledger = NULL;
-    int code = listing_ask(cli, VERB_LEDGER, (struct slice){ 0 }, &ledger);
+    int code = listing_ask(cli, VERB_LEDGER, NULL, NULL, &ledger);
     if (code)
         return code;
     code = show(cli, ledger);
@@ -79,13 +78,7 @@ static int ask_audit(const struct cli *cli, gantry_client_t *client)
 {
     const struct m_steer said = { .action = SLICE("audit") };
     json_t *answer = NULL;
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_steer_layout, &said, &pk);
-    int code = listing_ask_on(cli, client, VERB_STEER, slice_make(body.data, body.size), &answer);
-    msgpack_sbuffer_destroy(&body);
+    int code = listing_ask_on(cli, client, VERB_STEER, &m_steer_layout, &said, &answer);
     json_decref(answer);
     return code;
 }
@@ -103,7 +96,7 @@ static int await_audit(const struct cli *cli, gantry_client_t *client, json_t **
         (void)nanosleep(&(struct timespec){ .tv_nsec = AUDIT_LOOK_NS }, NULL);
         json_decref(*ledger_p);
         *ledger_p = NULL;
-        code = listing_ask_on(cli, client, VERB_LEDGER, (struct slice){ 0 }, ledger_p);
+        code = listing_ask_on(cli, client, VERB_LEDGER, NULL, NULL, ledger_p);
     }
     return code;
 }
@@ -124,7 +117,7 @@ int cli_audit(struct cli *cli)
     json_t *ledger = NULL;
     int code = cli_connect(cli, &client);
     if (code == 0)
-        code = listing_ask_on(cli, client, VERB_LEDGER, (struct slice){ 0 }, &ledger);
+        code = listing_ask_on(cli, client, VERB_LEDGER, NULL, NULL, &ledger);
     json_int_t repaired = figure(ledger, "repaired");
     if (code == 0)
         code = ask_audit(cli, client);

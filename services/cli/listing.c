@@ -1,17 +1,18 @@
 #include "services/cli/listing.h"
 
 #include "common/scoped.h"
+#include "services/cli/said.h"
 
 #include <errno.h>
 #include <string.h>
 
-int listing_ask_on(const struct cli *cli, gantry_client_t *client, uint32_t verb, struct slice body,
-                   json_t **ret_value)
+int listing_ask_on(const struct cli *cli, gantry_client_t *client, uint32_t verb,
+                   const struct message_layout *layout, const void *m, json_t **ret_value)
 {
     void *answer = NULL;
     size_t size = 0;
-    struct gantry_bytes bytes = { body.data, body.size };
-    int r = gantry_call(client, verb, "", bytes, cli_timeout_ms(cli), &answer, &size);
+    scoped_in(said) said = said_of(layout, m);
+    int r = gantry_call(client, verb, "", said_bytes(&said), cli_timeout_ms(cli), &answer, &size);
     int code = 0;
     if (r) {
         code = cli_refused(cli, client, r);
@@ -24,11 +25,12 @@ int listing_ask_on(const struct cli *cli, gantry_client_t *client, uint32_t verb
     return code;
 }
 
-int listing_ask(struct cli *cli, uint32_t verb, struct slice body, json_t **ret_value)
+int listing_ask(struct cli *cli, uint32_t verb, const struct message_layout *layout, const void *m,
+                json_t **ret_value)
 {
     scoped(gantry_client) client = NULL;
     int code = cli_connect(cli, &client);
-    return code ? code : listing_ask_on(cli, client, verb, body, ret_value);
+    return code ? code : listing_ask_on(cli, client, verb, layout, m, ret_value);
 }
 
 int listing_print_value(const struct cli *cli, const json_t *value)
@@ -154,7 +156,7 @@ int listing_show(struct cli *cli, uint32_t verb, const struct listing_column *co
                  const char *nothing)
 {
     json_t *rows = NULL;
-    int code = listing_ask(cli, verb, (struct slice){ 0 }, &rows);
+    int code = listing_ask(cli, verb, NULL, NULL, &rows);
     if (code)
         return code;
     if (cli->options.json)

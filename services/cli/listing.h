@@ -1,15 +1,17 @@
 #pragma once
 /* Verbs that ask for something and show it: the call, and bodies as JSON or as a table. */
+#include "proto/message.h"
 #include "services/cli/cli.h"
 #include "services/cli/json.h"
 #include "services/cli/table.h"
 
-/* Connects, asks a verb of the protocol and reads the answer. body may be empty. The value is the
- * caller's. 0, or an exit code after saying what went wrong. */
-int listing_ask(struct cli *cli, uint32_t verb, struct slice body, json_t **ret_value);
+/* Connects, asks a verb of the protocol and reads the answer. layout NULL: the verb has no body.
+ * The value is the caller's. 0, or an exit code after saying what went wrong. */
+int listing_ask(struct cli *cli, uint32_t verb, const struct message_layout *layout, const void *m,
+                json_t **ret_value);
 /* The same on a client that stands. */
-int listing_ask_on(const struct cli *cli, gantry_client_t *client, uint32_t verb, struct slice body,
-                   json_t **ret_value);
+int listing_ask_on(const struct cli *cli, gantry_client_t *client, uint32_t verb,
+                   const struct message_layout *layout, const void *m, json_t **ret_value);
 
 /* On standard output. 0, or an exit code after saying what went wrong. */
 int listing_print_json(const struct cli *cli, struct slice packed);

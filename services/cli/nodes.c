@@ -109,7 +109,7 @@ int cli_nodes(struct cli *cli)
 {
     json_t *nodes = NULL;
     const char *name = cli->argc ? cli->argv[0] : NULL;
-    int code = listing_ask(cli, VERB_NODES, (struct slice){ 0 }, &nodes);
+    int code = listing_ask(cli, VERB_NODES, NULL, NULL, &nodes);
     if (code)
         return code;
     catalogue_sort(nodes);

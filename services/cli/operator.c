@@ -1,7 +1,6 @@
 #include "services/cli/operator.h"
 
 #include "proto/envelope.h"
-#include "proto/message.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,19 +28,18 @@ static int read_answer(const struct cli *cli, void *socket)
     return code;
 }
 
-static int say(void *socket, uint32_t verb, struct slice body)
+static int say(void *socket, uint32_t verb, const struct message_layout *layout, const void *m)
 {
     const struct header header = { .verb = verb, .request = 1 };
-    zmq_msg_t message;
-    if (zmq_msg_init_size(&message, body.size))
-        return -ENOMEM;
-    memcpy(zmq_msg_data(&message), body.data, body.size);
-    int r = envelope_send(socket, (struct slice){ 0 }, &header, &message);
-    zmq_msg_close(&message);
+    zmq_msg_t body;
+    envelope_body(layout, m, &body);
+    int r = envelope_send(socket, (struct slice){ 0 }, &header, &body);
+    zmq_msg_close(&body);
     return r;
 }
 
-int operator_ask(const struct cli *cli, uint32_t verb, struct slice body)
+int operator_ask(const struct cli *cli, uint32_t verb, const struct message_layout *layout,
+                 const void *m)
 {
     const int linger = 0;
     void *zmq = zmq_ctx_new();
@@ -53,7 +51,7 @@ int operator_ask(const struct cli *cli, uint32_t verb, struct slice body)
              zmq_connect(socket, cli->options.status))
         code = cli_say(cli, CLI_USAGE, "--status: %s is no endpoint: %s", cli->options.status,
                        zmq_strerror(errno));
-    else if (say(socket, verb, body))
+    else if (say(socket, verb, layout, m))
         code = cli_say(cli, CLI_AWAY, "%s: %s", cli->options.status, zmq_strerror(errno));
     else
         code = read_answer(cli, socket);

@@ -1,7 +1,6 @@
 #include "services/cli/pages.h"
 
 #include "common/clock.h"
-#include "proto/message.h"
 
 enum { PAGE_MAX = 1000 };
 
@@ -23,14 +22,8 @@ static uint64_t ago(int64_t span_ms)
 static int read_page(const struct cli *cli, gantry_client_t *client, const struct m_list *list,
                      json_t *items, char cursor[256])
 {
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_list_layout, list, &pk);
     json_t *page = NULL;
-    int code = listing_ask_on(cli, client, VERB_LIST, slice_make(body.data, body.size), &page);
-    msgpack_sbuffer_destroy(&body);
+    int code = listing_ask_on(cli, client, VERB_LIST, &m_list_layout, list, &page);
     if (code)
         return code;
     const char *next = json_string_value(json_object_get(page, "cursor"));

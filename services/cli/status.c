@@ -76,7 +76,7 @@ static int print(const struct cli *cli, const json_t *status)
 int cli_status(struct cli *cli)
 {
     json_t *status = NULL;
-    int code = listing_ask(cli, VERB_STATUS, (struct slice){ 0 }, &status);
+    int code = listing_ask(cli, VERB_STATUS, NULL, NULL, &status);
     if (code)
         return code;
     code = print(cli, status);

@@ -1,6 +1,4 @@
 /* An operator's words: pause, resume, drain, undrain. */
-#include "common/scoped.h"
-#include "proto/message.h"
 #include "services/cli/listing.h"
 #include "services/cli/operator.h"
 
@@ -9,13 +7,7 @@
 static int steer(struct cli *cli, const struct m_steer *said, const char *now, const char *before)
 {
     json_t *answer = NULL;
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_steer_layout, said, &pk);
-    int code = listing_ask(cli, VERB_STEER, slice_make(body.data, body.size), &answer);
-    msgpack_sbuffer_destroy(&body);
+    int code = listing_ask(cli, VERB_STEER, &m_steer_layout, said, &answer);
     if (code)
         return code;
     if (cli->options.json)
@@ -43,13 +35,7 @@ int cli_resume(struct cli *cli)
 static int drain_broker(struct cli *cli, bool on)
 {
     const struct m_drain said = { .on = on };
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_drain_layout, &said, &pk);
-    int code = operator_ask(cli, VERB_DRAIN, slice_make(body.data, body.size));
-    msgpack_sbuffer_destroy(&body);
+    int code = operator_ask(cli, VERB_DRAIN, &m_drain_layout, &said);
     if (code == 0)
         printf("the broker at %s %s\n", cli->options.status,
                on ? "drains: its clients and workers go to the others of their lists"

@@ -1,4 +1,3 @@
-#include "proto/message.h"
 #include "services/cli/listing.h"
 
 static const struct listing_column columns[] = {
@@ -13,13 +12,7 @@ int cli_why(struct cli *cli)
     const struct m_ref ref = { .id = slice_of(cli->argv[0]),
                                .task = slice_of(cli->argc > 1 ? cli->argv[1] : NULL) };
     json_t *rows = NULL;
-    msgpack_sbuffer body;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
-    message_encode(&m_ref_layout, &ref, &pk);
-    int code = listing_ask(cli, VERB_WHY, slice_make(body.data, body.size), &rows);
-    msgpack_sbuffer_destroy(&body);
+    int code = listing_ask(cli, VERB_WHY, &m_ref_layout, &ref, &rows);
     if (code)
         return code;
     if (cli->options.json)

@@ -13,6 +13,8 @@ from town import descendants, send
 
 LINKS = ("c0", "c1", "w0", "w1", "s0", "s1", "redis")
 OURS = ("broker0", "broker1", "state0", "state1", "worker0", "worker1", "sdk0", "sdk1", "sdk2")
+LINK_KINDS = ("delay", "throttle", "drop", "refuse", "half-close", "hole", "garble")
+OF_FIRST_STATE, SECOND_STATE, BACK_S = ("link s0", "link s1", "link redis"), "state1", 2.0
 BALLAST = "ballast"
 
 
@@ -121,6 +123,8 @@ class Chaos:
     def end(self, one):
         self.active.remove(one)
         one[3]()
+        if one[2] and one[1] in (*OF_FIRST_STATE, SECOND_STATE):  # until it is of use again
+            self.active.append((time.monotonic() + BACK_S, one[1], None, lambda: None))
 
     def peace(self):
         """All faults end now."""
@@ -132,7 +136,7 @@ class Chaos:
     def inject(self, fault, now):
         busy = {one[1] for one in self.active}
         targets = [fault.target, *(t for t in KINDS[fault.kind].targets if t != fault.target)]
-        target = next((t for t in targets if self.busy_name(fault.kind, t) not in busy and self.there(t)), None)
+        target = next((t for t in targets if self.busy_name(fault.kind, t) not in busy and self.there(t) and self.fair(fault.kind, t, busy)), None)
         ends = getattr(self, "on_" + fault.kind.replace("-", "_"))(target, fault) if target else None
         if not ends:
             self.skips[fault.kind] += 1
@@ -146,7 +150,14 @@ class Chaos:
 
     @staticmethod
     def busy_name(kind, target):
-        return "link " + target if kind in ("delay", "throttle", "drop", "refuse", "half-close", "hole", "garble") else target
+        return "link " + target if kind in LINK_KINDS else target
+
+    def fair(self, kind, target, busy):
+        """A broker that is cut off from every state service, while one of them still reaches Redis, keeps its workers going and
+        lets others have their work (docs/decisions/006): that is known, and not looked for. The links are those of the first one."""
+        if self.busy_name(kind, target) in OF_FIRST_STATE:
+            return SECOND_STATE not in busy
+        return target != SECOND_STATE or not busy.intersection(OF_FIRST_STATE)
 
     def there(self, name):
         """A link, a disk, or a process that runs."""
@@ -185,10 +196,7 @@ class Chaos:
         if process.alive() and time.monotonic() < patience:
             self.active.append((time.monotonic() + 0.05, process.name, None, lambda: self.start_again(process, patience)))
             return
-        if process.alive():
-            process.kill()
-        else:
-            process.dead()
+        process.kill()
         process.start()
 
     def on_stop(self, target, fault, tree=False):
@@ -341,11 +349,12 @@ class Keeper:
     def turn(self):
         now = time.monotonic()
         for process in self.town.processes:
-            if process.wanted and process.process.returncode is None and process.process.poll() is not None:
+            if process.wanted and not process.buried and not process.alive():
                 self.on_death(process, now)
             if process in self.due and self.due[process] <= now:
                 del self.due[process]
-                process.start()
+                if not process.alive():
+                    process.start()
 
     def on_death(self, process, now):
         process.dead()

@@ -57,10 +57,11 @@ class Process:
         self.name, self.kind, self.command, self.env, self.boots = name, kind, command, env, boots
         self.log = os.path.abspath(f"log/{name}.log")
         self.process, self.boot, self.wanted, self.excuse = None, 0, True, ""
+        self.buried = False  # its death is known
         self.deaths, self.freezes, self.unexpected, self.excused = [], [], [], {}
 
     def start(self, **popen):
-        self.boot, self.wanted = self.boot + 1, True
+        self.boot, self.wanted, self.buried = self.boot + 1, True, False
         command = [*self.command, f"name={self.name}.{self.boot}"] if self.boots else self.command
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stderr=log, preexec_fn=die_with_parent, env={**os.environ, **(self.env or {})},
@@ -72,10 +73,11 @@ class Process:
         return self.process.pid
 
     def alive(self):
-        return self.process is not None and self.process.returncode is None and self.process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def dead(self):
         """To be called once for each death."""
+        self.buried = True
         self.deaths.append((self.pid, time.monotonic_ns()))
         self.thawed()
 
@@ -84,6 +86,7 @@ class Process:
         if self.alive():
             self.process.kill()
             self.process.wait()
+        if self.process and not self.buried:
             self.dead()
 
     def terminate(self):

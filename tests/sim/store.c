@@ -1,4 +1,4 @@
-#include "tests/sim/store.h"
+#include "tests/sim/stage.h"
 
 #include "common/status.h"
 #include "proto/codec.h"
@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum { SWEEP_GAP_MS = 900, SWEEP_AWAY_MS = 3000, LOWEST_FIRST_EVERY = 8 };
+enum { LOWEST_FIRST_EVERY = 8 };
 
 struct store store;
 struct store_rules store_rules;
@@ -23,20 +23,6 @@ void store_clear(void)
 int64_t store_now(void)
 {
     return world.now_us / 1000;
-}
-
-static void become(struct stage *stage, enum stage_state to)
-{
-    enum stage_state from = stage->state;
-    stage->state = to;
-    if (state_terminal((int)to))
-        store.tally.ended[to]++;
-    on_store_moved(stage, from);
-}
-
-static struct slice service_of(const struct stage *stage)
-{
-    return slice_make(stage->task, strcspn(stage->task, "."));
 }
 
 struct stage *store_find(struct slice id)
@@ -67,9 +53,9 @@ static void take(struct stage *stage, const struct m_task *task, enum priority p
     store.tally.accepted++;
     stage->due_ms = store_now() + (int64_t)task->delay_ms;
     stage->place = ++store.last_place;
-    become(stage, task->delay_ms ? STATE_SCHEDULED : STATE_PENDING);
+    stage_become(stage, task->delay_ms ? STATE_SCHEDULED : STATE_PENDING);
     if (!task->delay_ms)
-        on_store_work(service_of(stage));
+        on_store_work(stage_service(stage));
 }
 
 static struct stage *add_stage(const struct m_task *task)
@@ -88,7 +74,7 @@ static uint32_t depth(struct slice service, enum priority priority)
     for (unsigned i = 0; i < store.stages_count; i++) {
         const struct stage *stage = &store.stages[i];
         count += stage->state == STATE_PENDING && stage->priority == priority &&
-                 slice_equal(service_of(stage), service);
+                 slice_equal(stage_service(stage), service);
     }
     return count;
 }
@@ -116,44 +102,6 @@ int store_submit(const struct m_task *task, enum priority priority, enum stage_s
     return STATUS_OK;
 }
 
-/* ---- sessions ---- */
-
-static struct lease *lease_of(struct slice session)
-{
-    for (int i = 0; i < SESSIONS_MAX; i++)
-        if (store.leases[i].used &&
-            memcmp(store.leases[i].session, session.data, sizeof store.leases[i].session) == 0)
-            return &store.leases[i];
-    return NULL;
-}
-
-static struct lease *lease_open(struct slice session)
-{
-    struct lease *lease = lease_of(session);
-    for (int i = 0; !lease && i < SESSIONS_MAX; i++) {
-        if (store.leases[i].used)
-            continue;
-        lease = &store.leases[i];
-        *lease = (struct lease){ .used = true };
-        memcpy(lease->session, session.data, sizeof lease->session);
-        lease->until_ms = store_now() + store_rules.lease_ms;
-    }
-    assert(lease);
-    return lease;
-}
-
-int64_t store_lease_until(struct slice session)
-{
-    const struct lease *lease = lease_of(session);
-    return lease ? lease->until_ms : 0;
-}
-
-static bool held_by(const struct stage *stage, struct slice session)
-{
-    return stage->hold.held &&
-           memcmp(stage->hold.session, session.data, sizeof stage->hold.session) == 0;
-}
-
 /* ---- claim ---- */
 
 static struct stage *next_pending(struct slice service, enum priority priority)
@@ -162,7 +110,7 @@ static struct stage *next_pending(struct slice service, enum priority priority)
     for (unsigned i = 0; i < store.stages_count; i++) {
         struct stage *stage = &store.stages[i];
         if (stage->state == STATE_PENDING && stage->priority == priority &&
-            slice_equal(service_of(stage), service) && (!next || stage->place < next->place))
+            slice_equal(stage_service(stage), service) && (!next || stage->place < next->place))
             next = stage;
     }
     return next;
@@ -176,7 +124,7 @@ static void lend(struct stage *stage, const struct m_claim *claim)
     stage->hold = (struct hold){ .held = true, .seq = claim->seq };
     memcpy(stage->hold.session, claim->session.data, sizeof stage->hold.session);
     stage->start_ms = 0;
-    become(stage, STATE_RUNNING);
+    stage_become(stage, STATE_RUNNING);
 }
 
 uint32_t store_claim(const struct m_claim *claim, struct slice service, uint32_t most,
@@ -198,42 +146,6 @@ uint32_t store_claim(const struct m_claim *claim, struct slice service, uint32_t
     return count;
 }
 
-/* ---- what becomes of an attempt ---- */
-
-static void end(struct stage *stage, enum stage_state state)
-{
-    stage->hold = (struct hold){ 0 };
-    become(stage, state);
-}
-
-/* To the head of its queue. */
-static void requeue(struct stage *stage)
-{
-    stage->hold = (struct hold){ 0 };
-    stage->generation++;
-    stage->place = --store.first_place;
-    store.tally.requeues++;
-    become(stage, STATE_PENDING);
-    on_store_work(service_of(stage));
-}
-
-/* The session lost it. */
-static void release(struct stage *stage, bool crashed)
-{
-    if (crashed) {
-        stage->crashes++;
-        store.tally.crashes++;
-    }
-    if (stage->hold.closed)
-        end(stage, STATE_FAILED);
-    else if (stage->hold.cancelled)
-        end(stage, STATE_CANCELLED);
-    else if (crashed && stage->crashes >= stage->crashes_max)
-        end(stage, STATE_QUARANTINED);
-    else
-        requeue(stage);
-}
-
 static int64_t back_off(const struct stage *stage)
 {
     int64_t wait = stage->retry_ms;
@@ -242,41 +154,16 @@ static int64_t back_off(const struct stage *stage)
     return wait < store_rules.retry_cap_ms ? wait : store_rules.retry_cap_ms;
 }
 
-static void put_off(struct stage *stage, int64_t wait_ms)
-{
-    stage->hold = (struct hold){ 0 };
-    stage->generation++;
-    stage->due_ms = store_now() + wait_ms;
-    become(stage, STATE_SCHEDULED);
-}
-
 static void retry(struct stage *stage, const struct m_result *result)
 {
     stage->failures++;
     if (stage->failures >= stage->failures_max) {
-        end(stage, STATE_FAILED);
+        stage_end(stage, STATE_FAILED);
         return;
     }
     store.tally.retries++;
-    put_off(stage, result->retry_after_ms ? (int64_t)result->retry_after_ms : back_off(stage));
-}
-
-/* Not held under this token: written before under it, or somebody else's by now. */
-static int late(const struct stage *stage, struct slice token)
-{
-    bool same = stage && memcmp(stage->token, token.data, sizeof stage->token) == 0;
-    return same && state_terminal((int)stage->state) ? STATUS_OK : STATUS_STALE;
-}
-
-static struct stage *held(struct slice id, struct slice session, struct slice token,
-                          int *ret_status)
-{
-    struct stage *stage = store_find(id);
-    if (stage && held_by(stage, session) &&
-        memcmp(stage->token, token.data, sizeof stage->token) == 0)
-        return stage;
-    *ret_status = late(stage, token);
-    return NULL;
+    stage_put_off(stage,
+                  result->retry_after_ms ? (int64_t)result->retry_after_ms : back_off(stage));
 }
 
 static void keep_checkpoint(struct stage *stage, struct slice checkpoint)
@@ -289,106 +176,33 @@ static void keep_checkpoint(struct stage *stage, struct slice checkpoint)
 int store_finish(const struct m_result *result)
 {
     int status = STATUS_OK;
-    struct stage *stage = held(result->id, result->session, result->token, &status);
+    struct stage *stage = stage_held(result->id, result->session, result->token, &status);
     if (!stage)
         return status;
     check_result(stage, result);
     keep_checkpoint(stage, result->checkpoint);
     if (stage->hold.closed)
-        end(stage, STATE_FAILED);
+        stage_end(stage, STATE_FAILED);
     else if (stage->hold.cancelled)
-        end(stage, STATE_CANCELLED);
+        stage_end(stage, STATE_CANCELLED);
     else if (slice_is(result->state, "retry"))
         retry(stage, result);
     else if (slice_is(result->state, "snoozed"))
-        put_off(stage, (int64_t)result->retry_after_ms);
+        stage_put_off(stage, (int64_t)result->retry_after_ms);
     else
-        end(stage, (enum stage_state)state_by_text(result->state));
+        stage_end(stage, (enum stage_state)state_by_text(result->state));
     return STATUS_OK;
 }
 
 int store_give_back(const struct m_handout *handout)
 {
     int status = STATUS_OK;
-    struct stage *stage = held(handout->id, handout->session, handout->token, &status);
+    struct stage *stage = stage_held(handout->id, handout->session, handout->token, &status);
     if (!stage)
         return STATUS_STALE;
     keep_checkpoint(stage, handout->checkpoint);
-    release(stage, false);
+    stage_release(stage, false);
     return STATUS_OK;
-}
-
-void store_bye(struct slice session)
-{
-    struct lease *lease = lease_of(session);
-    for (unsigned i = 0; i < store.stages_count; i++)
-        if (held_by(&store.stages[i], session))
-            release(&store.stages[i], false);
-    if (lease)
-        lease->used = false;
-}
-
-/* ---- heartbeat ---- */
-
-static bool says_held(const struct m_heartbeat *beat, const struct stage *stage)
-{
-    struct reader reader;
-    struct slice item;
-    struct m_hold hold;
-    uint32_t count = 0;
-    if (!beat->held.size || !codec_array(beat->held, &reader, &count))
-        return false;
-    while (count-- && reader_value(&reader, &item))
-        if (message_decode(&m_hold_layout, item, &hold, NULL) == 0 &&
-            slice_is(hold.id, stage->id) &&
-            memcmp(hold.token.data, stage->token, sizeof stage->token) == 0)
-            return true;
-    return false;
-}
-
-static void find_stale(const struct m_heartbeat *beat, struct beaten *ret_beaten)
-{
-    struct reader reader;
-    struct slice item;
-    struct m_hold hold;
-    uint32_t count = 0;
-    int status;
-    if (!beat->held.size || !codec_array(beat->held, &reader, &count))
-        return;
-    while (count-- && reader_value(&reader, &item)) {
-        if (message_decode(&m_hold_layout, item, &hold, NULL) ||
-            held(hold.id, beat->session, hold.token, &status) || status != STATUS_STALE)
-            continue;
-        assert(ret_beaten->stale_count < STAGES_MAX);
-        memcpy(ret_beaten->stale[ret_beaten->stale_count++], hold.token.data, hold.token.size);
-    }
-}
-
-/* Workers' names end in their number. */
-static bool drained(struct slice name)
-{
-    const char *last = (const char *)name.data + name.size - 1;
-    return name.size && store.drained & 1u << (*last - '0');
-}
-
-void store_heartbeat(const struct m_heartbeat *beat, struct beaten *ret_beaten)
-{
-    struct lease *lease = lease_open(beat->session);
-    *ret_beaten = (struct beaten){ .drain = drained(beat->worker) };
-    lease->until_ms = store_now() + store_rules.lease_ms;
-    for (unsigned i = 0; i < store.stages_count; i++) {
-        struct stage *stage = &store.stages[i];
-        if (!held_by(stage, beat->session))
-            continue;
-        if (!says_held(beat, stage)) {
-            if (stage->hold.seq < beat->claim_open)
-                release(stage, false);
-        } else if (stage->hold.cancelled || stage->hold.closed) {
-            memcpy(ret_beaten->cancel[ret_beaten->cancel_count++], stage->token,
-                   sizeof stage->token);
-        }
-    }
-    find_stale(beat, ret_beaten);
 }
 
 struct stage *store_cancel(struct slice id)
@@ -397,77 +211,26 @@ struct stage *store_cancel(struct slice id)
     if (!stage || state_terminal((int)stage->state))
         return stage;
     if (!stage->hold.held) {
-        become(stage, STATE_CANCELLED);
+        stage_become(stage, STATE_CANCELLED);
     } else if (!stage->hold.cancelled) {
         stage->hold.cancelled = true;
-        become(stage, STATE_CANCELLING);
+        stage_become(stage, STATE_CANCELLING);
     }
     return stage;
 }
 
 /* ---- time ---- */
 
-static uint32_t holds_of(const struct lease *lease)
-{
-    uint32_t count = 0;
-    for (unsigned i = 0; i < store.stages_count; i++)
-        count += held_by(&store.stages[i], slice_make(lease->session, sizeof lease->session));
-    return count;
-}
-
-static void expire(struct lease *lease)
-{
-    struct slice session = slice_make(lease->session, sizeof lease->session);
-    for (unsigned i = 0; i < store.stages_count; i++)
-        if (held_by(&store.stages[i], session))
-            release(&store.stages[i], true);
-    lease->used = false;
-}
-
-static void extend_all(int64_t until_ms)
-{
-    for (int i = 0; i < SESSIONS_MAX; i++)
-        store.leases[i].until_ms = until_ms;
-}
-
-void store_sweep(void)
-{
-    int64_t now = store_now(), away = now - store.swept_ms;
-    uint32_t may = 0;
-    if (store.swept_ms && away < SWEEP_GAP_MS)
-        return;
-    bool first = store.swept_ms == 0;
-    store.swept_ms = now;
-    if (first || away > SWEEP_AWAY_MS) {
-        extend_all(now + store_rules.lease_ms);
-        return;
-    }
-    for (int i = 0; i < SESSIONS_MAX; i++)
-        may += store.leases[i].used;
-    may = may / 5 ? may / 5 : 1;
-    for (int i = 0; i < SESSIONS_MAX; i++) {
-        struct lease *lease = &store.leases[i];
-        if (!lease->used || lease->until_ms > now)
-            continue;
-        if (holds_of(lease) == 0 || may) {
-            may -= holds_of(lease) != 0;
-            expire(lease);
-        } else {
-            lease->until_ms = now + store_rules.lease_ms;
-        }
-    }
-}
-
 static void run_out(struct stage *stage)
 {
     stage->close_ms = 0;
     if (!stage->hold.held) {
-        end(stage, STATE_FAILED);
+        stage_end(stage, STATE_FAILED);
         return;
     }
     stage->hold.closed = true;
     if (stage->state == STATE_RUNNING)
-        become(stage, STATE_CANCELLING);
+        stage_become(stage, STATE_CANCELLING);
 }
 
 static int64_t fire(struct stage *stage, int64_t now)
@@ -477,11 +240,11 @@ static int64_t fire(struct stage *stage, int64_t now)
     if (stage->close_ms && stage->close_ms <= now)
         run_out(stage);
     else if (stage->start_ms && stage->start_ms <= now && !stage->hold.held)
-        end(stage, STATE_FAILED);
+        stage_end(stage, STATE_FAILED);
     if (stage->state == STATE_SCHEDULED && stage->due_ms <= now) {
         stage->place = ++store.last_place;
-        become(stage, STATE_PENDING);
-        on_store_work(service_of(stage));
+        stage_become(stage, STATE_PENDING);
+        on_store_work(stage_service(stage));
     }
     int64_t due = stage->state == STATE_SCHEDULED ? stage->due_ms : INT64_MAX;
     if (!state_terminal((int)stage->state) && stage->close_ms && stage->close_ms < due)

@@ -64,6 +64,12 @@ local function body_priority(body)
   return '\0'
 end
 
+-- The priorities, the stage's own first.
+local function priorities_of(body, packed)
+  local own = byte(packed and state_priority(packed) or body_priority(body))
+  return { own, (own + 1) % 3, (own + 2) % 3 }
+end
+
 -- A stage that nobody holds, pending or scheduled, ends.
 local function waiting_end(change, stage, state, tail)
   local P, field, packed = change.prefix, stage[1] .. '/' .. stage[2], stage[4] or PENDING_STATE

@@ -184,17 +184,11 @@ do
     return count, length <= 2 * SEARCH_MAX
   end
 
-  -- The priorities, the stage's own first.
-  local function priorities_of(stage)
-    local own = byte(stage.packed and state_priority(stage.packed) or body_priority(stage.body))
-    return { own, (own + 1) % 3, (own + 2) % 3 }
-  end
-
   -- In its three queues: priority -> count, the sum, whether all was looked at.  any: one is enough.
   local function entries_of(P, stage, any)
     local service, entry = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation
     local counts, total, whole_seen = {}, 0, true
-    for _, priority in ipairs(priorities_of(stage)) do
+    for _, priority in ipairs(priorities_of(stage.body, stage.packed)) do
       local count, seen = search(queue_key(P, service, priority), entry)
       counts[priority], total, whole_seen = count, total + count, whole_seen and seen
       if any and total > 0 then break end
@@ -230,7 +224,7 @@ do
     else
       local packed = stage.packed or PENDING_STATE
       local generation, attempt, failures, crashes = state_counters(packed)
-      local priority = char(priorities_of(stage)[1])
+      local priority = char(priorities_of(stage.body, stage.packed)[1])
       call('HSET', P .. 'task:' .. stage.id, stage.task .. '.s',
         pending_pack(generation + 1, attempt, failures, crashes, priority, state_started(packed)))
       change_requeue(change, stage.field, generation + 1, priority)
@@ -272,7 +266,7 @@ do
   -- Leaves one entry, the next out, of the stage's own priority if it has one there; or none.  Returns how many it removed.
   local function thin(P, stage, counts, keep)
     local service, entry, removed = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation, 0
-    for _, priority in ipairs(priorities_of(stage)) do
+    for _, priority in ipairs(priorities_of(stage.body, stage.packed)) do
       local count = counts[priority]
       local leave = keep and count > 0 and 1 or 0
       if leave > 0 then keep = false end

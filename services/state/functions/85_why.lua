@@ -68,9 +68,8 @@ do
   local function place_of(look, stage, service)
     local packed = stage[4] or PENDING_STATE
     local entry = stage[1] .. '/' .. stage[2] .. ' ' .. state_generation(packed)
-    local own = byte(stage[4] and state_priority(packed) or body_priority(stage[3]))
     local whole_seen = true
-    for _, priority in ipairs({ own, (own + 1) % 3, (own + 2) % 3 }) do
+    for _, priority in ipairs(priorities_of(stage[3], stage[4])) do
       local position, seen = place_in(look, queue_key(look.prefix, service, priority), entry)
       if position then
         local before = 0

@@ -44,8 +44,7 @@ static void on_set(void *arg, int status, const redisReply *reply)
     }
     /* both were good a moment ago */
     (void)message_decode(&m_cron_layout, ask_body(ask), &plan, NULL);
-    if (cron_plan_next(&plan, now_of(self), &next_ms) == 0 && next_ms)
-        timers_hear(self, next_ms);
+    (void)cron_plan_next(&plan, now_of(self), &next_ms);
     plan.next_ms = (uint64_t)next_ms;
     answer_one(ask, &plan);
 }

@@ -184,7 +184,8 @@ static void on_number(void *arg, int status, const redisReply *reply)
     }
     const int64_t said = reply_whole(reply);
     const uint64_t number = said > 0 ? (uint64_t)said : 0;
-    if (self->said.since && !self->reset && number == self->seen) {
+    const bool latest = number == self->seen && events_newest(self->state->events) <= number;
+    if (self->said.since && !self->reset && latest) {
         park(self); /* the stream is gone, but nothing came after what it has seen */
         return;
     }

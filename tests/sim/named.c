@@ -97,7 +97,7 @@ static void fail_over_after_the_receipt(void)
 static void fail_over_after_the_end(void)
 {
     store_rules.keeps = true;
-    plan(world.now_us + SUBMIT_AT_US + 3 * SHORT_US, on_roll_back, NULL, 0);
+    plan(world.now_us + SUBMIT_AT_US + (int64_t)3 * SHORT_US, on_roll_back, NULL, 0);
 }
 
 static void on_drain(void *arg, uint64_t tag)
@@ -245,7 +245,7 @@ static const struct named named[] = {
     { "claims-lost-often", "claims end without an answer, one after the other: the worker's credit comes back each time",
       LONE, { 0 }, kill_states_often, { 0 }, ONCE_RUN, 0 },
     { "failover-loses-submit", "the store loses the second in which the task was accepted: its client hands it in again",
-      SMALL, { 0 }, fail_over_after_the_receipt, { ACT_DONE, 2 * SHORT_US }, ONCE(1), 0 },
+      SMALL, { 0 }, fail_over_after_the_receipt, { ACT_DONE, (int64_t)2 * SHORT_US }, ONCE(1), 0 },
     { "failover-loses-done", "the store loses the second in which the task came, ran and ended",
       SMALL, { 0 }, fail_over_after_the_end, { ACT_DONE, SHORT_US }, ONCE(1), 0 },
     { "broker-drained", "a broker is drained: its workers and clients go to the other",

@@ -10,7 +10,7 @@ static void print_overview(FILE *out)
     fputs(
         "\nstart here:\n"
         "  gantry up                                          in one terminal\n"
-        "  gantry submit system.echo value=hello --wait        in another\n"
+        "  gantry submit system.echo value=hello --wait       in another\n"
         "\nA system is found by --broker or --data, GANTRY_BROKER or GANTRY_DATA, or in "
         "./gantry-data.\n"
         "Exit codes: 0 done, 1 a stage failed or was cancelled, 2 wrong usage, 3 refused, 4 no "

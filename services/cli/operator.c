@@ -1,5 +1,6 @@
 #include "services/cli/operator.h"
 
+#include "common/status.h"
 #include "proto/envelope.h"
 
 #include <errno.h>
@@ -11,12 +12,18 @@ static int read_answer(const struct cli *cli, void *socket)
     struct m_error error = { 0 };
     zmq_pollitem_t item = { .socket = socket, .events = ZMQ_POLLIN };
     if (zmq_poll(&item, 1, (long)cli_timeout_ms(cli)) <= 0)
-        return cli_say(cli, CLI_AWAY, "no broker answers at %s", cli->options.status);
+        return cli_say(cli, CLI_AWAY,
+                       "no broker answers at %s: --status takes the endpoint that its setting "
+                       "broker.status names",
+                       cli->options.status);
     envelope_init(&in);
     int r = envelope_receive(&in, socket, false);
     int code = 0;
     if (r)
         code = cli_say(cli, CLI_AWAY, "the answer from %s cannot be read", cli->options.status);
+    else if (in.header.status == STATUS_HELLO_FIRST)
+        code = cli_say(cli, CLI_USAGE, "--status: %s is not what the setting broker.status names",
+                       cli->options.status);
     else if (in.header.status) {
         char message[256] = "";
         (void)message_decode(&m_error_layout, frame_slice(&in.body), &error, NULL);

@@ -11,6 +11,7 @@ static const struct listing_column figures[] = {
     { "process", "pid", LISTING_TEXT },
     { "epoch", "epoch", LISTING_TEXT },
     { "up for", "uptime_ms", LISTING_SPAN },
+    { "draining", "draining", LISTING_TEXT },
     { "memory", "rss_bytes", LISTING_BYTES },
     { "requests in flight", "requests_in_flight", LISTING_TEXT },
     { "their bytes", "request_bytes_in_flight", LISTING_BYTES },

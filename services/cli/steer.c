@@ -36,7 +36,9 @@ static int drain_broker(struct cli *cli, bool on)
 {
     const struct m_drain said = { .on = on };
     int code = operator_ask(cli, VERB_DRAIN, &m_drain_layout, &said);
-    if (code == 0)
+    if (code == 0 && cli->options.json)
+        printf("{\"draining\": %s}\n", on ? "true" : "false");
+    else if (code == 0)
         printf("the broker at %s %s\n", cli->options.status,
                on ? "drains: its clients and workers go to the others of their lists"
                   : "takes clients and workers again");

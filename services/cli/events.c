@@ -5,8 +5,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { ITEMS = 20, PAGE = 1000, FOLLOW_MS = 20000, AT_ONCE_MS = 1 };
+enum { ITEMS = 20, KEPT = 65535, PAGE = 1000, FOLLOW_MS = 20000, AT_ONCE_MS = 1 };
 
 int events_ask(const struct cli *cli, gantry_client_t *client, uint64_t since, const char *id,
                int64_t wait_ms, json_t **ret_updates)
@@ -69,11 +70,13 @@ int events_print(const struct cli *cli, const json_t *updates)
     return CLI_DONE;
 }
 
-/* The number after which the last few begin. */
+/* The number after which the last few begin; of one task: after which they are kept. */
 static int find_start(const struct cli *cli, gantry_client_t *client, uint64_t *ret_since)
 {
     json_t *now = NULL;
-    uint64_t items = cli->options.items >= 0 ? (uint64_t)cli->options.items : ITEMS;
+    uint64_t items = cli->options.items >= 0 ? (uint64_t)cli->options.items
+                     : cli->argc             ? KEPT
+                                             : ITEMS;
     int code = events_ask(cli, client, 0, NULL, AT_ONCE_MS, &now);
     uint64_t seq = events_seq(now);
     json_decref(now);
@@ -85,9 +88,11 @@ static int follow(const struct cli *cli, gantry_client_t *client, uint64_t since
 {
     int64_t wait_ms = cli->options.follow ? FOLLOW_MS : AT_ONCE_MS;
     int code = 0;
-    bool more = since > 0;
+    bool more = since > 0 || cli->options.follow;
     while (code == 0 && more) {
         json_t *updates = NULL;
+        if (since == 0) /* nothing ever happened: answered at once */
+            (void)sleep(1);
         code = events_ask(cli, client, since, cli->argc ? cli->argv[0] : NULL, wait_ms, &updates);
         if (code == 0)
             code = events_print(cli, updates);
@@ -102,6 +107,9 @@ int cli_events(struct cli *cli)
 {
     scoped(gantry_client) client = NULL;
     uint64_t since = cli->options.after >= 0 ? (uint64_t)cli->options.after : 0;
+    if (since && cli->options.items >= 0)
+        return cli_say(cli, CLI_USAGE,
+                       "--after and --limit both say where to begin: give one of them");
     int code = cli_connect(cli, &client);
     if (code == 0 && since == 0)
         code = find_start(cli, client, &since);

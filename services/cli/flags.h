@@ -62,7 +62,7 @@ enum {
     F(TEXT,   task,       "task",         0,   "NODE",     ON_FILTER, "only stages of this node") \
     F(TIME,   since_ms,   "since",        0,   "TIME",     ON_FILTER, "only those in this state since less than so long") \
     F(TIME,   until_ms,   "until",        0,   "TIME",     ON_FILTER, "only those in this state since longer than so long") \
-    F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS, "at most N (default: list and dead ls 100, events 20)") \
+    F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS, "at most N (default: list and dead ls 100, events 20, of one task all)") \
     F(SWITCH, all,        "all",          0,   NULL,       ON_CANCEL | ON_DEAD, "all there are, when no filter is given") \
     F(SWITCH, dry_run,    "dry-run",      0,   NULL,       ON_CANCEL | ON_DEAD, "show which ones, and do nothing") \
     F(SWITCH, follow,     "follow",       'f', NULL,       ON_EVENTS | ON_SHOW, "go on as things happen; show: until the task has ended") \

@@ -28,13 +28,16 @@ static int ask(const struct cli *cli, gantry_client_t *client, const struct m_cr
 static int set(const struct cli *cli, gantry_client_t *client)
 {
     const struct options *options = &cli->options;
+    int code = input_check(cli);
+    if (code)
+        return code;
     if (cli->argc < 4)
         return cli_say(cli, CLI_USAGE,
                        "expected `gantry cron set NAME \"MINUTE HOUR DAY MONTH WEEKDAY\" TASK "
                        "[KEY=VALUE...]`");
     msgpack_sbuffer input;
     msgpack_sbuffer_init(&input);
-    int code = input_pack(cli, client, cli->argv[3], cli->argv + 4, cli->argc - 4, &input);
+    code = input_pack(cli, client, cli->argv[3], cli->argv + 4, cli->argc - 4, &input);
     const struct m_cron said = {
         .action = SLICE("set"),
         .name = slice_of(cli->argv[1]),
@@ -67,6 +70,8 @@ int cli_cron(struct cli *cli)
     scoped(gantry_client) client = NULL;
     if (strcmp(what, "ls") != 0 && strcmp(what, "set") != 0 && strcmp(what, "rm") != 0)
         return cli_say(cli, CLI_USAGE, "cron takes ls, set or rm, not %s", what);
+    if (strcmp(what, "ls") == 0 && cli->argc > 1)
+        return cli_say(cli, CLI_USAGE, "expected `gantry cron ls`");
     int code = cli_connect(cli, &client);
     if (code)
         return code;

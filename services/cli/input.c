@@ -1,7 +1,7 @@
 #include "services/cli/input.h"
 
 #include "common/scoped.h"
-#include "proto/schema.h"
+#include "proto/message.h"
 #include "services/cli/catalogue.h"
 
 #include <errno.h>
@@ -132,6 +132,16 @@ static int pack(const struct cli *cli, const json_t *input, msgpack_sbuffer *pac
     if (packed->size > INPUT_MAX)
         return cli_say(cli, CLI_USAGE, "the inputs are too large: files travel by their paths");
     return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : 0;
+}
+
+int input_check(const struct cli *cli)
+{
+    const char *priority = cli->options.priority;
+    if (priority && priority_by_text(slice_of(priority)) < 0)
+        return cli_say(cli, CLI_USAGE, "--priority takes high, normal or low, not %s", priority);
+    if (cli->options.attempt_ms > UINT32_MAX)
+        return cli_say(cli, CLI_USAGE, "--limit: at most 1193h");
+    return 0;
 }
 
 int input_pack(const struct cli *cli, gantry_client_t *client, const char *node, char *const *words,

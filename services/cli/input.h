@@ -3,6 +3,8 @@
 #include "services/cli/cli.h"
 #include "services/cli/json.h"
 
+/* --priority and --limit: 0, or an exit code after saying what is wrong. */
+int input_check(const struct cli *cli);
 /* Packs them into packed (initialised by the caller); words are those after the node's name. 0, or
  * an exit code after saying what is wrong. */
 int input_pack(const struct cli *cli, gantry_client_t *client, const char *node, char *const *words,

@@ -116,11 +116,8 @@ static int check(const struct cli *cli)
         return cli_say(cli, CLI_REFUSED,
                        "--callback: callbacks are not offered yet; use --wait, or `gantry wait ID` "
                        "in a script");
-    if (options->priority && priority_by_text(slice_of(options->priority)) < 0)
-        return cli_say(cli, CLI_USAGE, "--priority takes high, normal or low, not %s",
-                       options->priority);
-    if (options->attempt_ms > UINT32_MAX || options->retry_ms > UINT32_MAX)
-        return cli_say(cli, CLI_USAGE, "--limit, --retry: at most 1193h");
+    if (options->retry_ms > UINT32_MAX)
+        return cli_say(cli, CLI_USAGE, "--retry: at most 1193h");
     if (options->failures > FAILURES_MAX || options->crashes > CRASHES_MAX)
         return cli_say(cli, CLI_USAGE, "--failures: at most %d, --crashes: at most %d",
                        FAILURES_MAX, CRASHES_MAX);
@@ -129,7 +126,7 @@ static int check(const struct cli *cli)
                        "--at takes a time such as 2026-01-31T03:00 (yours) or 2026-01-31T03:00Z "
                        "(UTC), not %s",
                        options->at);
-    return 0;
+    return input_check(cli);
 }
 
 int cli_submit(struct cli *cli)

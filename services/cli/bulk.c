@@ -65,12 +65,28 @@ static int act(const struct cli *cli, gantry_client_t *client, const json_t *ite
     return r ? cli_refused(cli, client, r) : CLI_DONE;
 }
 
+static int find(const struct cli *cli, gantry_client_t *client, const struct bulk *bulk,
+                json_t *items)
+{
+    const char *only = cli->options.state;
+    int64_t limit = cli->options.items >= 0 ? cli->options.items : INT64_MAX;
+    int code = 0;
+    bool known = false;
+    for (const char *const *state = bulk->states; *state && code == 0; state++) {
+        if (only && strcmp(only, *state) != 0)
+            continue;
+        known = true;
+        code = pages_read(cli, client, *state, limit, items);
+    }
+    return known ? code
+                 : cli_say(cli, CLI_USAGE, "stages that are %s cannot be %s", only, bulk->done);
+}
+
 static int run(const struct cli *cli, gantry_client_t *client, const struct bulk *bulk,
                json_t *items)
 {
     static struct work work; /* calls that are given up here end with the client, after us */
-    int64_t limit = cli->options.items >= 0 ? cli->options.items : INT64_MAX;
-    int code = pages_read(cli, client, bulk->state, limit, items);
+    int code = find(cli, client, bulk, items);
     if (code)
         return code;
     if (cli->options.dry_run) {
@@ -96,7 +112,7 @@ int bulk_run(struct cli *cli, const struct bulk *bulk)
         return cli_say(cli, CLI_USAGE,
                        "name a task, or say which ones: --service, --task, --since, --until%s, or "
                        "--all (and --dry-run to see them first)",
-                       bulk->state ? "" : ", --state");
+                       bulk->states[1] ? ", --state" : "");
     int code = cli_connect(cli, &client);
     if (code)
         return code;
@@ -112,11 +128,12 @@ int bulk_one(struct cli *cli, const struct bulk *bulk, const char *id, const cha
 {
     scoped(gantry_client) client = NULL;
     scoped(gantry_record) record = NULL;
+    if (filtered(&cli->options) || cli->options.items >= 0 || cli->options.dry_run)
+        return cli_say(cli, CLI_USAGE,
+                       "%s is one task: filters, --limit and --dry-run are for many", id);
     int code = cli_connect(cli, &client);
     if (code)
         return code;
-    if (cli->options.dry_run)
-        return cli_say(cli, CLI_USAGE, "--dry-run is for filters: `gantry show %s` shows it", id);
     const struct m_ref ref = { .id = slice_of(id), .task = slice_of(stage) };
     scoped_in(said) said = said_of(&m_ref_layout, &ref);
     int r = gantry_call(client, bulk->verb, "", said_bytes(&said), cli_timeout_ms(cli), NULL, NULL);

@@ -4,12 +4,12 @@
 #include "services/cli/pages.h"
 
 struct bulk {
-    uint32_t verb;     /* takes a ref */
-    const char *state; /* of the stages it is for; NULL: --state says */
-    const char *done;  /* "cancelled" */
+    uint32_t verb;             /* takes a ref */
+    const char *const *states; /* of the stages it is for; ends with NULL. --state may name one */
+    const char *done;          /* "cancelled" */
 };
 
 /* The flags say which stages; at least one filter or --all must be there. An exit code. */
 int bulk_run(struct cli *cli, const struct bulk *bulk);
-/* One task (stage NULL: all of it). */
+/* One task (stage NULL: all of it); takes no filter. */
 int bulk_one(struct cli *cli, const struct bulk *bulk, const char *id, const char *stage);

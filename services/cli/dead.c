@@ -66,7 +66,7 @@ static int dead_show(struct cli *cli)
 {
     scoped(gantry_client) client = NULL;
     scoped(gantry_record) record = NULL;
-    if (cli->argc < 2)
+    if (cli->argc != 2)
         return cli_say(cli, CLI_USAGE, "expected `gantry dead show ID`");
     int code = cli_connect(cli, &client);
     if (code)
@@ -77,9 +77,13 @@ static int dead_show(struct cli *cli)
 
 int cli_dead(struct cli *cli)
 {
-    static const struct bulk replay = { VERB_REPLAY, "dead", "replayed" };
-    static const struct bulk purge = { VERB_PURGE, "dead", "purged" };
+    static const char *const states[] = { "dead", NULL };
+    static const struct bulk replay = { VERB_REPLAY, states, "replayed" };
+    static const struct bulk purge = { VERB_PURGE, states, "purged" };
     const char *what = cli->argc ? cli->argv[0] : "ls";
+    if (strcmp(what, "ls") == 0 && cli->argc > 1)
+        return cli_say(cli, CLI_USAGE, "ls takes filters; `gantry dead show %s` shows one task",
+                       cli->argv[1]);
     if (strcmp(what, "ls") == 0)
         return dead_ls(cli);
     if (strcmp(what, "show") == 0)

@@ -39,7 +39,7 @@ int pages_read(const struct cli *cli, gantry_client_t *client, const char *state
 {
     const struct options *options = &cli->options;
     char cursor[256] = "";
-    int64_t left = limit;
+    int64_t left = limit - (int64_t)json_array_size(items);
     int code = 0;
     struct m_list list = { .state = slice_of(state ? state : options->state),
                            .service = slice_of(options->service),

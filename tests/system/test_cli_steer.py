@@ -93,6 +93,25 @@ def test_cancel_by_filter(system):
     assert "name a task" in system.run("cancel", check=2).stderr
 
 
+def test_cancel_means_what_has_not_ended_and_an_id_takes_no_filter(system):
+    ended = submit(system, "system.echo", "value=1", "--wait", "--json")
+    waits = submit(system, "system.echo", "value=1", "--delay", "1h")
+    assert json.loads(ended)["status"] == "completed"
+    assert system.json("cancel", "--task", "system.echo") == {"cancelled": 1, "moved_on": 0}
+    assert system.json("show", waits)["status"] == "cancelled"
+    assert "cannot be cancelled" in system.run("cancel", "--state", "completed", check=2).stderr
+    for flags in (["--service", "ffmpeg"], ["--all"], ["--limit", "1"], ["--dry-run"]):
+        assert "for many" in system.run("cancel", waits, *flags, check=2).stderr
+
+
+def test_words_too_many_are_refused(system):
+    assert "dead show x" in system.run("dead", "ls", "x", check=2).stderr
+    assert "expected" in system.run("dead", "show", "x", "system.echo", check=2).stderr
+    assert "expected" in system.run("cron", "ls", "x", check=2).stderr
+    assert "--limit" in system.run("cron", "set", "x", "@daily", "system.echo", "--limit", "2000h", check=2).stderr
+    assert "--after" in system.run("events", "--after", "1", "--limit", "1", check=2).stderr
+
+
 def test_pause_and_resume(system):
     assert "is paused" in system.run("pause", "system", check=0).stdout
     assert "was paused before" in system.run("pause", "system", check=0).stdout
@@ -120,10 +139,13 @@ def test_drain_of_a_broker_by_its_status_endpoint(system):
     if len(endpoint) > 107:
         pytest.skip("the test's folder is too deep for a socket")
     assert "drains" in system.run("drain", "--status", endpoint, check=0).stdout
+    assert system.json("drain", "--status", endpoint) == {"draining": True}
     assert "draining" in system.run("ledger", "--timeout", "1s", check=4).stderr
     assert "takes clients" in system.run("undrain", "--status", endpoint, check=0).stdout
     system.run("ledger", check=0)
     eventually(lambda: system.json("workers"))
+    clients = endpoint.replace("/status", "/clients")
+    assert "broker.status" in system.run("drain", "--status", clients, check=2).stderr
     assert "no broker answers" in system.run("drain", "--status", "ipc://nobody", "--timeout", "300ms", check=4).stderr
 
 
@@ -144,8 +166,11 @@ def test_events_have_numbers_and_can_be_followed(system):
         follower.kill()
         follower.wait()
         follower.stdout.close()
-    lines = system.run("events", task, "--limit", "50", check=0).stdout.splitlines()
+    for _ in range(10):  # more than are shown by default
+        system.run("submit", "system.echo", "value=1", "--wait", check=0)
+    lines = system.run("events", task, check=0).stdout.splitlines()
     assert [line.split()[3] for line in lines] == ["pending", "running", "completed"]
+    assert len(system.run("events", "--limit", "2", check=0).stdout.splitlines()) == 2
     after = system.run("events", "--after", str(last - 1), "--json", check=0).stdout.splitlines()
     assert json.loads(after[0])["seq"] == last
 

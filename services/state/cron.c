@@ -173,7 +173,7 @@ void cron_asked(state_t *self, ask_t *ask)
     } else if (slice_is(said.action, "remove")) {
         remove_plan(self, ask, &said);
     } else if (said.action.size == 0 || slice_is(said.action, "list")) {
-        state_call_large(ask, store_function(self->store, "crons"), on_listed);
+        state_call_large(ask, self->large, store_function(self->store, "crons"), on_listed);
     } else {
         struct refusal why = { 0 };
         refusal_say(&why, STATUS_INVALID, "action", "must be set, remove or list");

@@ -61,7 +61,7 @@ void replay_asked(state_t *self, ask_t *ask)
     command_arg(command, ref.id);
     command_arg(command, ref.task);
     command_whole(command, depths_of(self->depths, task_name_service(ref.task)));
-    state_call(ask, command, on_replayed);
+    state_call_large(ask, self->records, command, on_replayed);
 }
 
 static void on_purged(void *arg, int status, const redisReply *reply)

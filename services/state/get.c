@@ -99,7 +99,7 @@ void get_asked(state_t *self, ask_t *ask)
     command_text(command, "1");
     command_arg(command, ref.id);
     command_arg(command, ref.task);
-    state_call(ask, command, on_record);
+    state_call_large(ask, self->records, command, on_record);
 }
 
 void cancel_asked(state_t *self, ask_t *ask)
@@ -110,5 +110,5 @@ void cancel_asked(state_t *self, ask_t *ask)
     struct command *command = store_function(self->store, "cancel");
     command_arg(command, ref.id);
     command_arg(command, ref.task);
-    state_call(ask, command, on_record);
+    state_call_large(ask, self->records, command, on_record);
 }

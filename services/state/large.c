@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { AT_ONCE = 2, WAITING_MAX = 65536 };
+enum { WAITING_MAX = 65536 };
 
 struct turn {
     struct turn *next;
@@ -19,14 +19,16 @@ struct turn {
 struct large {
     store_t *store;
     struct turn *first, *last; /* those that wait */
-    size_t waiting, open;
+    size_t waiting, open, at_once;
 };
 
-large_t *large_new(store_t *store)
+large_t *large_new(store_t *store, size_t at_once)
 {
     large_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->store = store;
+    if (!self)
+        return NULL;
+    self->store = store;
+    self->at_once = at_once;
     return self;
 }
 
@@ -67,7 +69,7 @@ static void on_done(void *arg, int status, const redisReply *reply)
     large_t *self = turn->large;
     self->open--;
     finish(turn, status, reply);
-    while (self->first && self->open < AT_ONCE) {
+    while (self->first && self->open < self->at_once) {
         struct turn *next = take_first(self);
         int r = begin(self, next);
         if (r)
@@ -78,7 +80,7 @@ static void on_done(void *arg, int status, const redisReply *reply)
 int large_call(large_t *self, struct command *command, redis_done_fn *done, void *arg)
 {
     const struct slice bytes = command_end(command);
-    const bool wait = self->open >= AT_ONCE || self->first;
+    const bool wait = self->open >= self->at_once || self->first;
     if (!bytes.data)
         return -ENOMEM;
     if (wait && (self->waiting >= WAITING_MAX || !store_ready(self->store)))

@@ -1,12 +1,13 @@
 #pragma once
-/* Calls whose answers may be large: a few at a time, the others wait their turn. Redis keeps every
- * answer in its memory until it is read, so thousands of such calls at once would be its end. */
+/* Calls that may take long or have large answers: a few at a time, the others wait their turn.
+ * Redis keeps every answer in its memory until it is read, so thousands of such calls at once would
+ * be its end. */
 #include "services/state/store.h"
 
 typedef struct large large_t;
 
 /* store is borrowed. NULL when out of memory. */
-large_t *large_new(store_t *store);
+large_t *large_new(store_t *store, size_t at_once);
 /* After the store's end, which ends all calls. */
 void large_destroy(large_t **self_p);
 

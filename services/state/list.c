@@ -108,7 +108,7 @@ void list_asked(state_t *self, ask_t *ask)
     command_whole(command, said.until_ms);
     command_whole(command, said.limit ? said.limit : LIMIT_DEFAULT);
     command_arg(command, said.cursor);
-    state_call(ask, command, on_listed);
+    state_call_large(ask, self->large, command, on_listed);
 }
 
 static void on_queues(void *arg, int status, const redisReply *reply)

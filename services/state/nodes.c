@@ -168,5 +168,5 @@ static void on_nodes(void *arg, int status, const redisReply *reply)
 
 void nodes_asked(state_t *self, ask_t *ask)
 {
-    state_call_large(ask, store_function(self->store, "nodes"), on_nodes);
+    state_call_large(ask, self->large, store_function(self->store, "nodes"), on_nodes);
 }

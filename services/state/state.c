@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+enum { LONG_AT_ONCE = 2, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
 enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100 };
 
 msgpack_packer *state_packer(state_t *self)
@@ -30,9 +31,9 @@ void state_call(ask_t *ask, struct command *command, redis_done_fn *done)
         ask_fail(&ask, r, NULL);
 }
 
-void state_call_large(ask_t *ask, struct command *command, redis_done_fn *done)
+void state_call_large(ask_t *ask, large_t *large, struct command *command, redis_done_fn *done)
 {
-    int r = large_call(ask->state->large, command, done, ask);
+    int r = large_call(large, command, done, ask);
     if (r)
         ask_fail(&ask, r, NULL);
 }
@@ -183,8 +184,12 @@ static int make_parts(state_t *self)
         !self->subs || !self->catalogue || !self->zmq || looks_new(self))
         return -ENOMEM;
     self->store = store_new(&store);
-    self->large = self->store ? large_new(self->store) : NULL;
-    self->events = self->large ? events_new(self) : NULL;
+    if (self->store) {
+        self->large = large_new(self->store, LONG_AT_ONCE);
+        self->records = large_new(self->store, RECORDS_AT_ONCE);
+        self->ends = large_new(self->store, ENDS_AT_ONCE);
+    }
+    self->events = self->large && self->records && self->ends ? events_new(self) : NULL;
     self->audit = self->events ? audit_new(self) : NULL;
     return self->audit ? 0 : -ENOMEM;
 }
@@ -223,6 +228,8 @@ static void state_destroy(void *arg)
     self->stopping = true;
     store_destroy(&self->store);
     large_destroy(&self->large);
+    large_destroy(&self->records);
+    large_destroy(&self->ends);
     events_destroy(&self->events);
     audit_destroy(&self->audit);
     nodes_forget(self);

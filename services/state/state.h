@@ -36,7 +36,8 @@ struct state {
     const struct settings *settings;
     void *zmq;
     store_t *store;
-    large_t *large;
+    /* reads that take long, of one record, and of those that end: none delays another kind */
+    large_t *large, *records, *ends;
     struct events *events;
     audit_t *audit;
     bool stopping; /* nothing is answered any more */
@@ -92,8 +93,8 @@ struct slice state_packed(const state_t *self);
 
 /* Calls the function that was begun with store_function(); done gets the ask and must end it. */
 void state_call(ask_t *ask, struct command *command, redis_done_fn *done);
-/* The same where the answer may be large. */
-void state_call_large(ask_t *ask, struct command *command, redis_done_fn *done);
+/* The same where the answer may be large, in its turn. */
+void state_call_large(ask_t *ask, large_t *large, struct command *command, redis_done_fn *done);
 
 /* Every handler takes the ask. Its body passed codec_check, or is empty. */
 typedef void verb_fn(state_t *self, ask_t *ask);

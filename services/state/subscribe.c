@@ -145,6 +145,14 @@ static void call(struct sub *self, struct command *command, redis_done_fn *done)
         leave_failed(self, r, NULL);
 }
 
+static void call_large(struct sub *self, large_t *large, struct command *command,
+                       redis_done_fn *done)
+{
+    int r = large_call(large, command, done, self);
+    if (r)
+        leave_failed(self, r, NULL);
+}
+
 /* seen is a number from before the reading: what happened since is told once more, by its update.
  */
 static void snapshot(struct sub *self)
@@ -158,7 +166,7 @@ static void snapshot(struct sub *self)
     command_text(command, "1");
     command_arg(command, self->said.id);
     command_text(command, "");
-    call(self, command, on_record);
+    call_large(self, self->state->records, command, on_record);
 }
 
 static void park(struct sub *self)
@@ -250,9 +258,7 @@ static void read_on(struct sub *self)
     command_text(command, "+");
     command_text(command, "COUNT");
     command_whole(command, READ_MOST);
-    int r = large_call(self->state->large, command, on_range, self);
-    if (r)
-        leave_failed(self, r, NULL);
+    call_large(self, self->state->large, command, on_range);
 }
 
 /* Parked ones, answered out of what is at hand; updates NULL: without items. */

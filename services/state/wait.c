@@ -216,7 +216,7 @@ void looks_flush(state_t *self)
         struct look_call *call = next_call(self, command);
         if (!call)
             return;
-        if (store_call(self->store, command, on_seen, call)) {
+        if (large_call(self->ends, command, on_seen, call)) {
             looks->all = true; /* the timer comes back to it */
             free(call);
             return;

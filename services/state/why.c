@@ -256,5 +256,5 @@ void why_asked(state_t *self, ask_t *ask)
     struct command *command = store_function(self->store, "why");
     command_arg(command, ref.id);
     command_arg(command, ref.task);
-    state_call(ask, command, on_why);
+    state_call_large(ask, self->records, command, on_why);
 }

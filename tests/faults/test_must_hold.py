@@ -70,8 +70,8 @@ def test_a_killed_workers_task_runs_again_within_15_s(context):
 
 
 def test_clients_and_workers_are_with_another_broker_within_5_s(context):
-    with town("failover", brokers=2, states=2, workers=0, sdks=4, clients=4, slots=4, rate=20, **DEFAULTS) as t:
-        t.load(engines=0)
+    with town("failover", brokers=2, states=2, workers=0, sdks=4, clients=4, slots=16, rate=20, **DEFAULTS) as t:
+        t.load(engines=0, lease_ms=300)  # no task is so long that a worker would be busy with it all the while
         time.sleep(3)
         killed_ns = time.monotonic_ns()
         t.processes[1].kill()

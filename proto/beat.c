@@ -212,9 +212,10 @@ static int64_t patience(const gantry_worker_t *self)
                                          : (int64_t)self->lease_ms * 2 / 3;
 }
 
-bool beat_fresh(const gantry_worker_t *self)
+/* That the store is away is enough to go on, not to begin: others may reach it. */
+bool beat_confirmed(const gantry_worker_t *self)
 {
-    return self->now_ms - patience(self) <= self->renewed_ms;
+    return self->now_ms - patience(self) <= self->confirmed_ms;
 }
 
 void beat_welcomed(gantry_worker_t *self)
@@ -226,7 +227,7 @@ void beat_welcomed(gantry_worker_t *self)
 
 void beat_tick(gantry_worker_t *self)
 {
-    if (!link_idle(&self->running) && !beat_fresh(self))
+    if (!link_idle(&self->running) && self->now_ms - patience(self) > self->renewed_ms)
         jobs_stop(self, GANTRY_STOP_STALE);
     if (!session_welcome(self->session))
         return;

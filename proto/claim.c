@@ -38,7 +38,7 @@ static void on_handout(gantry_worker_t *self, struct slice item)
         return;
     job->worker = self;
     job->node = find_node(self, handout.task);
-    if (job->node && !self->draining && !self->drained && beat_fresh(self) &&
+    if (job->node && !self->draining && !self->drained && beat_confirmed(self) &&
         self->running_count < self->options.slots) {
         run(self, job);
         return;

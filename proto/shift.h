@@ -92,8 +92,8 @@ void beat_tick(gantry_worker_t *self);
 void beat_welcomed(gantry_worker_t *self);
 /* When beat_tick is due again. */
 int64_t beat_due(const gantry_worker_t *self);
-/* The lease was renewed so lately that work may begin. */
-bool beat_fresh(const gantry_worker_t *self);
+/* The lease was renewed so lately, by the store itself, that work may begin. */
+bool beat_confirmed(const gantry_worker_t *self);
 /* Its lease is gone: its node is told, and whatever ends it goes nowhere. */
 void job_lose(gantry_worker_t *self, gantry_job_t *job);
 /* Every job of ring is told why; a callback may end any job. */

@@ -234,6 +234,26 @@ TEST(what_lay_unread_longer_than_the_lease_is_not_begun)
     end(&w);
 }
 
+TEST(what_comes_after_the_store_was_away_for_long_is_not_begun)
+{
+    UNUSED;
+    static struct world w;
+    begin(&w, 2);
+    w.hand.welcome.lease_ms = 600;
+    CHECK(hears_claim(&w));
+    struct header parked = w.hand.in.header;
+    w.away = true; /* from here: by another broker the lease may have ended */
+    passes(&w, 700);
+    w.hand.in.header = parked;
+    hands_out(&w, "test.echo", 0, 2);
+    CHECK(hears(&w, VERB_RETURN));
+    CHECK_INT(w.started, 0);
+    outcome(&w, STATUS_STALE);
+    w.away = false;
+    is_given(&w, 2, 2);
+    end(&w);
+}
+
 TEST(while_the_store_is_away_nothing_running_is_stopped)
 {
     UNUSED;
@@ -343,6 +363,7 @@ int main(void)
         HOLDS(a_heartbeat_tells_what_is_held_and_its_answer_stops_work),
         HOLDS(without_renewal_work_is_stopped_before_the_lease_ends),
         HOLDS(what_lay_unread_longer_than_the_lease_is_not_begun),
+        HOLDS(what_comes_after_the_store_was_away_for_long_is_not_begun),
         HOLDS(while_the_store_is_away_nothing_running_is_stopped),
         HOLDS(a_broker_that_forgot_it_is_told_all_again),
         HOLDS(drained_it_finishes_says_bye_and_is_idle),

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { LONG_AT_ONCE = 2, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
+enum { LONG_AT_ONCE = 1, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
 enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100 };
 
 msgpack_packer *state_packer(state_t *self)

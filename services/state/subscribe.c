@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 enum {
-    READ_MOST = 32, /* entries in one read: each may have a thousand transitions */
+    READ_MOST = 16, /* entries in one read: each may have a thousand transitions */
     LIMIT_DEFAULT = 256,
     LIMIT_MOST = 1000,
     WIDE_MAX = 1024, /* each of these looks at every update */

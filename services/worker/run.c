@@ -189,7 +189,7 @@ static void on_ended(void *arg, const struct child_end *end)
     run_t *self = arg;
     self->wall_ms = clock_ms() - self->begin_ms;
     self->end = *end;
-    if (!self->facts.unreadable)
+    if (!self->facts.unreadable && !end->report.signal) /* a kill leaves half a message */
         self->facts.unreadable = messages_end(&self->messages);
     self->facts.messages = &self->messages;
     self->facts.end = &self->end;

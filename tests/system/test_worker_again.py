@@ -60,6 +60,7 @@ def test_a_snooze_is_no_failure(house):
 @pytest.mark.parametrize("script,state,code", [
     ("os.kill(os.getpid(), 11)", "retry", "FAILED"),
     (say({"output": {"a": 1}}) + "os.kill(os.getpid(), 11)", "retry", "FAILED"),
+    ("os.write(3, b'\\x82\\xa1a'); os.kill(os.getpid(), 9)", "retry", "FAILED"),  # amid its last message
     (say({"error": {"code": "UNAVAILABLE", "message": "away"}}), "retry", "UNAVAILABLE"),
     (say({"error": {"code": "NOT_FOUND", "message": "gone"}}) + "sys.exit(75)", "retry", "NOT_FOUND"),
     (say({"error": {"code": "NOT_FOUND", "message": "gone"}}) + "sys.exit(1)", "failed", "NOT_FOUND"),

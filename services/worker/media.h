@@ -35,7 +35,7 @@ void media_add(struct media_args *self, const char *format, ...)
 void media_add_input(struct media_args *self, const char *path);
 
 struct media_end {
-    int code;         /* exit code, 128 + signal, or -1: time was over (run or not) */
+    int code;         /* exit code, MEDIA_SIGNAL + signal, or -1: time was over (run or not) */
     uint64_t frames;  /* pictures written */
     double seconds;   /* of media written */
     bool complained;  /* something was said on stderr */

@@ -120,7 +120,7 @@ int media_child_end(struct media_child *self)
     close_end(&self->errors);
     keep_line(self);
     self->pid = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : MEDIA_SIGNAL + WTERMSIG(status);
 }
 
 int media_child_kill(struct media_child *self)

@@ -29,7 +29,9 @@ void media_child_relay(struct media_child *self);
 /* Both pipes are at their end. */
 bool media_child_silent(const struct media_child *self);
 
-/* Waits for its end. The exit code, or 128 + signal. */
+/* Beyond all exit codes: newer ffmpegs end with 128 and more when a file is bad. */
+enum { MEDIA_SIGNAL = 256 };
+/* Waits for its end. The exit code, or MEDIA_SIGNAL + signal. */
 int media_child_end(struct media_child *self);
 /* SIGKILL, then as above. */
 int media_child_kill(struct media_child *self);

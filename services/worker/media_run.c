@@ -219,7 +219,7 @@ static void one_progress(void *arg, size_t index, const struct media_end *so_far
 /* Without room, or ended by a signal as by who frees memory: it may go better the next time. */
 static bool may_go_better(const struct media_end *end)
 {
-    return end->code > 128 || strstr(end->line, strerror(ENOSPC)) ||
+    return end->code > MEDIA_SIGNAL || strstr(end->line, strerror(ENOSPC)) ||
            strstr(end->line, strerror(EDQUOT));
 }
 
@@ -232,8 +232,9 @@ static int one_ended(void *arg, size_t index, const struct media_end *end)
     if (end->code == 0)
         return 0;
     enum status status = may_go_better(end) ? STATUS_UNAVAILABLE : STATUS_FAILED;
-    return engine_refuse(one->engine, status, one->field, "ffmpeg ended with %d: %s", end->code,
-                         end->line[0] ? end->line : "no word why");
+    return engine_refuse(one->engine, status, one->field, "ffmpeg %s %d: %s",
+                         end->code > MEDIA_SIGNAL ? "was ended by signal" : "ended with",
+                         end->code % MEDIA_SIGNAL, end->line[0] ? end->line : "no word why");
 }
 
 int media_call(engine_t *engine, const char *field, struct media_call *call)

@@ -458,7 +458,7 @@ def test_progress_grows_and_is_not_told_too_often(run, media, tmp_path):
 
 @pytest.mark.parametrize("words,code", [
     ("echo out.wav: No space left on device >&2; exit 1", "UNAVAILABLE"), ("kill -9 $$", "UNAVAILABLE"),
-    ("echo no such codec >&2; exit 1", "FAILED")])
+    ("echo no such codec >&2; exit 1", "FAILED"), ("echo bad data >&2; exit 183", "FAILED")])
 def test_what_may_go_better_the_next_time_is_unavailable(run, media, tmp_path, words, code):
     script = tmp_path / "ffmpeg"
     script.write_text(f"#!/bin/sh\n{words}\n")

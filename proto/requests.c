@@ -16,6 +16,7 @@ struct requests {
     struct pending *oldest;
     struct pending *newest;
     struct pending *unsent; /* it and all newer ones */
+    uint32_t working;       /* sent and not answered, as the other side's window counts them */
 };
 
 requests_t *requests_new(size_t max)
@@ -146,19 +147,28 @@ struct header pending_header(const struct pending *pending, uint32_t epoch)
     };
 }
 
-struct pending *requests_unsent(const requests_t *self)
+struct pending *requests_next(const requests_t *self, uint32_t window)
 {
-    return self->unsent;
+    bool full = window && self->working >= window;
+    return full && self->unsent && (self->unsent->id & WORKS) ? NULL : self->unsent;
 }
 
 void requests_mark_sent(requests_t *self)
 {
+    self->working += (self->unsent->id & WORKS) != 0;
     self->unsent->sent = true;
     self->unsent = self->unsent->newer;
 }
 
+void requests_mark_answered(requests_t *self, uint64_t id)
+{
+    if ((id & WORKS) && self->working)
+        self->working--;
+}
+
 void requests_unsend(requests_t *self)
 {
+    self->working = 0;
     self->unsent = self->oldest;
     for (struct pending *p = self->oldest; p; p = p->newer)
         p->sent = false;
@@ -177,9 +187,4 @@ size_t requests_count(const requests_t *self)
 uint64_t requests_stray_id(requests_t *self)
 {
     return ++self->serial << SERIAL_BIT | SLOT_NONE;
-}
-
-bool request_id_works(uint64_t id)
-{
-    return id & WORKS;
 }

@@ -36,10 +36,14 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
                              zmq_msg_t *body);
 /* NULL when it is not open. */
 struct pending *requests_find(requests_t *self, uint64_t id);
-/* In the order they were made; NULL: all were sent. */
-struct pending *requests_unsent(const requests_t *self);
-/* The first unsent one was sent. */
+/* The next one to be sent, in the order they were made. NULL: all were sent, or it has to wait
+ * until fewer than window (0: no limit) of those sent are worked at; such that only wait do not
+ * count. */
+struct pending *requests_next(const requests_t *self, uint32_t window);
+/* That one was sent. */
 void requests_mark_sent(requests_t *self);
+/* An answer under this id came, also of one that timed out here: the window has room again. */
+void requests_mark_answered(requests_t *self, uint64_t id);
 /* The connection is another one: nothing was sent on it. */
 void requests_unsend(requests_t *self);
 /* Takes it out and frees its body; the struct is valid until the next requests_add. */
@@ -50,9 +54,5 @@ struct pending *requests_oldest(const requests_t *self);
 size_t requests_count(const requests_t *self);
 /* An id of the same growing row that belongs to no request: for HELLO and PING. */
 uint64_t requests_stray_id(requests_t *self);
-
-/* Answered at once, as far as the other side can: what its window counts. Also of one that timed
- * out here. */
-bool request_id_works(uint64_t id);
 
 enum { REQUESTS_MAX = (1 << 20) - 1 };

@@ -33,7 +33,6 @@ struct session {
     int64_t pinged_ms;  /* last PING */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
     int64_t due_ms;     /* no request times out before */
-    uint32_t working;   /* requests the broker works at, as its window counts them */
     struct m_welcome welcome;
     requests_t *requests;
     struct envelope in;
@@ -158,25 +157,16 @@ static int send_pending(session_t *self, struct pending *p)
     zmq_msg_copy(&copy, &p->body); /* shares the bytes; ours stays for another try */
     int r = transmit(self, &header, p->has_body ? &copy : NULL);
     zmq_msg_close(&copy);
-    if (r == 0) {
+    if (r == 0)
         requests_mark_sent(self->requests);
-        self->working += request_id_works(p->id);
-    }
     return r;
-}
-
-static bool may_send(const session_t *self, const struct pending *p)
-{
-    return self->welcome.window == 0 || self->working < self->welcome.window ||
-           !request_id_works(p->id);
 }
 
 /* In the order they were made; the rest when the broker has answered some, or at the next tick,
  * which sees that the connection is gone. */
 static void send_unsent(session_t *self)
 {
-    for (struct pending *p = requests_unsent(self->requests); p && may_send(self, p);
-         p = requests_unsent(self->requests))
+    for (struct pending *p; (p = requests_next(self->requests, self->welcome.window));)
         if (send_pending(self, p))
             return;
 }
@@ -233,7 +223,6 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     endpoints_good(&self->brokers);
     self->pinged_ms = now_ms;
     self->unheard_ms = 0;
-    self->working = 0;
     if (self->options.events.welcomed)
         self->options.events.welcomed(self->options.arg, &self->welcome);
     send_unsent(self);
@@ -283,8 +272,7 @@ static void on_answer(session_t *self, const struct header *header, int64_t now_
         greet_again(self, now_ms);
         return;
     }
-    if (request_id_works(header->request) && self->working > 0)
-        self->working--;
+    requests_mark_answered(self->requests, header->request);
     struct pending *p = requests_find(self->requests, header->request);
     bool open = p && p->sent; /* else it was answered before, or timed out here */
     if (open && body.size && codec_check(body))

@@ -11,7 +11,7 @@
 #include <zmq.h>
 
 enum { LONG_AT_ONCE = 1, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
-enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100 };
+enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100, SHARD_MAX = 64 };
 
 msgpack_packer *state_packer(state_t *self)
 {
@@ -163,6 +163,16 @@ static int read_depths(state_t *self)
     return r;
 }
 
+/* Keys that are built here have room for so much. */
+static int check_shard(const char *shard)
+{
+    if (strlen(shard) <= SHARD_MAX)
+        return 0;
+    log_event(LOG_LEVEL_ERROR, "start_failed", "setting=redis.shard why=\"at most %d bytes\"",
+              (int)SHARD_MAX);
+    return -EINVAL;
+}
+
 static int make_parts(state_t *self)
 {
     const struct store_options store = {
@@ -260,7 +270,9 @@ static int state_start(program_t *program, const struct settings *settings, void
     add_timer(self, &self->due);
     add_timer(self, &self->farewell);
     uv_timer_start(&self->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-    int r = read_depths(self);
+    int r = check_shard(settings->redis_shard);
+    if (!r)
+        r = read_depths(self);
     if (!r)
         r = make_parts(self);
     return r ? r : brokers_new(self);

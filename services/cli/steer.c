@@ -1,13 +1,36 @@
 /* An operator's words: pause, resume, drain, undrain. */
+#include "common/scoped.h"
 #include "services/cli/listing.h"
 #include "services/cli/operator.h"
 
 #include <string.h>
 
+/* A name may be drained before its worker comes; a misspelt one looks the same. */
+static void look_for(const struct cli *cli, gantry_client_t *client, const char *worker)
+{
+    json_t *rows = NULL;
+    bool found = false;
+    if (listing_ask_on(cli, client, VERB_WORKERS, NULL, NULL, &rows))
+        return;
+    for (size_t i = 0; i < json_array_size(rows) && !found; i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(rows, i), "name"));
+        found = name && strcmp(name, worker) == 0;
+    }
+    json_decref(rows);
+    if (!found)
+        (void)cli_say(cli, CLI_DONE,
+                      "note: no worker %s is connected to this broker; `gantry workers` lists "
+                      "those that are",
+                      worker);
+}
+
 static int steer(struct cli *cli, const struct m_steer *said, const char *now, const char *before)
 {
+    scoped(gantry_client) client = NULL;
     json_t *answer = NULL;
-    int code = listing_ask(cli, VERB_STEER, &m_steer_layout, said, &answer);
+    int code = cli_connect(cli, &client);
+    if (!code)
+        code = listing_ask_on(cli, client, VERB_STEER, &m_steer_layout, said, &answer);
     if (code)
         return code;
     if (cli->options.json)
@@ -16,6 +39,8 @@ static int steer(struct cli *cli, const struct m_steer *said, const char *now, c
         printf("%s %s\n", cli->argv[0],
                json_is_true(json_object_get(answer, "changed")) ? now : before);
     json_decref(answer);
+    if (slice_is(said->action, "drain"))
+        look_for(cli, client, cli->argv[0]);
     return code;
 }
 

@@ -93,6 +93,13 @@ def test_cancel_by_filter(system):
     assert "name a task" in system.run("cancel", check=2).stderr
 
 
+def test_what_waits_for_its_next_attempt_takes_no_time(system):
+    task = submit(system, "system.fail", "verdict=retry", "--retry", "1h")
+    eventually(lambda: system.json("show", task)["stages"]["system.fail"]["state"] == "scheduled")
+    assert re.search(r"scheduled +- +1 +\S+ s +- +", system.run("show", task, check=0).stdout)
+    system.run("cancel", task, check=0)
+
+
 def test_cancel_means_what_has_not_ended_and_an_id_takes_no_filter(system):
     ended = submit(system, "system.echo", "value=1", "--wait", "--json")
     waits = submit(system, "system.echo", "value=1", "--delay", "1h")
@@ -124,12 +131,15 @@ def test_pause_and_resume(system):
 
 def test_drain_and_undrain_of_a_worker(system):
     (worker,) = system.json("workers")
-    assert "claims nothing more" in system.run("drain", worker["name"], check=0).stdout
+    drained = system.run("drain", worker["name"], check=0)
+    assert "claims nothing more" in drained.stdout and not drained.stderr
     time.sleep(1)  # told with the next heartbeat
     task = submit(system, "system.echo", "value=1")
     assert reason(system, task) == "draining"
     assert "claims again" in system.run("undrain", worker["name"], check=0).stdout
     system.run("wait", task, check=0)
+    assert "no worker wroker is connected" in system.run("drain", "wroker", check=0).stderr
+    assert system.run("undrain", "wroker", check=0).stderr == ""
     assert "name a worker" in system.run("drain", check=2).stderr
     assert "name a worker" in system.run("drain", "x", "--status", "ipc://y", check=2).stderr
 
@@ -189,7 +199,8 @@ def test_schedules(system):
     assert "schedule" in system.run("cron", "set", "bad", "61 3 * * *", "system.echo", "value=7", check=3).stderr
     assert "zone" in system.run("cron", "set", "bad", "0 3 * * *", "system.echo", "value=7", "--zone", "Mars/Base", check=3).stderr
     assert "input" in system.run("cron", "set", "bad", "0 3 * * *", "ffmpeg.extract_audio", check=3).stderr
-    assert system.json("cron", "rm", "nightly") == []
+    assert "nightly is removed" in system.run("cron", "rm", "nightly", check=0).stdout
+    assert system.json("cron", "ls") == []
     assert "NOT_FOUND" in system.run("cron", "rm", "nightly", check=3).stderr
     assert "expected" in system.run("cron", "set", "x", check=2).stderr
     assert "ls, set or rm" in system.run("cron", "fly", check=2).stderr

@@ -140,6 +140,17 @@ def test_a_peer_that_does_not_read_blocks_nobody(broker):
         assert client.ask(PING).status == OK
 
 
+def test_who_missed_an_answer_is_forgotten_and_so_asks_again(broker):
+    late, client = broker.client(), broker.client()
+    for _ in range(30_000):
+        late.send(PING)
+    eventually(lambda: broker.status()["counters"]["received"] >= 30_000)
+    while late.socket.poll(1000):
+        assert Message(late.socket.recv_multipart()).status == OK
+    assert late.ask(PING).status == HELLO_FIRST
+    assert client.ask(PING).status == OK
+
+
 def test_who_missed_an_error_is_forgotten_and_so_asks_again(start):
     broker = start("--broker-requests-max=30000", "--broker-window=30000")
     state, client = broker.state(), broker.client()

@@ -19,6 +19,8 @@ static int ask(const struct cli *cli, gantry_client_t *client, const struct m_cr
         return code;
     if (cli->options.json)
         code = listing_print_value(cli, rows);
+    else if (slice_is(said->action, "remove"))
+        printf("%s is removed: what it handed in goes on\n", cli->argv[1]);
     else
         code = listing_print_table(cli, rows, columns, sizeof columns / sizeof *columns);
     json_decref(rows);

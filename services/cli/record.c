@@ -25,6 +25,8 @@ static void add_span(table_t *table, uint64_t from_ms, uint64_t to_ms)
 static void add_stage(table_t *table, const struct gantry_stage *stage, uint64_t now_ms)
 {
     uint64_t until_ms = stage->ended_ms ? stage->ended_ms : now_ms;
+    bool waits = strcmp(stage->state, "scheduled") == 0 || strcmp(stage->state, "pending") == 0;
+    uint64_t started_ms = waits ? 0 : stage->started_ms; /* else it is an earlier attempt's */
     table_add(table, stage->task);
     table_add_colour(table, stage->state, terminal_state_colour(stage->state));
     if (strcmp(stage->state, "completed") == 0)
@@ -34,8 +36,8 @@ static void add_stage(table_t *table, const struct gantry_stage *stage, uint64_t
     else
         table_add(table, NULL);
     table_addf(table, "%u", stage->attempt);
-    add_span(table, stage->created_ms, stage->started_ms ? stage->started_ms : until_ms);
-    add_span(table, stage->started_ms, until_ms);
+    add_span(table, stage->created_ms, started_ms ? started_ms : until_ms);
+    add_span(table, started_ms, until_ms);
     table_add(table, stage->worker);
 }
 

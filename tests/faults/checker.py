@@ -259,6 +259,7 @@ class Checker:
                 self.verdict.broken.append(("", f"the audit found {repaired} stages held by none or by two"))
             last = self.history.ledgers[-1][1]
             states = collections.Counter(final.state for final in self.history.finals.values())
-            for state in ENDED:
-                if last.get(state, 0) != states[state]:
+            again = sum(times - 1 for ref, times in self.history.ends.items() if ref not in self.history.submits)
+            for state in ENDED:  # a client whose words are changed may run one again under another token: each end was counted
+                if not 0 <= last.get(state, 0) - states[state] <= again:
                     self.verdict.broken.append(("", f"the ledger says {last.get(state, 0)} {state}, and there are {states[state]}"))

@@ -127,11 +127,10 @@ class Chaos:
             self.active.append((time.monotonic() + BACK_S, one[1], None, lambda: None))
 
     def peace(self):
-        """All faults end now."""
+        """All faults end now; what their ends still need is done by further turns."""
         self.faults.clear()
-        while self.active:
-            self.end(self.active[0])
-            time.sleep(0.01)
+        self.active = [(0.0 if one[2] else one[0], *one[1:]) for one in self.active]
+        self.turn()
 
     def inject(self, fault, now):
         busy = {one[1] for one in self.active}
@@ -287,24 +286,23 @@ class Chaos:
     def on_redis_pause(self, target, fault):
         return (lambda: None) if self.ask_redis("CLIENT", "PAUSE", int(fault.lasts_s * 1000), "ALL") else None
 
-    def on_redis_memory(self, target, fault):
-        if not self.ask_redis("CONFIG", "SET", "maxmemory", "1mb"):
-            return None
-        return self.enough_memory
+    def until_heard(self, name, sure, *words):
+        """Ends a fault; again until Redis answers, and once more when what began it may still be on its way to Redis."""
+        def back():
+            if self.ask_redis(*words) is None:
+                self.active.append((time.monotonic() + 0.1, name, None, back))
+            elif not sure:
+                self.active.append((time.monotonic() + 1, name, None, self.until_heard(name, True, *words)))
+        return back
 
-    def enough_memory(self):
-        if not self.ask_redis("CONFIG", "SET", "maxmemory", "0") and self.name("redis").alive():
-            self.active.append((time.monotonic() + 0.1, "redis", None, self.enough_memory))
+    def on_redis_memory(self, target, fault):
+        sure = self.ask_redis("CONFIG", "SET", "maxmemory", "1mb") is not None
+        return self.until_heard("maxmemory", sure, "CONFIG", "SET", "maxmemory", "0")
 
     def steer(self, begin, end, name):
-        """An operator's word, by its function; taken back as soon as Redis is there to hear it."""
-        if self.ask_redis("FCALL", begin, 1, "", name) is None:
-            return None
-
-        def back():
-            if self.ask_redis("FCALL", end, 1, "", name) is None:
-                self.active.append((time.monotonic() + 0.1, f"{end} {name}", None, back))
-        return back
+        """An operator's word, by its function."""
+        sure = self.ask_redis("FCALL", begin, 1, "", name) is not None
+        return self.until_heard(f"{end} {name}", sure, "FCALL", end, 1, "", name)
 
     def on_pause(self, target, fault):
         return self.steer("gantry_pause", "gantry_resume", target)

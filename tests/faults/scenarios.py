@@ -118,6 +118,8 @@ class Run:
         rules.windows = self.windows()
         verdict = checker.check(self.history, rules)
         verdict.broken += [("", text) for text in (*self.keeper.unexpected, *self.town.stop(), *self.town.troubles())]
+        if not verdict.good():
+            self.town.keep_redis()
         return verdict
 
     def windows(self):

@@ -289,8 +289,11 @@ class Town:
             while any(process.alive() for process in group) and time.monotonic() < end:
                 time.sleep(0.02)
             wrong += [f"{p.name} ended with {p.process.poll()}: {p.said(600)}" for p in group if p.process.poll() != 0]
-        self.kill()
         return wrong
+
+    def keep_redis(self):
+        """Its data for a look at it later: the small disk goes."""
+        shutil.copytree("redis", "redis.kept", ignore=shutil.ignore_patterns("sock", "ballast"), dirs_exist_ok=True)
 
     def kill(self):
         for process in [*self.processes, *([self.proxy.process] if self.proxy else ())]:

@@ -145,9 +145,10 @@ static void print_history(const struct gantry_stage *stage)
 
 static void print_due(const struct gantry_stage *stage)
 {
+    if (stage->due_ms == 0 || strcmp(stage->state, "scheduled") != 0)
+        return;
     char due[SPAN_TEXT];
-    if (stage->due_ms && strcmp(stage->state, "scheduled") == 0)
-        printf("  starts no sooner than %s\n", terminal_time(stage->due_ms, due));
+    printf("  starts no sooner than %s\n", terminal_time(stage->due_ms, due));
 }
 
 static void print_detail(const struct cli *cli, const struct gantry_stage *stage)

@@ -99,7 +99,8 @@ static const struct {
     void (*print)(FILE *out);
 } tables[] = {
     { "header", print_header }, { "verbs", print_verbs },           { "statuses", print_statuses },
-    { "states", print_states }, { "priorities", print_priorities }, { "reasons", print_reasons }, { "bodies", print_bodies },
+    { "states", print_states }, { "priorities", print_priorities }, { "reasons", print_reasons },
+    { "bodies", print_bodies },
 };
 
 enum { TABLES = sizeof tables / sizeof *tables };

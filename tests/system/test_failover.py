@@ -49,12 +49,13 @@ def peers(system, kind):
 
 def all_at_the_first(system):
     """Where they are after a start: the first of their list. After a failover they stay where they are."""
-    for worker in system.workers:
-        worker.stop()
-        worker.start()
     first = system.client()
     first.endpoints = ["ipc://run/clients0"]
     first.connect()
+    until(lambda: first.insist("STATUS").body["peers"]["states"] == 2)  # else they would leave it again
+    for worker in system.workers:
+        worker.stop()
+        worker.start()
     until(lambda: first.insist("STATUS").body["claims_parked"] == 2)
     first.close()
     system.clients.remove(first)
@@ -167,3 +168,32 @@ def test_an_empty_first_broker_is_passed_over(town):
         print(f"{how}: a new client had its result after {time.monotonic() - began:.2f} s")
         assert time.monotonic() - began < MOST_S
         heal(town, how)
+
+
+def test_a_broker_cut_off_from_the_state_services_is_left(town):
+    """It lives, and answers UNAVAILABLE; another one of the list is of use. What runs keeps its lease meanwhile."""
+    all_at_the_first(town)
+    task = town.other.task("cut", "system.sleep", seconds=14)  # longer than a lease
+    town.other.submit(task)
+    until(lambda: sum(town.db.hlen(key) for key in town.db.scan_iter("running:*")) == 1)
+    for state in town.states:
+        state.stop()
+    lone = town.process("lone", "gantry-state", state_brokers="ipc://run/states1")
+    try:
+        began = time.monotonic()
+        until(lambda: peers(town, "workers") == 2)
+        moved = time.monotonic() - began
+        done = gantry(town, "submit", "system.echo", "value=1", "--wait")
+        out, _ = done.communicate(timeout=30)
+        assert done.returncode == 0, out.decode()
+        print(f"cut off: workers at the other broker after {moved:.2f} s, a new task done after {time.monotonic() - began:.2f} s; promised 5 s")
+        assert moved < MOST_S
+        (record,) = town.other.wait(("cut", "system.sleep"))
+        stage = record["stages"]["system.sleep"]
+        assert (stage["state"], stage["attempt"], stage.get("crashes", 0)) == ("completed", 1, 0)
+    finally:
+        lone.stop()
+        for state in town.states:
+            state.start()
+    town.settle()
+    town.check()

@@ -298,6 +298,37 @@ TEST(a_broker_that_forgets_and_then_refuses_is_left_for_the_next)
 }
 
 /* A draining broker says so under no number, after it has said so under one. */
+TEST(a_broker_to_which_all_is_unavailable_is_left_for_the_next)
+{
+    struct world *w = *state_;
+    come_up(w);
+    CHECK_INT(ask(w, false, 0), 0);
+    CHECK(broker_hears(w, VERB_GET));
+    broker_answers(w, STATUS_UNAVAILABLE);
+    until_answers(w, 1);
+    void *first = w->broker;
+    bind_broker(w, other);
+    come_up(w);
+    CHECK_INT(w->losses, 1);
+    zmq_close(first);
+}
+
+TEST(a_broker_that_is_of_use_again_is_kept)
+{
+    struct world *w = *state_;
+    come_up(w);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(ask(w, false, 0), 0);
+        CHECK(broker_hears(w, VERB_GET));
+        broker_answers(w, i ? STATUS_OK : STATUS_UNAVAILABLE);
+        until_answers(w, i + 1);
+    }
+    int64_t until_ms = clock_ms() + 4 * w->heartbeat_ms;
+    while (clock_ms() < until_ms)
+        turn(w);
+    CHECK_INT(w->losses, 0);
+}
+
 TEST(what_is_said_under_no_number_is_no_answer_to_a_greeting_not_yet_sent)
 {
     struct world *w = *state_;
@@ -431,6 +462,8 @@ int main(void)
         IN_WORLD(a_broker_that_ended_is_noticed_though_nothing_is_open),
         IN_WORLD(a_broker_that_refuses_the_greeting_is_left_at_once),
         IN_WORLD(a_broker_that_forgets_and_then_refuses_is_left_for_the_next),
+        IN_WORLD(a_broker_to_which_all_is_unavailable_is_left_for_the_next),
+        IN_WORLD(a_broker_that_is_of_use_again_is_kept),
         IN_WORLD(what_is_said_under_no_number_is_no_answer_to_a_greeting_not_yet_sent),
         IN_WORLD(requests_beyond_the_window_wait_here_in_order),
         IN_WORLD(what_timed_out_here_still_counts_for_the_window),

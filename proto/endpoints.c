@@ -57,4 +57,18 @@ int64_t endpoints_next(struct endpoints *self)
 void endpoints_good(struct endpoints *self)
 {
     self->failures = 0;
+    self->useless_ms = 0;
+}
+
+void endpoints_used(struct endpoints *self, bool of_use, int64_t now_ms)
+{
+    if (of_use)
+        self->useless_ms = 0;
+    else if (!self->useless_ms)
+        self->useless_ms = now_ms;
+}
+
+bool endpoints_useless(const struct endpoints *self, int64_t now_ms, int64_t patience_ms)
+{
+    return self->count > 1 && self->useless_ms && now_ms - self->useless_ms > patience_ms;
 }

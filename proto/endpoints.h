@@ -11,6 +11,8 @@ struct endpoints {
     unsigned count;
     unsigned at;
     unsigned failures; /* in a row */
+    int64_t
+        useless_ms; /* since when all it answered was that nothing can be done; 0: it is of use */
     uint64_t dice;
 };
 
@@ -26,3 +28,8 @@ const char *endpoints_current(const struct endpoints *self);
 int64_t endpoints_next(struct endpoints *self);
 /* The current one works: the next failure starts a first round. */
 void endpoints_good(struct endpoints *self);
+/* What a broker that is cut off from every state service answers all the same: another one may not
+ * be. To be told of every answer. */
+void endpoints_used(struct endpoints *self, bool of_use, int64_t now_ms);
+/* Has it been of no use for longer than this, and is there another one? */
+bool endpoints_useless(const struct endpoints *self, int64_t now_ms, int64_t patience_ms);

@@ -32,7 +32,6 @@ struct session {
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
-    int64_t useless_ms; /* since when all it answered was UNAVAILABLE; 0: it is of use */
     int64_t due_ms;     /* no request times out before */
     struct m_welcome welcome;
     requests_t *requests;
@@ -223,7 +222,7 @@ static void on_welcome(session_t *self, struct slice body, int64_t now_ms)
     self->refusal[0] = '\0';
     endpoints_good(&self->brokers);
     self->pinged_ms = now_ms;
-    self->unheard_ms = self->useless_ms = 0;
+    self->unheard_ms = 0;
     if (self->options.events.welcomed)
         self->options.events.welcomed(self->options.arg, &self->welcome);
     send_unsent(self);
@@ -262,22 +261,6 @@ static void greet_again(session_t *self, int64_t now_ms)
     answer_once_requests(self);
 }
 
-/* A broker that is cut off from every state service answers all the same; another one may not be.
- */
-static bool useless(const session_t *self, int64_t now_ms)
-{
-    return self->useless_ms && self->brokers.count > 1 &&
-           now_ms - self->useless_ms > 2 * (int64_t)self->welcome.heartbeat_ms;
-}
-
-static void note_use(session_t *self, uint32_t status, int64_t now_ms)
-{
-    if (status != STATUS_UNAVAILABLE)
-        self->useless_ms = 0;
-    else if (!self->useless_ms)
-        self->useless_ms = now_ms;
-}
-
 static void on_answer(session_t *self, const struct header *header, int64_t now_ms)
 {
     struct slice body = frame_slice(&self->in.body);
@@ -293,7 +276,7 @@ static void on_answer(session_t *self, const struct header *header, int64_t now_
     struct pending *p = requests_find(self->requests, header->request);
     bool open = p && p->sent; /* else it was answered before, or timed out here */
     if (open)
-        note_use(self, header->status, now_ms);
+        endpoints_used(&self->brokers, header->status != STATUS_UNAVAILABLE, now_ms);
     if (open && body.size && codec_check(body))
         end_here(self, p, STATUS_MALFORMED);
     else if (open)
@@ -359,7 +342,8 @@ static int64_t tick_up(session_t *self, int64_t now_ms)
     int64_t heartbeat = self->welcome.heartbeat_ms;
     bool silent =
         self->unheard_ms && now_ms - self->unheard_ms > (int64_t)self->welcome.liveness_ms;
-    if (silent || useless(self, now_ms) || !dealer_connected(self->socket)) {
+    bool useless = endpoints_useless(&self->brokers, now_ms, 2 * heartbeat);
+    if (silent || useless || !dealer_connected(self->socket)) {
         lose(self, now_ms);
         return self->again_ms;
     }

@@ -220,6 +220,7 @@ struct gantry_node {
     const char *const *key;     /* outputs a reuse hit must have; ends with NULL; may be NULL */
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
     uint32_t failures_max;      /* failures after which a stage has failed for good; 0: as set */
+    uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: as set */
     uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: a formula */
     gantry_run_fn *run;
     gantry_stop_fn *stop; /* NULL: jobs end too soon to be stopped */

@@ -132,7 +132,7 @@ enum {
     F(T, U64, schedule_to_start_ms, OPT, 0, "failed with TIMEOUT when no worker has started it so long after it could; 0: no limit") \
     F(T, U64, schedule_to_close_ms, OPT, 0, "failed with TIMEOUT when it has not ended so long after it was accepted, all attempts together") \
     F(T, U32, failures_max, OPT, 0,  "failures after which it has failed for good, at most 1000; 0: the node's own") \
-    F(T, U32, crashes_max, OPT, 0,   "lost leases after which it is quarantined, at most 100; 0: the setting's") \
+    F(T, U32, crashes_max, OPT, 0,   "lost leases after which it is quarantined, at most 100; 0: the node's own") \
     F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the node's own")  \
     F(T, STR, callback,   OPT, 2048, "refused as UNSUPPORTED until callbacks land")
 #define RECEIPT_FIELDS(F, T)                                                                                      \
@@ -260,6 +260,7 @@ enum {
     F(T, RAW, key,        OPT, 0,    "array of the outputs that must be there for a reuse hit")                  \
     F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt; 0: none")                                       \
     F(T, U32, failures_max, OPT, 0,  "failures after which a stage has failed for good; 0: the setting's")       \
+    F(T, U32, crashes_max, OPT, 0,   "lost leases after which a stage is quarantined; 0: the setting's")          \
     F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the formula")
 #define INPUT_FIELDS(F, T)                                                                                        \
     F(T, STR, name,     REQ, 64,  "key in the input map")                                                        \

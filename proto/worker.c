@@ -96,6 +96,7 @@ static void pack_node(gantry_worker_t *self, const struct gantry_node *node)
         .key = slice_make(parts->data + key, parcel_mark(parts) - key),
         .timeout_ms = node->timeout_ms,
         .failures_max = node->failures_max,
+        .crashes_max = node->crashes_max,
         .retry_ms = node->retry_ms,
     };
     message_encode(&m_node_layout, &m, &pk);

@@ -98,6 +98,15 @@ static int read_inputs(struct slice list, struct node *node, struct refusal *ref
     return 0;
 }
 
+static int check_limit(const char *field, uint32_t value, uint32_t most, struct refusal *refusal)
+{
+    if (value <= most)
+        return 0;
+    refusal->limit = most;
+    refusal->current = value;
+    return refusal_say(refusal, STATUS_INVALID, field, "must be at most %u", most);
+}
+
 static int read_node(struct slice declaration, struct node *ret_node, struct refusal *refusal)
 {
     struct m_node in;
@@ -112,14 +121,13 @@ static int read_node(struct slice declaration, struct node *ret_node, struct ref
         return refusal_say(refusal, r, wrong ? wrong : "nodes", "not a node's declaration");
     if (!task_name_valid(in.name))
         return refusal_say(refusal, STATUS_INVALID, "name", "must be service.method of [a-z0-9_]");
-    if (in.failures_max > FAILURES_MOST) {
-        refusal->limit = FAILURES_MOST;
-        refusal->current = in.failures_max;
-        return refusal_say(refusal, STATUS_INVALID, "failures_max", "must be at most %d",
-                           FAILURES_MOST);
-    }
+    r = check_limit("failures_max", in.failures_max, FAILURES_MOST, refusal);
+    if (r == 0)
+        r = check_limit("crashes_max", in.crashes_max, CRASHES_MOST, refusal);
+    if (r)
+        return r;
     ret_node->name = in.name;
-    ret_node->limits = (struct limits){ .failures_max = in.failures_max, .retry_ms = in.retry_ms };
+    ret_node->limits = (struct limits){ in.failures_max, in.crashes_max, in.retry_ms };
     return read_inputs(in.inputs, ret_node, refusal);
 }
 

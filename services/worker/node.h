@@ -26,6 +26,7 @@ struct node_row {
     const char *const *key;     /* outputs a reuse hit must have; ends with NULL */
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
     uint32_t failures_max;      /* failures after which it has failed for good; 0: the setting's */
+    uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: the setting's */
     uint32_t retry_ms;   /* first wait before another attempt, doubled each time; 0: the formula */
     node_inline_fn *run; /* NULL: the program gantry-engine, called with the node's name */
 };

@@ -154,6 +154,7 @@ static int add_service(struct worker *self, struct slice name)
             .key = row->key,
             .timeout_ms = row->timeout_ms,
             .failures_max = row->failures_max,
+            .crashes_max = row->crashes_max,
             .retry_ms = row->retry_ms,
             .run = run_begin,
             .stop = row->run ? NULL : run_stop,

@@ -111,7 +111,7 @@ GOOD = {
                              "outputs": ["text"], "key": ["text"], "timeout_ms": 1000}]}),
     "node": (header("ANSWER"), "node",
              {"name": "demo.upper", "doc": "in capitals", "inputs": [{"name": "text", "type": "text", "required": True}], "outputs": ["text"],
-              "key": ["text"], "timeout_ms": 1000, "failures_max": 3, "retry_ms": 1000}),
+              "key": ["text"], "timeout_ms": 1000, "failures_max": 3, "crashes_max": 2, "retry_ms": 1000}),
     "input": (header("ANSWER"), "input", {"name": "level", "type": "whole", "fallback": 3, "doc": "1..9"}),
     "subscribe": (header("SUBSCRIBE", request=15), "subscribe",
                   {"since": 2 ** 40, "id": "t1", "service": "ffmpeg", "limit": 100, "timeout_ms": 30000}),

@@ -155,9 +155,13 @@ TEST(a_node_is_replaced_by_a_later_one)
 
 TEST(a_node_says_how_often_it_may_fail)
 {
-    static const char limited[] = "\x83\xa4name\xa3"
+    static const char limited[] = "\x84\xa4name\xa3"
                                   "a.d\xac"
-                                  "failures_max\x07\xa8retry_ms\xcd\x01\x00";
+                                  "failures_max\x07\xab"
+                                  "crashes_max\x02\xa8retry_ms\xcd\x01\x00";
+    static const char too_fragile[] = "\x82\xa4name\xa3"
+                                      "a.d\xab"
+                                      "crashes_max\x65";
     static const char too_often[] = "\x82\xa4name\xa3"
                                     "a.d\xac"
                                     "failures_max\xcd\x03\xe9";
@@ -165,12 +169,15 @@ TEST(a_node_says_how_often_it_may_fail)
     struct slice name;
     CHECK_INT(catalogue_put(*state_, slice_make(limited, sizeof limited - 1)), 0);
     CHECK_INT(catalogue_limits(*state_, SLICE("a.d")).failures_max, 7);
+    CHECK_INT(catalogue_limits(*state_, SLICE("a.d")).crashes_max, 2);
     CHECK_INT(catalogue_limits(*state_, SLICE("a.d")).retry_ms, 256);
     CHECK_INT(catalogue_limits(*state_, SLICE("a.b")).failures_max, 0);
     CHECK_INT(catalogue_limits(*state_, SLICE("a.c")).failures_max, 0);
     CHECK_INT(catalogue_verify(SLICE(too_often), &why, &name), STATUS_INVALID);
     CHECK_TEXT(why.field, "failures_max");
     CHECK_INT(why.limit, 1000);
+    CHECK_INT(catalogue_verify(SLICE(too_fragile), &why, &name), STATUS_INVALID);
+    CHECK_TEXT(why.field, "crashes_max");
 }
 
 TEST(a_wrong_declaration_is_refused)

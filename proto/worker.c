@@ -335,6 +335,11 @@ int gantry_worker_refused(const gantry_worker_t *self)
     return self->refused;
 }
 
+const char *gantry_worker_away(const gantry_worker_t *self)
+{
+    return session_welcome(self->session) ? NULL : session_refusal(self->session);
+}
+
 void gantry_worker_drain(gantry_worker_t *self)
 {
     self->draining = 1;

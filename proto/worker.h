@@ -16,6 +16,8 @@ bool gantry_worker_idle(const gantry_worker_t *self);
 /* The status with which the broker refused the nodes, or 0: no task will come. Asked again now and
  * then. */
 int gantry_worker_refused(const gantry_worker_t *self);
+/* NULL while a broker knows us; else why the last one refused, "" when none answered. */
+const char *gantry_worker_away(const gantry_worker_t *self);
 /* Until when every lease held is good, by clock_ms: what runs longer without a renewal must be dead
  * by then. */
 int64_t gantry_worker_lease_until(const gantry_worker_t *self);

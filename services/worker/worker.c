@@ -16,6 +16,8 @@
 enum {
     NODES_MAX = 256,
     SERVICES_TEXT = 256,
+    AWAY_MS = 5000, /* without a broker for so long: said, and again now and then */
+    AWAY_AGAIN_MS = 60000,
     LEAVE_MS = 5000 /* how long the last results may wait for their acknowledgement */
 };
 
@@ -29,7 +31,8 @@ struct worker {
     shop_t *shop;
     gantry_worker_t *gantry;
     attach_t *attach;
-    int refused; /* as logged last */
+    int refused;     /* as logged last */
+    int64_t away_ms; /* when the lack of a broker is said next; 0: there is one */
     size_t count;
     struct gantry_node nodes[NODES_MAX];
     struct shop_node shop_nodes[NODES_MAX];
@@ -45,9 +48,25 @@ static void end(struct worker *self)
     program_end(self->program, 0);
 }
 
+static void look_for_broker(struct worker *self)
+{
+    const char *why = gantry_worker_away(self->gantry);
+    int64_t now_ms = clock_ms();
+    if (!why)
+        self->away_ms = 0;
+    else if (!self->away_ms)
+        self->away_ms = now_ms + AWAY_MS;
+    else if (now_ms >= self->away_ms) {
+        log_event(LOG_LEVEL_WARN, "no_broker", "brokers=%s why=%s", self->settings->worker_brokers,
+                  *why ? why : "none answers");
+        self->away_ms = now_ms + AWAY_AGAIN_MS;
+    }
+}
+
 /* What a read or a tick may have changed. */
 static void look(struct worker *self)
 {
+    look_for_broker(self);
     shop_renew(self->shop, gantry_worker_lease_until(self->gantry),
                gantry_worker_confirmed_until(self->gantry));
     int refused = gantry_worker_refused(self->gantry);

@@ -3,12 +3,13 @@ for the next; an operator's drain."""
 
 import os
 import signal
+import subprocess
 import time
 
 import msgpack
 import pytest
 
-from worker_house import CLAIM, HEARTBEAT, PYTHON, alive, house, say  # noqa: F401: house is a fixture
+from worker_house import BIN, CLAIM, HEARTBEAT, PYTHON, alive, house, say  # noqa: F401: house is a fixture
 
 BEFORE = PYTHON + """
 sys.path.insert(0, {path!r})
@@ -170,3 +171,14 @@ def test_a_heartbeat_says_what_the_worker_is(house):
     h.until(lambda: any(verb == HEARTBEAT for verb, _ in h.said))
     body = next(body for verb, body in h.said if verb == HEARTBEAT)
     assert (body["worker"], body["services"], body["slots"]) == ("here", "ffmpeg,system", 3)
+
+
+def test_a_worker_without_a_broker_says_so(tmp_path):
+    process = subprocess.Popen([f"{BIN}/gantry-worker", "--worker-brokers=ipc://nobody", "--worker-services=system"],
+                               cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stderr.readline()
+        assert "no_broker brokers=ipc://nobody" in line and "none answers" in line
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

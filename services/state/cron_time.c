@@ -299,11 +299,12 @@ static bool comes(const struct cron *self, cron_offset_fn *offset, int64_t after
     return true;
 }
 
-/* An outage may have been a year of minutes, so it is halved and not walked. */
+/* An outage may have been a year of minutes, so it is halved and not walked. What Redis says may be
+ * any number: no slot is before 1970. */
 int64_t cron_latest(const struct cron *self, cron_offset_fn *offset, int64_t slot_ms,
                     int64_t now_ms)
 {
-    int64_t low = slot_ms, high = now_ms, latest = slot_ms;
+    int64_t low = slot_ms > 0 ? slot_ms : 0, high = now_ms, latest = slot_ms;
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
         if (comes(self, offset, middle, now_ms, &latest))

@@ -83,13 +83,13 @@ static int add(struct updates *self, int state, struct slice stage)
 /* "id/task id/task ...": each takes a number, whatever it is. */
 static int add_all(struct updates *self, int state, struct slice list)
 {
-    const char *at = list.data, *end = at + list.size;
+    const char *at = list.data, *end = list.size ? at + list.size : at; /* no text is no list */
     int r = 0;
     while (!r && at < end) {
         const char *blank = memchr(at, ' ', (size_t)(end - at));
         const char *stop = blank ? blank : end;
         r = add(self, state, slice_make(at, (size_t)(stop - at)));
-        at = stop + 1;
+        at = blank ? blank + 1 : end;
     }
     return r;
 }

@@ -339,9 +339,8 @@ static void ping(session_t *self, int64_t now_ms)
 
 static int64_t tick_up(session_t *self, int64_t now_ms)
 {
-    int64_t heartbeat = self->welcome.heartbeat_ms;
-    bool silent =
-        self->unheard_ms && now_ms - self->unheard_ms > (int64_t)self->welcome.liveness_ms;
+    int64_t heartbeat = self->welcome.heartbeat_ms, liveness = self->welcome.liveness_ms;
+    bool silent = self->unheard_ms && now_ms - self->unheard_ms > liveness;
     bool useless = endpoints_useless(&self->brokers, now_ms, 2 * heartbeat);
     if (silent || useless || !dealer_connected(self->socket)) {
         lose(self, now_ms);
@@ -351,8 +350,8 @@ static int64_t tick_up(session_t *self, int64_t now_ms)
     if (now_ms - self->pinged_ms >= heartbeat)
         ping(self, now_ms);
     int64_t next = self->pinged_ms + heartbeat;
-    if (self->unheard_ms && next > self->unheard_ms + (int64_t)self->welcome.liveness_ms)
-        next = self->unheard_ms + (int64_t)self->welcome.liveness_ms + 1;
+    if (self->unheard_ms && next > self->unheard_ms + liveness)
+        next = self->unheard_ms + liveness + 1;
     return next < now_ms + PROBE_MS ? next : now_ms + PROBE_MS;
 }
 

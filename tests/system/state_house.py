@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import msgpack
+import pytest
 import redis
 import zmq
 
@@ -265,3 +266,37 @@ def stage_of(broker, id_, name="system.echo", peer=0):
     answer = broker.ask("GET", {"id": id_}, peer=peer)
     assert answer.status == OK, answer
     return answer.body["stages"][name]
+
+
+# ---- fixtures; a file names its own: house = a_house(lease_ms=500)
+
+
+def a_house(states=1, **settings):
+    """A fixture: a house with so many state services that read these settings."""
+
+    @pytest.fixture
+    def house(tmp_path):
+        house = House(tmp_path, **settings)
+        for _ in range(states):
+            house.state()
+        yield house
+        house.close()
+
+    return house
+
+
+@pytest.fixture
+def broker(house):
+    return house.broker
+
+
+def a_worker(*nodes):
+    """A fixture: a worker that has said its nodes."""
+
+    @pytest.fixture
+    def worker(broker):
+        worker = Worker(broker)
+        worker.register(*nodes)
+        return worker
+
+    return worker

@@ -1,34 +1,16 @@
 """Dead letters: found by filters, run again, forgotten; with all that their attempts said."""
 import time
 
-import pytest
-
-from state_house import BUSY, CONFLICT, INVALID, NOT_FOUND, OK, House, Worker, input_, node, receipt_of, stage_of, task, until
+from state_house import (  # noqa: F401: broker is a fixture
+    BUSY, CONFLICT, INVALID, NOT_FOUND, OK, Worker, a_house, a_worker, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 TYPED = node("system.typed")
 OTHER = node("other.echo")
 FAULT = {"code": "FAILED", "message": "no", "exit": 3, "stderr": "its last words"}
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, lease_ms=500)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
-
-
-@pytest.fixture
-def worker(broker):
-    worker = Worker(broker)
-    worker.register(ECHO, TYPED, OTHER)
-    return worker
+house = a_house(lease_ms=500)
+worker = a_worker(ECHO, TYPED, OTHER)
 
 
 def fail(worker, *tasks, service="system", **more):

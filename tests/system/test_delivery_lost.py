@@ -1,23 +1,12 @@
 """Answers that are lost, by name: what the caller does then (the same again) changes nothing a second time."""
 import pytest
 
-from state_house import BUSY, EMPTY, OK, STALE, House, Worker, input_, node, receipt_of, stage_of, task, until
+from state_house import (  # noqa: F401: broker is a fixture
+    BUSY, EMPTY, OK, STALE, Worker, a_house, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path)
-    house.state()
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
+house = a_house(states=2)
 
 
 @pytest.fixture

@@ -3,31 +3,15 @@ import time
 
 import pytest
 
-from state_house import INVALID, OK, STALE, TOO_LARGE, House, Worker, input_, node, receipt_of, stage_of, task, until
+from state_house import (  # noqa: F401: broker is a fixture
+    INVALID, OK, STALE, TOO_LARGE, Worker, a_house, a_worker, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 TWICE = node("system.twice", failures_max=2, retry_ms=50)
 TEN_YEARS_MS = 315576000000
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, lease_ms=500, retry_cap_ms=5000)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
-
-
-@pytest.fixture
-def worker(broker):
-    worker = Worker(broker)
-    worker.register(ECHO, TWICE)
-    return worker
+house = a_house(lease_ms=500, retry_cap_ms=5000)
+worker = a_worker(ECHO, TWICE)
 
 
 def claimed(worker, seconds=15):

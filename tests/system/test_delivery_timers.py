@@ -3,30 +3,14 @@ import time
 
 import pytest
 
-from state_house import (CONFLICT, EMPTY, INVALID, OK, House, Worker, input_, node, receipt_of, stage_of, task, until)
+from state_house import (  # noqa: F401: broker is a fixture
+    CONFLICT, EMPTY, INVALID, OK, a_house, a_worker, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 TEN_YEARS_MS = 315576000000
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, quota_user=0, quota_all=0)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
-
-
-@pytest.fixture
-def worker(broker):
-    worker = Worker(broker)
-    worker.register(ECHO)
-    return worker
+house = a_house(quota_user=0, quota_all=0)
+worker = a_worker(ECHO)
 
 
 def now_ms():

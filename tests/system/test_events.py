@@ -4,30 +4,14 @@ import time
 import pytest
 
 import harness
-from state_house import (BUSY, INVALID, NOT_FOUND, OK, UNAVAILABLE, Broker, House, Worker, input_, node, receipt_of, task, until)
+from state_house import (  # noqa: F401: broker is a fixture
+    BUSY, INVALID, NOT_FOUND, OK, UNAVAILABLE, Broker, Worker, a_house, a_worker, broker, input_, node, receipt_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 OTHER = node("other.echo")
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, lease_ms=500)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
-
-
-@pytest.fixture
-def worker(broker):
-    worker = Worker(broker)
-    worker.register(ECHO, OTHER)
-    return worker
+house = a_house(lease_ms=500)
+worker = a_worker(ECHO, OTHER)
 
 
 def poll(broker, since, peer=0, **more):

@@ -4,29 +4,13 @@ import time
 import pytest
 
 import harness
-from state_house import EMPTY, INVALID, MALFORMED, OK, House, Worker, input_, node, receipt_of, stage_of, task, until
+from state_house import (  # noqa: F401: broker is a fixture
+    EMPTY, INVALID, MALFORMED, OK, Worker, a_house, a_worker, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, lease_ms=2000)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
-
-
-@pytest.fixture
-def worker(broker):
-    worker = Worker(broker)
-    worker.register(ECHO)
-    return worker
+house = a_house(lease_ms=2000)
+worker = a_worker(ECHO)
 
 
 def steer(broker, action, peer=0, **more):

@@ -3,23 +3,13 @@ import time
 
 import pytest
 
-from state_house import INVALID, MALFORMED, NOT_FOUND, OK, House, Worker, input_, node, receipt_of, stage_of, task, until
+from state_house import (  # noqa: F401: broker is a fixture
+    INVALID, MALFORMED, NOT_FOUND, OK, Worker, a_house, broker, input_, node, receipt_of, stage_of, task, until)
 
 ECHO = node("system.echo", input_("text", "text"))
 OTHER = node("other.echo")
 
-
-@pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, lease_ms=2000)
-    house.state()
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def broker(house):
-    return house.broker
+house = a_house(lease_ms=2000)
 
 
 @pytest.fixture

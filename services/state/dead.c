@@ -20,8 +20,13 @@ static void refuse_full(ask_t **ask_p, const struct m_ref *ref)
 {
     const struct slice service = task_name_service(ref->task);
     struct refusal why = { .scope = "queue", .retry_after_ms = RETRY_QUEUE_FULL_MS };
-    why.limit = why.current = depths_of((*ask_p)->state->depths, service);
-    refusal_say(&why, STATUS_BUSY, NULL, "the queue %.*s is full", SLICE_ARG(service));
+    if (service.size) {
+        why.limit = why.current = depths_of((*ask_p)->state->depths, service);
+        refusal_say(&why, STATUS_BUSY, NULL, "the queue %.*s is full", SLICE_ARG(service));
+    } else {
+        refusal_say(&why, STATUS_BUSY, NULL,
+                    "a queue of the task is full: replay it stage by stage");
+    }
     ask_refuse(ask_p, &why);
 }
 
@@ -61,6 +66,7 @@ void replay_asked(state_t *self, ask_t *ask)
     command_arg(command, ref.id);
     command_arg(command, ref.task);
     command_whole(command, depths_of(self->depths, task_name_service(ref.task)));
+    depths_put(self->depths, command);
     state_call_large(ask, self->records, command, on_replayed);
 }
 

@@ -89,6 +89,14 @@ int depths_new(const char *limits, uint64_t fallback, depths_t **ret_self, struc
     return 0;
 }
 
+void depths_put(const depths_t *self, struct command *command)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        command_arg(command, self->items[i].service);
+        command_whole(command, self->items[i].most);
+    }
+}
+
 uint64_t depths_of(const depths_t *self, struct slice service)
 {
     const struct depth *depth = find(self, service);

@@ -144,6 +144,8 @@ def test_a_full_queue_takes_no_replay(house, broker):
         receipt_of(broker, task("full%d" % i))
     answer = broker.ask("REPLAY", {"id": "t", "task": "system.echo"})
     assert answer.status == BUSY and answer.body["scope"] == "queue" and answer.body["limit"] == 2
+    whole = broker.ask("REPLAY", {"id": "t"})
+    assert whole.status == BUSY and "stage by stage" in whole.body["message"]
     assert answer.body["retry_after_ms"] > 0 and [item["id"] for item in listed(broker)] == ["t"]
     worker.claim()
     assert broker.ask("REPLAY", {"id": "t", "task": "system.echo"}).status == OK

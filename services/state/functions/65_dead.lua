@@ -36,13 +36,15 @@ do
 
   local function replay(keys, args)
     local P = keys[1]
-    if #args ~= 3 then refuse('replay', 'number of arguments') end
-    local most = whole('replay', 'queue_max', args[3], 0, 2 ^ 53)
+    local most, limits = whole('replay', 'queue_max', args[3], 0, 2 ^ 53), {}
+    for i = 1, items('replay', args, 3, 2) do
+      limits[service_name('replay', args[2 * i + 2])] = whole('replay', 'limit', args[2 * i + 3], 0, 2 ^ 53)
+    end
     local stages = stages_of(P, args[1], args[2])
     local change, status = change_new(P, now_ms()), CONFLICT
     if #stages == 0 then status = NOT_FOUND end
     for _, stage in ipairs(dead_of(P, stages)) do
-      status = replay_one(change, stage, most) and status ~= BUSY and OK or BUSY
+      status = replay_one(change, stage, limits[match(stage[2], '^[^.]+')] or most) and status ~= BUSY and OK or BUSY
     end
     change_write(change)
     return { status, unpack(get(keys, { '1', args[1], args[2] })) }

@@ -59,8 +59,7 @@ static int make_tables(struct broker *b)
     b->credit = credit_new(QUEUES_MAX, claims_max);
     b->routes = routes_new((uint32_t)s->broker_requests_max, (uint64_t)s->broker_request_bytes_max,
                            claims_max, b->epoch);
-    b->zmq = zmq_ctx_new();
-    return b->peers && b->credit && b->routes && b->zmq ? 0 : -ENOMEM;
+    return b->peers && b->credit && b->routes ? 0 : -ENOMEM;
 }
 
 static int open_doors(struct broker *b)
@@ -135,8 +134,6 @@ static void destroy(void *self)
     credit_destroy(&b->credit);
     peers_destroy(&b->peers);
     msgpack_sbuffer_destroy(&b->scratch);
-    if (b->zmq)
-        zmq_ctx_term(b->zmq);
     free(b);
 }
 

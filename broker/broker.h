@@ -60,7 +60,6 @@ struct states {
 struct broker {
     program_t *program;
     const struct settings *settings;
-    void *zmq;
     struct door doors[PEER_ROLES];
     peers_t *peers;
     routes_t *routes;

@@ -111,7 +111,7 @@ int door_open(struct door *self, const char *endpoints, char *error)
 {
     struct broker *b = self->broker;
     self->unread = unread_new();
-    self->socket = zmq_socket(b->zmq, ZMQ_ROUTER);
+    self->socket = zmq_socket(program_zmq(b->program), ZMQ_ROUTER);
     if (!self->unread || !self->socket || !set_options(self->socket))
         return -errno;
     int r = endpoint_bind(self->socket, endpoints, b->settings->broker_insecure, error);

@@ -20,6 +20,7 @@ struct program {
     uv_signal_t interrupt;
     uv_timer_t closing; /* bounds how long handles may take to close */
     zhub_t *hub;
+    void *zmq;
     void *self; /* what start made */
     int interrupts;
     int code;
@@ -139,7 +140,8 @@ static int init_loop(program_t *self)
     uv_unref((uv_handle_t *)&self->interrupt);
     uv_unref((uv_handle_t *)&self->closing);
     self->hub = zhub_new(&self->loop);
-    if (!self->hub)
+    self->zmq = zmq_ctx_new();
+    if (!self->hub || !self->zmq)
         return -ENOMEM;
     r = uv_signal_start(&self->terminate, on_signal, SIGTERM);
     return r ? r : uv_signal_start(&self->interrupt, on_signal, SIGINT);
@@ -170,6 +172,7 @@ static void end_loop(program_t *self)
     uv_close((uv_handle_t *)&self->closing, NULL);
     (void)uv_run(&self->loop, UV_RUN_NOWAIT);
     (void)uv_loop_close(&self->loop);
+    (void)zmq_ctx_term(self->zmq);
 }
 
 /* A name that was mistyped would be as if it were not there. */
@@ -244,6 +247,11 @@ uv_loop_t *program_loop(program_t *self)
 zhub_t *program_hub(program_t *self)
 {
     return self->hub;
+}
+
+void *program_zmq(program_t *self)
+{
+    return self->zmq;
 }
 
 void program_end(program_t *self, int code)

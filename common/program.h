@@ -31,5 +31,8 @@ int program_main(const struct program_row *row, int argc, char **argv);
 
 uv_loop_t *program_loop(program_t *self);
 zhub_t *program_hub(program_t *self);
+/* The process' ZeroMQ context, which outlives what start made: its sockets are closed in destroy.
+ */
+void *program_zmq(program_t *self);
 /* Leave the loop; code is the exit code. Safe from any callback. */
 void program_end(program_t *self, int code);

@@ -126,7 +126,7 @@ static int add_broker(state_t *self, const char *endpoint, size_t size)
     broker->endpoint = slice_dup(slice_make(endpoint, size));
     const struct attach_row row = { read_broker, tick_broker, on_drained, broker };
     const struct session_options options = {
-        .zmq = self->zmq,
+        .zmq = program_zmq(self->program),
         .endpoints = broker->endpoint,
         .hello = { .role = SLICE("state"),
                    .name = slice_of(self->name),

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
-#include <zmq.h>
 
 enum { LONG_AT_ONCE = 1, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
 enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100, SHARD_MAX = 64 };
@@ -189,9 +188,8 @@ static int make_parts(state_t *self)
     self->waits = waits_new((size_t)self->settings->state_waits_max);
     self->subs = waits_new((size_t)self->settings->state_waits_max);
     self->catalogue = catalogue_new();
-    self->zmq = zmq_ctx_new();
     if (!self->tasks || !self->submits || !self->finishes || !self->returns || !self->waits ||
-        !self->subs || !self->catalogue || !self->zmq || looks_new(self))
+        !self->subs || !self->catalogue || looks_new(self))
         return -ENOMEM;
     self->store = store_new(&store);
     if (self->store) {
@@ -220,8 +218,6 @@ static void free_state(state_t *self)
     }
     msgpack_sbuffer_destroy(&self->packed);
     free(self->tasks);
-    if (self->zmq)
-        zmq_ctx_term(self->zmq);
     free(self);
 }
 

@@ -34,7 +34,6 @@ struct events;
 struct state {
     program_t *program;
     const struct settings *settings;
-    void *zmq;
     store_t *store;
     /* reads that take long, of one record, and of those that end: none delays another kind */
     large_t *large, *records, *ends;

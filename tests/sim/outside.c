@@ -64,6 +64,11 @@ zhub_t *program_hub(program_t *self)
     return NULL;
 }
 
+void *program_zmq(program_t *self)
+{
+    return self;
+}
+
 void program_end(program_t *self, int code)
 {
     (void)self;

@@ -137,6 +137,12 @@ static void destroy(void *self)
     free(b);
 }
 
+int broker_let_in(void *self, const char *endpoint)
+{
+    const struct broker *b = self;
+    return zmq_bind(b->doors[PEER_STATE].socket, endpoint) ? -errno : 0;
+}
+
 const struct program_row broker_row = {
     .name = "gantry-broker",
     .summary = "brings clients, workers and state services together; keeps nothing",

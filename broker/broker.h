@@ -4,8 +4,8 @@
  * come again. */
 #include "broker/credit.h"
 #include "broker/peer.h"
+#include "broker/program.h"
 #include "broker/route.h"
-#include "common/program.h"
 
 /* What STATUS tells, in this order. */
 #define COUNTERS(C)                                                                              \
@@ -77,5 +77,3 @@ struct broker {
     char error_text[256];
     struct counters counters;
 };
-
-extern const struct program_row broker_row;

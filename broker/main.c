@@ -1,4 +1,4 @@
-#include "broker/broker.h"
+#include "broker/program.h"
 
 int main(int argc, char **argv)
 {

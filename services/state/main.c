@@ -1,4 +1,4 @@
-#include "services/state/state.h"
+#include "services/state/program.h"
 
 int main(int argc, char **argv)
 {

@@ -1,8 +1,7 @@
 #pragma once
 /* gantry-state: the only one that speaks to Redis. It keeps nothing of its own, so any number of
- * them may run, and any may die. This header is what its files share; program.h's row is all others
- * need. */
-#include "common/program.h"
+ * them may run, and any may die. This header is what its files share; program.h is all others need.
+ */
 #include "proto/attach.h"
 #include "proto/codec.h"
 #include "proto/session.h"
@@ -12,11 +11,10 @@
 #include "services/state/catalogue.h"
 #include "services/state/depths.h"
 #include "services/state/large.h"
+#include "services/state/program.h"
 #include "services/state/store.h"
 #include "services/state/updates.h"
 #include "services/state/waits.h"
-
-extern const struct program_row state_program;
 
 enum { BROKERS_MAX = 16, CLAIM_COUNTERS = 64 };
 

@@ -256,6 +256,8 @@ void *program_zmq(program_t *self)
 
 void program_end(program_t *self, int code)
 {
+    if (self->ended)
+        return; /* the stop would be kept for the run in which all closes */
     self->code = code;
     self->ended = true;
     uv_stop(&self->loop);

@@ -34,5 +34,5 @@ zhub_t *program_hub(program_t *self);
 /* The process' ZeroMQ context, which outlives what start made: its sockets are closed in destroy.
  */
 void *program_zmq(program_t *self);
-/* Leave the loop; code is the exit code. Safe from any callback. */
+/* Leave the loop; code is the exit code. The first call counts. Safe from any callback. */
 void program_end(program_t *self, int code);

@@ -17,30 +17,52 @@ enum {
     FOLDER_MODE = 0777
 }; /* less the umask: who may read a shared disk is the operator's to say */
 
-static bool all_in(struct slice text, const char *allowed)
+/* A set of characters below 128, a bit each. */
+struct letters {
+    uint64_t bits[2];
+};
+
+#define BIT(c) (UINT64_C(1) << ((c) % 64))
+#define RANGE(first, last) \
+    ((BIT(last) << 1) - BIT(first)) /* both in one half, the last not its end */
+#define DIGITS RANGE('0', '9')
+#define LOWER RANGE('a', 'z')
+#define UPPER RANGE('A', 'Z')
+
+static const struct letters service_letters = { { DIGITS, LOWER | BIT('_') } };
+static const struct letters id_first_letters = { { DIGITS, LOWER | UPPER } };
+static const struct letters id_letters = { { DIGITS | BIT('-') | BIT('.'),
+                                             LOWER | UPPER | BIT('_') } };
+
+static bool all_in(struct slice text, const struct letters *letters)
 {
-    const char *at = text.data;
+    const uint8_t *at = text.data;
     for (size_t i = 0; i < text.size; i++)
-        if (at[i] == '\0' || !strchr(allowed, at[i]))
+        if (at[i] >= 128 || !(letters->bits[at[i] / 64] >> (at[i] % 64) & 1))
             return false;
     return true;
 }
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS "0123456789"
+static bool two_dots(struct slice text)
+{
+    const char *at = text.data;
+    for (size_t i = 1; i < text.size; i++)
+        if (at[i] == '.' && at[i - 1] == '.')
+            return true;
+    return false;
+}
 
 bool task_id_valid(struct slice id)
 {
     if (id.size == 0 || id.size > TASK_ID_MAX || slice_is(id, "pending"))
         return false;
-    return all_in(slice_make(id.data, 1), LOWER UPPER DIGITS) &&
-           all_in(id, LOWER UPPER DIGITS "._-") && !memmem(id.data, id.size, "..", 2);
+    return all_in(slice_make(id.data, 1), &id_first_letters) && all_in(id, &id_letters) &&
+           !two_dots(id);
 }
 
 bool service_valid(struct slice service)
 {
-    return service.size > 0 && service.size <= SERVICE_MAX && all_in(service, LOWER DIGITS "_");
+    return service.size > 0 && service.size <= SERVICE_MAX && all_in(service, &service_letters);
 }
 
 bool task_name_valid(struct slice name)
@@ -56,7 +78,7 @@ struct slice task_name_service(struct slice name)
         return none;
     struct slice service = slice_make(name.data, (size_t)(dot - (const char *)name.data));
     struct slice verb = slice_make(dot + 1, name.size - service.size - 1);
-    bool valid = service_valid(service) && verb.size > 0 && all_in(verb, LOWER DIGITS "_");
+    bool valid = service_valid(service) && verb.size > 0 && all_in(verb, &service_letters);
     return valid ? service : none;
 }
 

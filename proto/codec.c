@@ -195,10 +195,23 @@ static size_t character(const uint8_t *s, size_t size)
     return 0;
 }
 
+/* How many bytes of plain ASCII the text begins with, by eights: most texts are nothing else. */
+static size_t plain_bytes(const uint8_t *s, size_t size)
+{
+    size_t at = 0;
+    uint64_t eight;
+    for (; at + sizeof eight <= size; at += sizeof eight) {
+        memcpy(&eight, s + at, sizeof eight);
+        if (eight & 0x8080808080808080)
+            break;
+    }
+    return at;
+}
+
 static bool utf8(struct slice text)
 {
     const uint8_t *s = text.data;
-    size_t at = 0;
+    size_t at = plain_bytes(s, text.size);
     while (at < text.size) {
         size_t size = s[at] < 0x80 ? 1 : character(s + at, text.size - at);
         if (size == 0)
@@ -376,8 +389,21 @@ void pack_text(msgpack_packer *pk, const char *text)
     pack_slice(pk, slice_of(text));
 }
 
+/* Head and bytes in one write. */
+static void pack_short(msgpack_packer *pk, struct slice text)
+{
+    char bytes[32];
+    bytes[0] = (char)(0xa0 | text.size);
+    memcpy(bytes + 1, text.data, text.size);
+    pk->callback(pk->data, bytes, text.size + 1);
+}
+
 void pack_slice(msgpack_packer *pk, struct slice text)
 {
+    if (text.size && text.size < 32) {
+        pack_short(pk, text);
+        return;
+    }
     msgpack_pack_str(pk, text.size);
     if (text.size)
         msgpack_pack_str_body(pk, text.data, text.size);

@@ -5,8 +5,9 @@
 
 #define MESSAGE_N_REQ true
 #define MESSAGE_N_OPT false
-#define MESSAGE_ROW(T, kind, name, need, most, text) \
-    { #name, MESSAGE_##kind, MESSAGE_N_##need, (most), offsetof(struct T, name), text },
+#define MESSAGE_ROW(T, kind, name, need, most, text)                                               \
+    { #name, sizeof #name - 1, MESSAGE_N_##need, MESSAGE_##kind, (most), offsetof(struct T, name), \
+      text },
 #define MESSAGE_ROWS(T, name)                                                                  \
     static const struct message_field name##_fields[] = { T##_FIELDS(MESSAGE_ROW, m_##name) }; \
     const struct message_layout m_##name##_layout = { #name, sizeof(struct m_##name),          \
@@ -18,76 +19,105 @@ MESSAGES(MESSAGE_ROWS)
 #define MESSAGE_POINTER(T, name) &m_##name##_layout,
 const struct message_layout *const message_layouts[] = { MESSAGES(MESSAGE_POINTER) NULL };
 
-static bool get_slice(const struct message_field *field, struct slice value, struct slice *to)
+static bool get_u32(const struct token *t, uint32_t *to)
 {
-    struct token t;
-    struct reader r = reader_of(value);
-    if (field->kind == MESSAGE_RAW) {
-        *to = value;
-        return true;
-    }
-    if (!reader_next(&r, &t) || t.kind != (field->kind == MESSAGE_STR ? KIND_STR : KIND_BIN))
+    if (t->kind != KIND_UINT || t->whole > UINT32_MAX)
         return false;
-    *to = t.bytes;
-    return field->most == 0 || t.bytes.size <= field->most;
-}
-
-static bool get_u32(struct slice value, uint32_t *to)
-{
-    uint64_t whole;
-    if (!codec_whole(value, &whole) || whole > UINT32_MAX)
-        return false;
-    *to = (uint32_t)whole;
+    *to = (uint32_t)t->whole;
     return true;
 }
 
-static bool get_i64(struct slice value, int64_t *to)
+static bool get_u64(const struct token *t, uint64_t *to)
 {
-    struct token t;
-    struct reader r = reader_of(value);
-    if (!reader_next(&r, &t))
+    if (t->kind != KIND_UINT)
         return false;
-    if (t.kind == KIND_INT)
-        *to = t.negative;
-    else if (t.kind == KIND_UINT && t.whole <= INT64_MAX)
-        *to = (int64_t)t.whole;
+    *to = t->whole;
+    return true;
+}
+
+static bool get_i64(const struct token *t, int64_t *to)
+{
+    if (t->kind == KIND_INT)
+        *to = t->negative;
+    else if (t->kind == KIND_UINT && t->whole <= INT64_MAX)
+        *to = (int64_t)t->whole;
     else
         return false;
     return true;
 }
 
-static bool get(const struct message_field *field, struct slice value, char *m)
+static bool get_bool(const struct token *t, bool *to)
+{
+    if (t->kind != KIND_BOOL)
+        return false;
+    *to = t->truth;
+    return true;
+}
+
+static bool get_bytes(const struct message_field *field, const struct token *t, struct slice *to)
+{
+    if (t->kind != (field->kind == MESSAGE_STR ? KIND_STR : KIND_BIN))
+        return false;
+    *to = t->bytes;
+    return field->most == 0 || t->bytes.size <= field->most;
+}
+
+/* A value, its first token read already. */
+static bool get(const struct message_field *field, struct slice value, const struct token *t,
+                char *m)
 {
     void *to = m + field->offset;
     switch (field->kind) {
     case MESSAGE_U32:
-        return get_u32(value, to);
+        return get_u32(t, to);
     case MESSAGE_U64:
-        return codec_whole(value, to);
+        return get_u64(t, to);
     case MESSAGE_I64:
-        return get_i64(value, to);
+        return get_i64(t, to);
     case MESSAGE_F64:
         return codec_number(value, to);
     case MESSAGE_BOOL:
-        return codec_bool(value, to);
+        return get_bool(t, to);
     case MESSAGE_STR:
     case MESSAGE_BIN:
+        return get_bytes(field, t, to);
     case MESSAGE_RAW:
         break;
     }
-    return get_slice(field, value, to);
+    *(struct slice *)to = value;
+    return true;
 }
 
 /* Peers mostly write fields in the order of the rows: the search starts where the last one ended.
  */
 static uint32_t find(const struct message_layout *layout, struct slice name, uint32_t start)
 {
+    uint32_t at = start < layout->count ? start : 0;
     for (uint32_t i = 0; i < layout->count; i++) {
-        uint32_t at = start + i < layout->count ? start + i : start + i - layout->count;
-        if (slice_is(name, layout->fields[at].name))
+        const struct message_field *field = &layout->fields[at];
+        if (name.size == field->name_size && memcmp(name.data, field->name, name.size) == 0)
             return at;
+        at = at + 1 < layout->count ? at + 1 : 0;
     }
     return UINT32_MAX;
+}
+
+/* The next pair of a map; t is the value's first token. */
+static bool next_pair(struct reader *r, struct slice *ret_name, struct slice *ret_value,
+                      struct token *t)
+{
+    if (!reader_next(r, t) || t->kind != KIND_STR)
+        return false;
+    *ret_name = t->bytes;
+    const struct reader before = *r;
+    if (!reader_next(r, t))
+        return false;
+    if (t->kind == KIND_ARRAY || t->kind == KIND_MAP) {
+        *r = before;
+        return reader_value(r, ret_value);
+    }
+    *ret_value = slice_make(before.at, (size_t)(r->at - before.at));
+    return true;
 }
 
 static int wrong(const struct message_field *field, const char **ret_field)
@@ -117,12 +147,13 @@ int message_decode(const struct message_layout *layout, struct slice map, void *
         return STATUS_MALFORMED;
     for (uint32_t i = 0; i < pairs; i++) {
         struct slice name, value;
-        if (!reader_value(&r, &name) || !codec_str(name, &name) || !reader_value(&r, &value))
+        struct token t;
+        if (!next_pair(&r, &name, &value, &t))
             return STATUS_MALFORMED;
         uint32_t found = find(layout, name, at);
-        if (found == UINT32_MAX || codec_is_nil(value))
+        if (found == UINT32_MAX || t.kind == KIND_NIL)
             continue;
-        if (!get(&layout->fields[found], value, m))
+        if (!get(&layout->fields[found], value, &t, m))
             return wrong(&layout->fields[found], ret_field);
         seen |= 1u << found;
         at = found + 1;
@@ -132,15 +163,25 @@ int message_decode(const struct message_layout *layout, struct slice map, void *
 
 static bool is_zero(const struct message_field *field, const char *from)
 {
-    static const size_t sizes[] = {
-        [MESSAGE_U32] = sizeof(uint32_t), [MESSAGE_U64] = sizeof(uint64_t),
-        [MESSAGE_I64] = sizeof(int64_t),  [MESSAGE_F64] = sizeof(double),
-        [MESSAGE_BOOL] = sizeof(bool),
-    };
-    static const char zeros[sizeof(uint64_t)];
+    uint32_t u32;
+    uint64_t u64;
     struct slice s;
-    if (field->kind > MESSAGE_RAW)
-        return memcmp(from, zeros, sizes[field->kind]) == 0;
+    switch (field->kind) {
+    case MESSAGE_BOOL:
+        return *from == 0;
+    case MESSAGE_U32:
+        memcpy(&u32, from, sizeof u32);
+        return u32 == 0;
+    case MESSAGE_U64:
+    case MESSAGE_I64:
+    case MESSAGE_F64:
+        memcpy(&u64, from, sizeof u64);
+        return u64 == 0;
+    case MESSAGE_STR:
+    case MESSAGE_BIN:
+    case MESSAGE_RAW:
+        break;
+    }
     memcpy(&s, from, sizeof s);
     return s.size == 0;
 }
@@ -208,7 +249,7 @@ void message_encode(const struct message_layout *layout, const void *m, msgpack_
     for (uint32_t i = 0; i < layout->count; i++) {
         if (!(written & 1u << i))
             continue;
-        pack_text(pk, layout->fields[i].name);
+        pack_slice(pk, slice_make(layout->fields[i].name, layout->fields[i].name_size));
         put(&layout->fields[i], (const char *)m + layout->fields[i].offset, pk);
     }
 }

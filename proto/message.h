@@ -36,8 +36,9 @@ enum message_kind {
 
 struct message_field {
     const char *name;
-    enum message_kind kind;
+    uint8_t name_size;
     bool required;
+    enum message_kind kind;
     uint32_t most; /* bytes, of STR and BIN; 0: no bound of its own */
     uint32_t offset;
     const char *text;

@@ -19,18 +19,31 @@ static bool next_whole(struct reader *reader, uint64_t *ret_whole)
     return reader_value(reader, &value) && codec_whole(value, ret_whole);
 }
 
+static void read_option(struct slice name, struct slice value, struct body *body)
+{
+    uint64_t whole;
+    if (slice_is(name, "input"))
+        body->input = value;
+    else if (slice_is(name, "owner"))
+        (void)codec_str(value, &body->owner);
+    else if (slice_is(name, "priority"))
+        (void)codec_str(value, &body->priority);
+    else if (slice_is(name, "timeout_ms") && codec_whole(value, &whole) && whole <= UINT32_MAX)
+        body->timeout_ms = (uint32_t)whole;
+}
+
 static void read_options(struct slice map, struct body *body)
 {
-    struct slice value;
-    uint64_t whole;
-    if (codec_find(map, "input", &value))
-        body->input = value;
-    if (codec_find(map, "owner", &value))
-        (void)codec_str(value, &body->owner);
-    if (codec_find(map, "priority", &value))
-        (void)codec_str(value, &body->priority);
-    if (codec_find(map, "timeout_ms", &value) && codec_whole(value, &whole) && whole <= UINT32_MAX)
-        body->timeout_ms = (uint32_t)whole;
+    struct reader reader;
+    uint32_t pairs = 0;
+    struct slice name, value;
+    (void)codec_map(map, &reader, &pairs);
+    for (uint32_t i = 0; i < pairs; i++) {
+        if (!reader_value(&reader, &name) || !reader_value(&reader, &value))
+            return;
+        if (codec_str(name, &name))
+            read_option(name, value, body);
+    }
 }
 
 bool body_read(struct slice bytes, struct body *ret_body)

@@ -1,68 +1,32 @@
 /* The load roles, on libgantry as any user has it. */
 #include "common/clock.h"
 #include "proto/codec.h"
-#include "proto/gantry.h"
 #include "tests/bench/bench.h"
 
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH_MAX = 256, PAYLOAD_MAX = 65536, ID_SIZE = 64, STEP_MS = 10 };
+enum { STEP_MS = 1000, PACE_MS = 1, CALL_MS = 20000, REGISTER_MS = 500, VERB_PING = 30 };
 
-static uint64_t payload_size, batch, window, tasks;
-static char id_stem[32];
-
-static void options(void)
+static gantry_client_t *connect_client(void)
 {
-    payload_size = bench_number("payload", 256);
-    batch = bench_number("batch", 1);
-    window = bench_number("window", 256);
-    tasks = bench_number("tasks", 1000);
-    if (payload_size < BENCH_HEADER || payload_size > PAYLOAD_MAX || batch < 1 || batch > BATCH_MAX)
-        bench_die("payload= is 24..65536, batch= 1..256");
-    /* pids come round again within one system's life: the clock makes ids new */
-    (void)snprintf(id_stem, sizeof id_stem, "b%" PRIx64 "-%d", (uint64_t)clock_ns(), (int)getpid());
-}
-
-/* {"value": payload}: input of system.echo. */
-struct input {
-    uint8_t bytes[PAYLOAD_MAX + 16];
+    char endpoints[BENCH_ENDPOINTS];
+    void *body = NULL;
     size_t size;
-};
-
-static void fill(struct input *input, uint64_t sequence)
-{
-    msgpack_sbuffer buffer;
-    msgpack_packer pk;
-    char stamp[BENCH_HEADER + 1];
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, 1);
-    pack_text(&pk, "value");
-    if (input->size == 0) {
-        memset(input->bytes + 16, 'x', payload_size);
-        pack_slice(&pk, slice_make(input->bytes + 16, payload_size));
-        memcpy(input->bytes, buffer.data, buffer.size);
-        input->size = buffer.size;
-    }
-    msgpack_sbuffer_destroy(&buffer);
-    (void)snprintf(stamp, sizeof stamp, "%016" PRIx64 "%08" PRIx32, (uint64_t)clock_ns(),
-                   (uint32_t)sequence);
-    memcpy(input->bytes + input->size - payload_size, stamp, BENCH_HEADER);
-}
-
-static struct gantry_bytes input_bytes(const struct input *input)
-{
-    return (struct gantry_bytes){ input->bytes, input->size };
+    bench_endpoints("clients", endpoints);
+    gantry_client_t *client = gantry_client_new(endpoints);
+    if (!client ||
+        gantry_call(client, VERB_PING, "", (struct gantry_bytes){ 0 }, CALL_MS, &body, &size))
+        bench_die("no system answers");
+    free(body);
+    return client;
 }
 
 /* ---- produce ---- */
 
-static uint64_t sent, settled;
+static uint64_t settled; /* tasks with a receipt */
 
 static void on_submitted(void *arg, int status, const struct gantry_receipt *receipts, size_t count)
 {
@@ -73,53 +37,39 @@ static void on_submitted(void *arg, int status, const struct gantry_receipt *rec
         if (receipts[i].status)
             bench_die(receipts[i].message);
     settled += count;
-    bench_count(count);
 }
 
-static void submit_some(gantry_client_t *client)
+/* How many tasks may have been sent by now. */
+static uint64_t allowed(uint64_t tasks, uint64_t rate, int64_t since_ns)
 {
-    static struct input input;
-    static char ids[BATCH_MAX][ID_SIZE];
-    struct gantry_task list[BATCH_MAX];
-    size_t n = tasks - sent < batch ? (size_t)(tasks - sent) : (size_t)batch;
-    fill(&input, sent);
-    for (size_t i = 0; i < n; i++) {
-        (void)snprintf(ids[i], ID_SIZE, "%s-%" PRIu64, id_stem, sent + i);
-        list[i] = (struct gantry_task){ .id = ids[i],
-                                        .task = "system.echo",
-                                        .input = input_bytes(&input) };
-    }
-    if (gantry_submit_begin(client, list, n, 0, on_submitted, NULL))
+    uint64_t due = rate ? (uint64_t)((double)since_ns * (double)rate / 1e9) : tasks;
+    return due < tasks ? due : tasks;
+}
+
+static uint64_t submit_some(gantry_client_t *client, uint64_t n)
+{
+    if (gantry_submit_begin(client, bench_tasks(n, clock_ns()), n, 0, on_submitted, NULL))
         bench_die("cannot submit");
-    sent += n;
-}
-
-static gantry_client_t *connect_client(void)
-{
-    char endpoint[BENCH_TEXT];
-    void *body = NULL;
-    size_t size;
-    bench_endpoint("clients", endpoint);
-    gantry_client_t *client = gantry_client_new(endpoint);
-    if (!client || gantry_call(client, 30, "", (struct gantry_bytes){ 0 }, 20000, &body, &size))
-        bench_die("no system answers");
-    free(body);
-    return client;
+    return n;
 }
 
 int bench_produce(void)
 {
-    options();
+    const uint64_t tasks = bench_number("tasks", 1000), window = bench_number("window", 256);
+    const uint64_t rate = bench_number("rate", 0), batch = bench_tasks_init();
     gantry_client_t *client = connect_client();
     bench_ready();
-    while (settled < tasks) {
-        while (sent < tasks && sent - settled < window)
-            submit_some(client);
-        if (gantry_client_turn(client, STEP_MS))
+    uint64_t sent = 0, counted = 0;
+    for (int64_t start_ns = clock_ns(); settled < tasks; counted = settled) {
+        const uint64_t most = allowed(tasks, rate, rate ? clock_ns() - start_ns : 0);
+        while (sent < most && sent - settled < window)
+            sent += submit_some(client, most - sent < batch ? most - sent : batch);
+        if (gantry_client_turn(client, rate ? PACE_MS : STEP_MS))
             bench_die("the connection failed");
+        if (settled > counted)
+            bench_count(settled - counted, clock_ns());
     }
-    bench_flush();
-    bench_say("D %lld\n", (long long)clock_ns());
+    bench_end(true);
     gantry_client_destroy(&client);
     return 0;
 }
@@ -136,14 +86,13 @@ static void on_terminate(int signal_number)
 
 static void echo(gantry_job_t *job, void *arg)
 {
-    uint8_t output[32];
-    char stamp[BENCH_STAMP + 1];
+    static char output[] = "\x81\xa5value\xb0................"; /* {"value": stamp} */
+    enum { SIZE = sizeof output - 1 };
+    int64_t now_ns = clock_ns();
     (void)arg;
-    (void)snprintf(stamp, sizeof stamp, "%016" PRIx64, (uint64_t)clock_ns());
-    memcpy(output, "\x81\xa5value\xb0", 8);
-    memcpy(output + 8, stamp, BENCH_STAMP);
-    gantry_job_done(job, &(struct gantry_end){ .output = { output, 8 + BENCH_STAMP } });
-    bench_count(1);
+    bench_hex((uint64_t)now_ns, output + SIZE - BENCH_STAMP, BENCH_STAMP);
+    gantry_job_done(job, &(struct gantry_end){ .output = { output, SIZE } });
+    bench_count(1, now_ns);
 }
 
 int bench_work(void)
@@ -153,9 +102,10 @@ int bench_work(void)
     const struct gantry_node node = {
         .name = "system.echo", .inputs = inputs, .inputs_count = 1, .outputs = outputs, .run = echo
     };
-    char endpoint[BENCH_TEXT];
-    bench_endpoint("workers", endpoint);
-    struct gantry_worker_options settings = { .brokers = endpoint,
+    char endpoints[BENCH_ENDPOINTS];
+    int r = GANTRY_TIMEOUT;
+    bench_endpoints("workers", endpoints);
+    struct gantry_worker_options settings = { .brokers = endpoints,
                                               .slots = (uint32_t)bench_number("window", 256),
                                               .nodes = &node,
                                               .nodes_count = 1 };
@@ -164,11 +114,13 @@ int bench_work(void)
         bench_die("no worker could be made");
     signal(SIGTERM, on_terminate);
     /* registered before READY, so that producers find the node known */
-    (void)gantry_worker_run(worker, 500);
+    (void)gantry_worker_run(worker, REGISTER_MS);
     bench_ready();
-    while (gantry_worker_run(worker, STEP_MS) == GANTRY_TIMEOUT)
-        bench_flush();
-    bench_flush();
+    while (r == GANTRY_TIMEOUT)
+        r = gantry_worker_run(worker, STEP_MS);
+    bench_end(false);
+    if (r)
+        bench_die(gantry_status_name(r));
     gantry_worker_destroy(&worker);
     return 0;
 }
@@ -179,38 +131,59 @@ static int64_t worked_ns(const gantry_record_t *record)
 {
     const struct gantry_stage *stage = gantry_record_find(record, "system.echo");
     struct slice value, text;
-    char stamp[BENCH_STAMP + 1];
     if (!stage ||
         !codec_find(slice_make(stage->output.data, stage->output.size), "value", &value) ||
-        !codec_str(value, &text) || !slice_copy(text, stamp, sizeof stamp))
+        !codec_str(value, &text) || text.size != BENCH_STAMP)
         bench_die("a result is not what the worker sends");
-    return (int64_t)strtoull(stamp, NULL, 16);
+    return bench_unstamp((const char *)text.data);
 }
 
 int bench_rtt(void)
 {
-    static struct input input;
-    char id[ID_SIZE];
-    options();
+    const uint64_t tasks = bench_number("tasks", 1000);
+    const uint64_t pause_us = 1000 * bench_number("pause_ms", 0);
+    (void)bench_tasks_init();
     gantry_client_t *client = connect_client();
     bench_ready();
     for (uint64_t i = 0; i < tasks; i++) {
         struct gantry_receipt receipt;
         gantry_record_t *record = NULL;
-        int64_t start = clock_ns();
-        (void)snprintf(id, sizeof id, "%s-%" PRIu64, id_stem, i);
-        fill(&input, i);
-        struct gantry_task task = { .id = id, .task = "system.echo", .input = input_bytes(&input) };
-        if (gantry_submit(client, &task, 1, &receipt, 20000) || receipt.status ||
-            gantry_wait(client, id, "system.echo", 20000, &record))
+        const int64_t start_ns = clock_ns();
+        const struct gantry_task *task = bench_tasks(1, start_ns);
+        if (gantry_submit(client, task, 1, &receipt, CALL_MS) || receipt.status ||
+            gantry_wait(client, task->id, task->task, CALL_MS, &record))
             bench_die("a task did not come back");
-        bench_say("L %lld %lld\n", (long long)(worked_ns(record) - start),
-                  (long long)(clock_ns() - start));
+        const int64_t now_ns = clock_ns();
+        bench_say("L %lld %lld\n", (long long)(worked_ns(record) - start_ns),
+                  (long long)(now_ns - start_ns));
         gantry_record_destroy(&record);
-        bench_count(1);
+        bench_count(1, now_ns);
+        if (pause_us)
+            usleep((useconds_t)pause_us);
     }
-    bench_flush();
-    bench_say("D %lld\n", (long long)clock_ns());
+    bench_end(true);
     gantry_client_destroy(&client);
+    return 0;
+}
+
+/* ---- probe ---- */
+
+int bench_probe(void)
+{
+    enum { TRY_MS = 100 };
+    char endpoints[BENCH_ENDPOINTS];
+    bool accepted = false;
+    bench_endpoints("clients", endpoints);
+    (void)bench_tasks_init();
+    while (!accepted) { /* a new client each time: an old one would rest ever longer */
+        struct gantry_receipt receipt;
+        gantry_client_t *client = gantry_client_new(endpoints);
+        if (!client)
+            bench_die("no client could be made");
+        accepted = gantry_submit(client, bench_tasks(1, clock_ns()), 1, &receipt, TRY_MS) == 0 &&
+                   receipt.status == 0;
+        gantry_client_destroy(&client);
+    }
+    bench_say("D %lld\n", (long long)clock_ns());
     return 0;
 }

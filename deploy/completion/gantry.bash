@@ -30,7 +30,7 @@ _gantry() {
         --task) mapfile -t COMPREPLY < <(compgen -W "$(_gantry_nodes)" -- "$word"); return ;;
     esac
     case $verb in
-        up) flags="--input-root --services --workers --slots --set --ready-fd --data --timeout --no-color --help" ;;
+        up) flags="--input-root --services --workers --slots --fused --set --ready-fd --data --timeout --no-color --help" ;;
         submit)
             flags="--id --input --priority --limit --delay --at --start-within --end-within --failures --crashes --retry"
             flags+=" --owner --callback --wait --progress --quiet $common" ;;

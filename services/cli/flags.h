@@ -72,6 +72,7 @@ enum {
     F(TEXT,   services,   "services",   0,   "LIST",     ON_UP,     "services the workers run (default: ffmpeg,system)") \
     F(WHOLE,  workers,    "workers",    0,   "N",        ON_UP,     "worker processes (default: 1)")            \
     F(WHOLE,  slots,      "slots",      0,   "N",        ON_UP,     "tasks a worker runs at once (default: 2)") \
+    F(SWITCH, fused,      "fused",      0,   NULL,       ON_UP,     "broker and state service in one process: quicker, and one failure takes both") \
     F(TEXTS,  settings,   "set",        0,   "NAME=VALUE", ON_UP,   "any setting of gantry.yaml(5), such as lease_ms=5000; may be repeated") \
     F(WHOLE,  ready_fd,   "ready-fd",   0,   "FD",       ON_UP,     "write READY to this descriptor too once all is up") \
     F(TEXT,   data,       "data",       'd', "DIR",      ON_UP | ON_CLIENTS, "folder of a local system (default: $GANTRY_DATA, ./gantry-data)") \

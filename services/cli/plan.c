@@ -12,11 +12,18 @@
 
 enum { SETTINGS_MAX = 16 + TEXTS_MAX, LOG_MOST_BYTES = 16 << 20, END_MS = 5000, NUMBER = 24 };
 
-static const char *const program_names[] = {
-    [PLAN_REDIS] = "redis-server",
-    [PLAN_BROKER] = "gantry-broker",
-    [PLAN_STATE] = "gantry-state",
-    [PLAN_WORKER] = "gantry-worker",
+/* By --fused and rank; a rank without a program has no child. */
+static const struct part {
+    const char *program;
+    const char *child;
+} parts[2][PLAN_RANKS] = {
+    { [PLAN_REDIS] = { "redis-server", "redis" },
+      [PLAN_BROKER] = { "gantry-broker", "broker" },
+      [PLAN_STATE] = { "gantry-state", "state" },
+      [PLAN_WORKER] = { "gantry-worker", "worker" } },
+    { [PLAN_REDIS] = { "redis-server", "redis" },
+      [PLAN_BROKER] = { "gantry-node", "node" },
+      [PLAN_WORKER] = { "gantry-worker", "worker" } },
 };
 
 /* ---- programs ---- */
@@ -49,12 +56,13 @@ static int find_programs(const struct cli *cli, plan_t *self)
     if (size < 0)
         return cli_say(cli, CLI_AWAY, "/proc/self/exe: %s", strerror(errno));
     self->self[size] = '\0';
-    for (size_t i = 0; i < sizeof program_names / sizeof *program_names; i++) {
+    for (size_t i = 0; i < PLAN_RANKS; i++) {
+        const char *name = parts[cli->options.fused][i].program;
         bool ours = i != PLAN_REDIS;
-        if ((ours && beside(self->self, program_names[i], self->programs[i])) ||
-            in_path(program_names[i], self->programs[i]))
+        if (!name || (ours && beside(self->self, name, self->programs[i])) ||
+            in_path(name, self->programs[i]))
             continue;
-        return cli_say(cli, CLI_AWAY, "%s is not there: %s", program_names[i],
+        return cli_say(cli, CLI_AWAY, "%s is not there: %s", name,
                        ours ? "it is built and installed together with gantry"
                             : "install it, on Debian with `apt-get install redis-server`");
     }
@@ -218,17 +226,18 @@ static struct plan_child *add(plan_t *self, int rank, const char *name)
     return child;
 }
 
-static void add_children(plan_t *self)
+static void add_children(const struct part *ranks, plan_t *self)
 {
-    static const char *const names[] = { "redis", "broker", "state" };
     for (int rank = PLAN_REDIS; rank < PLAN_WORKER; rank++) {
-        struct plan_child *child = add(self, rank, names[rank]);
+        if (!ranks[rank].program)
+            continue;
+        struct plan_child *child = add(self, rank, ranks[rank].child);
         child->argv[1] = rank == PLAN_REDIS ? self->redis_conf : "--config";
         child->argv[2] = rank == PLAN_REDIS ? NULL : self->config;
     }
     for (size_t i = 1; i <= self->workers; i++) {
         char name[NUMBER];
-        (void)snprintf(name, sizeof name, "worker-%zu", i);
+        (void)snprintf(name, sizeof name, "%s-%zu", ranks[PLAN_WORKER].child, i);
         struct plan_child *child = add(self, PLAN_WORKER, name);
         (void)snprintf(child->flag, sizeof child->flag, "--worker-name=%s", name);
         child->argv[1] = "--config";
@@ -255,7 +264,7 @@ static int fill(const struct cli *cli, plan_t *self)
     if (code == 0)
         code = write_settings(cli, self);
     if (code == 0)
-        add_children(self);
+        add_children(parts[cli->options.fused], self);
     return code;
 }
 

@@ -8,7 +8,8 @@ enum {
     PLAN_REDIS,
     PLAN_BROKER,
     PLAN_STATE,
-    PLAN_WORKER
+    PLAN_WORKER,
+    PLAN_RANKS
 }; /* ranks: stopped from the last to the first */
 enum { PLAN_WORKERS_MAX = 64, PLAN_CHILDREN_MAX = PLAN_WORKERS_MAX + 3, PLAN_ARGUMENTS = 5 };
 
@@ -22,8 +23,8 @@ struct plan_child {
 
 typedef struct plan {
     struct layout layout;
-    char self[PATH_MAX];        /* this program */
-    char programs[4][PATH_MAX]; /* by rank */
+    char self[PATH_MAX];                 /* this program */
+    char programs[PLAN_RANKS][PATH_MAX]; /* by rank */
     char config[PATH_MAX];
     char redis_conf[PATH_MAX];
     char redis_lock[PATH_MAX];

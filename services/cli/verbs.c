@@ -11,7 +11,8 @@ const struct cli_verb cli_verbs[] = {
       "examples:\n"
       "  gantry up                                  data in ./gantry-data, inputs from the current folder\n"
       "  gantry up --data /srv/gantry --input-root /videos --slots 4\n"
-      "  gantry up --set lease_ms=5000 --set log.level=debug\n",
+      "  gantry up --set lease_ms=5000 --set log.level=debug\n"
+      "  gantry up --fused                          one process less between a task and Redis\n",
       0, 0, cli_up },
     { "submit", ON_SUBMIT, "TASK [KEY=VALUE...]", "hand in a task",
       "TASK is a node of `gantry nodes`. A VALUE that reads as a JSON number, true, false, null, list or map is\n"

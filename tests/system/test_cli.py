@@ -303,6 +303,27 @@ def test_interrupt_stops_all_and_what_was_accepted_is_kept(folder):
     assert (code, left) == (0, set()), err
 
 
+def test_fused_runs_broker_and_state_service_in_one_process(folder):
+    system = System(folder, "--fused")
+
+    def programs():
+        lines = {p: pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[0].decode() for p in session_of(system.up.pid)}
+        return {program.split()[0].rpartition("/")[2]: pid for pid, program in lines.items()}
+
+    assert {"gantry-node", "gantry-worker"} < set(programs()) and not {"gantry-broker", "gantry-state"} & set(programs())
+    os.kill(programs()["gantry-node"], signal.SIGKILL)
+    record = json.loads(system.run("submit", "system.echo", "value=again", "-wj", "--timeout", "50s", check=0).stdout)
+    assert record["status"] == "completed"
+    assert re.search(r"^states connected +1$", system.run("status", check=0).stdout, re.M)
+    code, err, left = system.stop()
+    assert (code, left) == (0, set()) and "node ended (signal 9)" in err, err
+    system = System(folder)  # the same data, the other way
+    assert system.json("show", record["id"])["status"] == "completed"
+    assert {"gantry-broker", "gantry-state"} < set(programs())
+    code, err, left = system.stop()
+    assert (code, left) == (0, set()), err
+
+
 def test_a_killed_up_leaves_no_process_and_can_start_again(folder):
     system = System(folder)
     task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
@@ -407,7 +428,7 @@ def test_man_page_knows_every_setting():
 @pytest.mark.skipif(not shutil.which("scdoc") or not shutil.which("mandoc"), reason="scdoc or mandoc is not installed")
 def test_man_pages_are_clean():
     pages = sorted((SOURCE / "docs/man").glob("*.scd"))
-    assert len(pages) == 5
+    assert len(pages) == 6
     for source in pages:
         page = pathlib.Path(source.stem)
         page.write_bytes(subprocess.run(["scdoc"], stdin=source.open("rb"), capture_output=True, check=True).stdout)

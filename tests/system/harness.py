@@ -24,6 +24,7 @@ QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
          "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "lease_ms"),
          "gantry-worker": ("worker_", "storage_", "log_")}
+READS["gantry-node"] = READS["gantry-broker"] + READS["gantry-state"]
 BALANCE = """
 local waiting, held, later, seen, twice = 0, 0, 0, {}, {}
 local function at(field)
@@ -133,9 +134,11 @@ class Process:
 
 
 class System:
-    """Use with `with`: at its end all is stopped, and nothing may be left over or have been reported."""
+    """Use with `with`: at its end all is stopped, and nothing may be left over or have been reported.
 
-    def __init__(self, folder, brokers=1, states=1, workers=1, bin=BIN, env=None, redis_flags=(), **settings):
+    fused: each broker is a gantry-node with its state service in it, and states counts those beside."""
+
+    def __init__(self, folder, brokers=1, states=None, workers=1, bin=BIN, env=None, redis_flags=(), fused=False, **settings):
         self.folder, self.home = os.path.realpath(folder), os.getcwd()
         shutil.rmtree(self.folder, ignore_errors=True)
         os.mkdir(self.folder)
@@ -151,7 +154,8 @@ class System:
                              *redis_flags)
         self.db = redis.Redis(unix_socket_path="redis/sock")
         self.brokers, self.states, self.workers = [], [], []
-        self.counts = brokers, states, workers
+        self.fused = fused
+        self.counts = brokers, (0 if fused else 1) if states is None else states, workers
 
     def __enter__(self):
         try:
@@ -180,7 +184,7 @@ class System:
         sockets = {f"broker_{role}": f"ipc://run/{role}{n}" for role in ("clients", "workers", "states", "status")}
         more = self.settings.get("broker_clients")
         sockets["broker_clients"] += f",{more}" if more else ""
-        return self.process(f"broker{n}", "gantry-broker", **sockets)
+        return self.process(f"node{n}", "gantry-node", **sockets) if self.fused else self.process(f"broker{n}", "gantry-broker", **sockets)
 
     def endpoints(self, role):
         return ",".join(f"ipc://run/{role}{n}" for n in range(self.counts[0]))

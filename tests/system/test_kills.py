@@ -1,4 +1,4 @@
-"""kill -9 of a broker, a state service or a worker at any moment after the receipt: the task still ends, once.
+"""kill -9 of a broker, a state service, both in one process, or a worker at any moment after the receipt: the task still ends, once.
 
 Moments between two messages are reached by stopping (SIGSTOP) what would answer next: the worker before it reads its
 handout, the victim or the state service before it handles DONE, Redis so that DONE is written and nobody hears of it.
@@ -16,9 +16,9 @@ SLEEP_S = 0.7
 NODE = "system.sleep"
 
 
-@pytest.fixture(scope="module", params=("broker", "state", "worker"))
+@pytest.fixture(scope="module", params=("broker", "state", "node", "worker"))
 def town(request):
-    with System(request.param, workers=2, worker_slots=4, lease_ms=1500) as system:
+    with System(request.param, workers=2, worker_slots=4, lease_ms=1500, fused=request.param == "node") as system:
         client = system.client()
         client.ready(NODE, "system.echo")
         yield request.param, system, client
@@ -38,6 +38,7 @@ class Strike:
     def choose(self):
         if not self.victim:
             self.victim = {"broker": lambda: self.system.brokers[0], "state": lambda: self.system.states[0],
+                           "node": lambda: self.system.brokers[0],
                            "worker": lambda: self.holder() or self.system.workers[0]}[self.kind]()
         return self.victim
 
@@ -170,7 +171,7 @@ def test_one_task(town, moment):
 def test_burst(town):
     kind, system, client = town
     tasks = [client.task(f"burst-{kind}-{n}", value=n) for n in range(400)]
-    victim = {"broker": system.brokers, "state": system.states, "worker": system.workers}[kind][0]
+    victim = {"broker": system.brokers, "state": system.states, "node": system.brokers, "worker": system.workers}[kind][0]
     asked, batch, begun = {}, 20, 0
     while begun < len(tasks):
         asked[client.begin("SUBMIT", tasks[begun:begun + batch], service="system")] = begun

@@ -38,3 +38,11 @@ bool slice_copy(struct slice s, char *text, size_t size)
     text[s.size] = '\0';
     return true;
 }
+
+struct slice slice_until(struct slice s, char mark, struct slice *ret_rest)
+{
+    const char *at = s.size ? memchr(s.data, mark, s.size) : NULL;
+    const size_t size = at ? (size_t)(at - (const char *)s.data) : s.size;
+    *ret_rest = at ? slice_make(at + 1, s.size - size - 1) : (struct slice){ 0 };
+    return slice_make(s.data, size);
+}

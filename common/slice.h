@@ -48,3 +48,5 @@ char *slice_dup(struct slice s);
 
 /* Copies with a NUL; false (and "" in text) when it does not fit or has a NUL within. */
 bool slice_copy(struct slice s, char *text, size_t size);
+/* What stands before the first mark, and what behind it ({NULL, 0} when there is no mark). */
+struct slice slice_until(struct slice s, char mark, struct slice *ret_rest);

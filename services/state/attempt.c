@@ -57,8 +57,7 @@ struct command *attempt_join(batches_t *batches, ask_t *ask, uint32_t index,
         return NULL;
     }
     ask->open++;
-    command_arg(command, attempt->id);
-    command_arg(command, attempt->task);
+    command_stage(command, attempt->id, attempt->task);
     command_arg(command, attempt->token);
     return command;
 }
@@ -114,7 +113,8 @@ static void begin_return(void *arg, struct command *command, struct slice key)
 static void on_ended(void *arg, int status, const redisReply *reply)
 {
     batch_t *batch = arg;
-    if (!status && !reply_is_array(reply, batch_count(batch)))
+    if (!status && !reply_is(reply, batch_count(batch)) &&
+        !reply_is_array(reply, batch_count(batch)))
         status = STATUS_INTERNAL;
     batch_end(batch, status, reply);
 }
@@ -133,7 +133,7 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
     const redisReply *reply = result;
     if (status)
         ask_trouble(ask, status, reply);
-    else
+    else if (reply->type == REDIS_REPLY_ARRAY) /* else all are as they should be */
         ask->verdicts[index].status = (uint8_t)reply_whole(reply->element[at]);
     state_verdict(ask);
 }

@@ -75,10 +75,12 @@ static bool take_cursor(struct walk *self, const redisReply *reply)
            strcmp(self->cursor, "0") != 0;
 }
 
-/* "<field> <generation>" of two elements. */
+/* As it stands in a queue: "<field> <generation>", or the field alone when that is 0. */
 static struct slice join(redisReply *const *fields, int64_t generation, char text[TEXT_MAX])
 {
     const struct slice field = reply_text(fields[0]);
+    if (generation == 0)
+        return field;
     const int size = snprintf(text, TEXT_MAX, "%.*s %lld", SLICE_ARG(field), (long long)generation);
     return slice_make(text, size < TEXT_MAX ? (size_t)size : 0);
 }
@@ -145,23 +147,18 @@ static int take_held(struct walk *self, const redisReply *reply)
     return r;
 }
 
-static struct slice until(struct slice text, char mark, struct slice *ret_rest)
-{
-    const char *at = text.size ? memchr(text.data, mark, text.size) : NULL;
-    const size_t size = at ? (size_t)(at - (const char *)text.data) : text.size;
-    *ret_rest = at ? slice_make(at + 1, text.size - size - 1) : (struct slice){ 0 };
-    return slice_make(text.data, size);
-}
-
-/* "<id>/<task> <generation>": what else there may be is nobody's stage. */
+/* "<id>/<task>", with a generation or without: what else there may be is nobody's stage. */
 static bool is_entry(struct slice text)
 {
     char digits[WALK_CURSOR_MAX];
     struct slice rest, generation;
-    return task_id_valid(until(text, '/', &rest)) &&
-           task_name_valid(until(rest, ' ', &generation)) && generation.size &&
-           slice_copy(generation, digits, sizeof digits) && !digits[strspn(digits, "0123456789")] &&
-           strtoull(digits, NULL, 10) <= UINT32_MAX;
+    if (!task_id_valid(slice_until(text, '/', &rest)) ||
+        !task_name_valid(slice_until(rest, ' ', &generation)))
+        return false;
+    if (!generation.data)
+        return true;
+    return generation.size && slice_copy(generation, digits, sizeof digits) &&
+           !digits[strspn(digits, "0123456789")] && strtoull(digits, NULL, 10) <= UINT32_MAX;
 }
 
 static int take_timers(struct walk *self, const redisReply *reply)

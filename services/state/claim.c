@@ -15,8 +15,10 @@
 enum {
     LOWEST_FIRST_EVERY = 8, /* claims of a queue, so that low priority never starves */
     RANDOM_BYTES = 8,
-    HANDOUT_FIELDS = 9,
-    BODY_AT = 7,                  /* among the fields of a handout; the checkpoint follows */
+    REPLY_HEAD = 2,               /* whether there is more; the tokens' random bytes */
+    HANDOUT_FIELDS = 3,           /* stage, body, rest */
+    FIRST_ATTEMPT = 1,            /* what a handout without a rest is */
+    COUNTERS_SIZE = 20,           /* the rest begins with: generation, attempt, failures, crashes */
     HANDOUTS_BYTES_MAX = 16 << 20 /* in one answer; the others go back to the queue's head */
 };
 
@@ -37,6 +39,25 @@ static void on_given_back(void *arg, int status, const redisReply *reply)
         log_event_seldom(LOG_LEVEL_WARN, "give_back_failed", "status=%s", status_name(status));
 }
 
+/* A handout as the function answered it, borrowed from the reply. */
+struct handed {
+    struct slice stage, body, rest;
+    uint8_t token[WIRE_LEASE_TOKEN_SIZE];
+};
+
+static struct handed handed_at(const redisReply *reply, size_t i)
+{
+    redisReply *const *fields = reply->element + REPLY_HEAD + i * HANDOUT_FIELDS;
+    const struct slice random = reply_text(reply->element[1]);
+    struct handed it = { .stage = reply_text(fields[0]),
+                         .body = reply_text(fields[1]),
+                         .rest = reply_text(fields[2]) };
+    memcpy(it.token, random.data, random.size);
+    for (size_t k = 0; k < WIRE_LEASE_TOKEN_SIZE - RANDOM_BYTES; k++)
+        it.token[WIRE_LEASE_TOKEN_SIZE - 1 - k] = (uint8_t)(i >> (8 * k));
+    return it;
+}
+
 /* Handouts that cannot be told to anybody. */
 static void give_back(state_t *self, struct slice session, const redisReply *reply, size_t first,
                       size_t count)
@@ -47,9 +68,9 @@ static void give_back(state_t *self, struct slice session, const redisReply *rep
     command_text(command, "");
     command_whole(command, (uint64_t)self->settings->retry_cap_ms);
     for (size_t i = first; i < count; i++) {
-        const size_t at = 1 + i * HANDOUT_FIELDS;
-        for (size_t k = 0; k < 3; k++)
-            command_arg(command, reply_text(reply->element[at + k]));
+        const struct handed it = handed_at(reply, i);
+        command_arg(command, it.stage);
+        command_arg(command, slice_make(it.token, sizeof it.token));
         put_return(command, (struct slice){ 0 });
     }
     int r = store_call(self->store, command, on_given_back, self);
@@ -57,21 +78,33 @@ static void give_back(state_t *self, struct slice session, const redisReply *rep
         on_given_back(self, r, NULL);
 }
 
-static void pack_handout(const redisReply *const *fields, struct slice session, msgpack_packer *pk)
+/* The counters are as in the packed state; what follows them is a checkpoint. */
+static void read_rest(struct slice rest, struct m_handout *handout)
+{
+    uint32_t *const counters[] = { &handout->generation, &handout->attempt, &handout->failures,
+                                   &handout->crashes };
+    struct reader reader = reader_of(rest);
+    handout->attempt = FIRST_ATTEMPT;
+    if (rest.size < COUNTERS_SIZE)
+        return;
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+        struct slice value;
+        uint64_t whole = 0;
+        if (reader_value(&reader, &value) && codec_whole(value, &whole))
+            *counters[i] = (uint32_t)whole;
+    }
+    handout->checkpoint =
+        slice_make((const uint8_t *)rest.data + COUNTERS_SIZE, rest.size - COUNTERS_SIZE);
+}
+
+static void pack_handout(const struct handed *it, struct slice session, msgpack_packer *pk)
 {
     struct body body;
-    struct m_handout handout = {
-        .id = reply_text(fields[0]),
-        .task = reply_text(fields[1]),
-        .session = session,
-        .token = reply_text(fields[2]),
-        .attempt = (uint32_t)reply_whole(fields[3]),
-        .generation = (uint32_t)reply_whole(fields[4]),
-        .failures = (uint32_t)reply_whole(fields[5]),
-        .crashes = (uint32_t)reply_whole(fields[6]),
-        .checkpoint = reply_text(fields[BODY_AT + 1]),
-    };
-    if (body_read(reply_text(fields[BODY_AT]), &body)) {
+    struct m_handout handout = { .session = session,
+                                 .token = slice_make(it->token, sizeof it->token) };
+    handout.id = slice_until(it->stage, '/', &handout.task);
+    read_rest(it->rest, &handout);
+    if (body_read(it->body, &body)) {
         handout.timeout_ms = body.timeout_ms;
         handout.input = body.input;
     }
@@ -83,8 +116,8 @@ static size_t fitting(const redisReply *reply, size_t count)
 {
     size_t bytes = 0, n = 0;
     while (n < count) {
-        redisReply *const *fields = reply->element + 1 + n * HANDOUT_FIELDS;
-        bytes += reply_text(fields[BODY_AT]).size + reply_text(fields[BODY_AT + 1]).size;
+        const struct handed it = handed_at(reply, n);
+        bytes += it.body.size + it.rest.size;
         if (n && bytes > HANDOUTS_BYTES_MAX)
             break;
         n++;
@@ -100,23 +133,30 @@ static void hand_over(ask_t *ask, const struct m_claim *said, const redisReply *
         give_back(self, said->session, reply, told, count);
     msgpack_packer *pk = state_packer(self);
     msgpack_pack_array(pk, told);
-    for (size_t i = 0; i < told; i++)
-        pack_handout((const redisReply *const *)&reply->element[1 + i * HANDOUT_FIELDS],
-                     said->session, pk);
+    for (size_t i = 0; i < told; i++) {
+        const struct handed it = handed_at(reply, i);
+        pack_handout(&it, said->session, pk);
+    }
     ask_answer(&ask, STATUS_OK, (uint32_t)told, state_packed(self));
+}
+
+static bool is_answer(const redisReply *reply)
+{
+    return reply_has(reply, REPLY_HEAD) && (reply->elements - REPLY_HEAD) % HANDOUT_FIELDS == 0 &&
+           reply_text(reply->element[1]).size == RANDOM_BYTES;
 }
 
 static void on_claimed(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
     struct m_claim said;
-    if (!status && (!reply_has(reply, 1) || (reply->elements - 1) % HANDOUT_FIELDS))
+    if (!status && !is_answer(reply))
         status = STATUS_INTERNAL;
     if (status) {
         ask_fail(&ask, status, reply);
         return;
     }
-    const size_t count = (reply->elements - 1) / HANDOUT_FIELDS;
+    const size_t count = (reply->elements - REPLY_HEAD) / HANDOUT_FIELDS;
     (void)message_decode(&m_claim_layout, ask_body(ask), &said, NULL); /* as before */
     if (count)
         hand_over(ask, &said, reply, count);
@@ -151,7 +191,6 @@ static void claim(ask_t *ask)
 
 void claim_asked(state_t *self, ask_t *ask)
 {
-    (void)self;
     struct m_claim said;
     struct refusal why = { 0 };
     if (!state_read(&ask, &m_claim_layout, &said))
@@ -164,8 +203,23 @@ void claim_asked(state_t *self, ask_t *ask)
         refusal_say(&why, STATUS_INVALID, "count", "must be 1 to %d", ITEMS_MAX);
     else if (said.seq > (uint64_t)1 << 53)
         refusal_say(&why, STATUS_INVALID, "seq", "must be at most 2^53");
-    if (why.status)
+    if (why.status) {
         ask_refuse(&ask, &why);
-    else
+        return;
+    }
+    ask->next = NULL;
+    *self->claims_end = ask;
+    self->claims_end = &ask->next;
+}
+
+void claims_flush(state_t *self)
+{
+    ask_t *next = self->claims_asked;
+    self->claims_asked = NULL;
+    self->claims_end = &self->claims_asked;
+    while (next) {
+        ask_t *ask = next;
+        next = ask->next;
         claim(ask);
+    }
 }

@@ -79,6 +79,20 @@ void command_arg(struct command *self, struct slice bytes)
     self->args++;
 }
 
+void command_stage(struct command *self, struct slice id, struct slice task)
+{
+    char text[DIGITS + 3];
+    const struct slice head = line('$', id.size + 1 + task.size, text);
+    if (!make_room(self, head.size + id.size + 1 + task.size + 2))
+        return;
+    put(self, head.data, head.size);
+    put(self, id.data, id.size);
+    put(self, "/", 1);
+    put(self, task.data, task.size);
+    put(self, "\r\n", 2);
+    self->args++;
+}
+
 void command_text(struct command *self, const char *text)
 {
     command_arg(self, slice_of(text));

@@ -18,6 +18,8 @@ void command_clear(struct command *self);
 void command_begin(struct command *self);
 void command_arg(struct command *self, struct slice bytes);
 void command_text(struct command *self, const char *text);
+/* "<id>/<task>", as the functions name a stage. */
+void command_stage(struct command *self, struct slice id, struct slice task);
 void command_whole(struct command *self, uint64_t whole);
 /* The whole command, borrowed until the next call; {NULL, 0} when memory ran out. */
 struct slice command_end(struct command *self);

@@ -31,8 +31,7 @@ static int put_hold(struct command *command, struct slice bytes, struct refusal 
         hold.token.size != WIRE_LEASE_TOKEN_SIZE)
         return refusal_say(why, STATUS_INVALID, "held", "an item is not a hold (%s)",
                            field ? field : "id, task or token");
-    command_arg(command, hold.id);
-    command_arg(command, hold.task);
+    command_stage(command, hold.id, hold.task);
     command_arg(command, hold.token);
     command_text(command, progress_text(hold.progress, text));
     return 0;

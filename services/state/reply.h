@@ -16,6 +16,12 @@ static inline bool reply_has(const redisReply *reply, size_t elements)
     return reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= elements;
 }
 
+/* This integer. */
+static inline bool reply_is(const redisReply *reply, int64_t whole)
+{
+    return reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == whole;
+}
+
 /* {NULL, 0} of what is no string. */
 static inline struct slice reply_text(const redisReply *reply)
 {

@@ -72,8 +72,7 @@ static void hand_out(ask_t *ask, uint32_t index)
         return;
     }
     ask->open++;
-    command_arg(command, task->id);
-    command_arg(command, task->task);
+    command_stage(command, task->id, task->task);
     const struct limits limits = submit_limits(state, task);
     task_pack_rest(task, &limits, ask->priority, state_packer(state));
     command_arg(command, state_packed(state));
@@ -165,7 +164,8 @@ static void begin(void *arg, struct command *command, struct slice key)
 static void on_submitted(void *arg, int status, const redisReply *reply)
 {
     batch_t *batch = arg;
-    if (!status && !reply_is_array(reply, (size_t)batch_count(batch) * REPLY_FIELDS))
+    if (!status && !reply_is(reply, batch_count(batch)) &&
+        !reply_is_array(reply, (size_t)batch_count(batch) * REPLY_FIELDS))
         status = STATUS_INTERNAL;
     batch_end(batch, status, reply);
 }
@@ -185,7 +185,7 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
     const redisReply *reply = result;
     if (status) {
         ask_trouble(ask, status, reply);
-    } else {
+    } else if (reply->type == REDIS_REPLY_ARRAY) {
         redisReply *const *fields = reply->element + (size_t)at * REPLY_FIELDS;
         const int64_t state = reply_whole(fields[1]);
         verdict->status = (uint8_t)reply_whole(fields[0]);
@@ -194,7 +194,7 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
             verdict->current = (uint64_t)state;
         else
             verdict->state = (uint8_t)state;
-    }
+    } /* else all are new, and wait: the verdict is that already */
     state_verdict(ask);
 }
 

@@ -1,10 +1,10 @@
 #!lua name=gantry
 -- The functions that change and read Gantry's records.  See README.md for keys, packings and the
 -- calling conventions.  Rules: check every argument, then write (an error does not roll back);
--- TIME is read once; one redis.call a task where possible, the rest once a batch.
+-- TIME is read once; one redis.call a batch, none a task: a call costs a microsecond, a field of one a tenth.
 -- The files are one chunk, which may have 200 locals: files from 30 on keep theirs between `do` and `end`.
 
-local VERSION = 2000 -- major * 1000 + minor; raise it with every change of these files
+local VERSION = 3000 -- major * 1000 + minor; raise it with every change of these files
 
 local PENDING, SCHEDULED, RUNNING, CANCELLING = 0, 1, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
@@ -91,7 +91,7 @@ local function call_many(command, key, list)
   return last
 end
 
--- HMGET of a list of any length; of a key of another type nothing is there.
+-- HMGET of a list of any length, at least one; of a key of another type nothing is there.
 local function get_many(key, fields)
   if #fields <= CHUNK then return redis.pcall('HMGET', key, unpack(fields)) end
   local values = {}
@@ -162,9 +162,10 @@ local function body_limits(body)
   return crashes, failures, retry
 end
 
--- A hold, the fence: token 12, flags 1, priority 1, counters 20, claim sequence 8, started 9, then progress as a
--- big-endian double once there is one.
-local HOLD_SIZE = 51
+-- A hold, the fence: what the packed state has from its counters to its start (77 bytes, with the token), then flags 1,
+-- priority 1, claim sequence 8, and progress as a big-endian double once there is one.  With more than 64 bytes Redis
+-- keeps it in a hash table: a list would be searched from its start for each of hundreds.
+local HOLD_SIZE = 87
 local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
 
 -- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
@@ -180,16 +181,24 @@ local function holds_of(key)
   return good
 end
 
-local function hold_token(hold) return sub(hold, 1, 12) end
-local function hold_flag(hold, flag) return floor(byte(hold, 13) / flag) % 2 == 1 end
-local function hold_stopping(hold) return byte(hold, 13) % 4 > 0 end -- its worker is told to stop it
-local function hold_flagged(hold, flag) return sub(hold, 1, 12) .. char(byte(hold, 13) + flag) .. sub(hold, 14) end
-local function hold_priority(hold) return sub(hold, 14, 14) end
-local function hold_counters(hold) return sub(hold, 15, 34) end
-local function hold_seq(hold) return (unpack_bytes('>I8', hold, 35)) end
-local function hold_again(hold) return sub(hold, 16, 19) ~= '\0\0\0\0' end -- not its first handout
-local function hold_started(hold) return sub(hold, 43, 51) end
-local function hold_progress(hold) return #hold == 59 and sub(hold, 52) or nil end
+local function hold_counters(hold) return sub(hold, 1, 20) end
+local function hold_token(hold) return sub(hold, 23, 34) end
+local function hold_started(hold) return sub(hold, 69, 77) end
+local function hold_started_ms(hold) return (unpack_bytes('>I8', hold, 70)) end
+local function hold_flags(hold) return byte(hold, 78) end
+local function hold_flag(hold, flag) return floor(byte(hold, 78) / flag) % 2 == 1 end
+local function hold_stopping(hold) return byte(hold, 78) % 4 > 0 end -- its worker is told to stop it
+local function hold_flagged(hold, flag) return sub(hold, 1, 77) .. char(byte(hold, 78) + flag) .. sub(hold, 79) end
+local function hold_priority(hold) return sub(hold, 79, 79) end
+local function hold_seq(hold) return (unpack_bytes('>I8', hold, 80)) end
+local function hold_again(hold) return sub(hold, 2, 5) ~= '\0\0\0\0' end -- not its first handout
+local function hold_progress(hold) return #hold == 95 and sub(hold, 88) or nil end
+local function hold_with_progress(hold, progress) return sub(hold, 1, HOLD_SIZE) .. progress end
+
+-- The packed state, without its tail, of an attempt that was held.
+local function state_of_hold(hold, state, ended)
+  return '\154' .. char(state) .. sub(hold, 1, 77) .. ended .. sub(hold, 79, 79)
+end
 
 local function text_pack(s)
   return #s < 32 and char(0xa0 + #s) .. s or '\217' .. char(#s) .. s
@@ -222,6 +231,18 @@ end
 -- What `workers` says of a session: its worker's name, services, slots, a line each.
 local function worker_name(P, sid)
   return match(call('HGET', P .. 'workers', sid) or '', '^[^\n]*')
+end
+
+-- A stage's entry in a queue, in the timers: its field, and its generation unless that is 0.
+local function entry_of(field, generation)
+  return generation == 0 and field or field .. ' ' .. generation
+end
+
+-- Field, generation; nil: not what these functions write.
+local function entry_parts(entry)
+  if not find(entry, ' ', 1, true) then return entry, 0 end
+  local field, generation = match(entry, '^(%S+) (%d+)$')
+  return field, tonumber(generation)
 end
 
 local function queue_key(P, service, priority)

@@ -1,8 +1,8 @@
 -- A change: what one call gathers about stages that came into another state, written once at its end.
--- Writes to task:<id> are pcalls: a key that an outsider replaced by another type must not stop a batch half-way.
 
 local function change_new(prefix, now)
-  return { prefix = prefix, now = now, packed_now = time_pack(now), moved = {}, ended = {}, counts = {}, event = {} }
+  return { prefix = prefix, now = now, packed_now = time_pack(now), moved = {}, ended = {}, suffix = {}, states = {},
+    counts = {}, event = {} }
 end
 
 local function change_count(change, counter, by)
@@ -16,6 +16,26 @@ local function change_list(change, name)
   return list
 end
 
+-- The stage's packed state, to be written.
+local function change_state(change, field, packed)
+  local list = change.states
+  list[#list + 1] = field
+  list[#list + 1] = packed
+end
+
+-- The history of its attempts, to be written.
+local function change_history(change, field, history)
+  local list = change_list(change, 'histories')
+  list[#list + 1] = field
+  list[#list + 1] = history
+end
+
+-- What it kept for its next attempt goes.
+local function change_uncheck(change, field)
+  local list = change_list(change, 'unchecked')
+  list[#list + 1] = field
+end
+
 -- The stage came into this state: a transition of the stream of events.
 local function change_moved(change, field, state)
   local list = change.moved[state]
@@ -26,10 +46,16 @@ local function change_moved(change, field, state)
   list[#list + 1] = field
 end
 
--- The stage reached a terminal state; its .s is written already.
-local function change_final(change, field, state)
+-- The stage reached a terminal state.
+local function change_final(change, field, state, packed)
+  local suffix = change.suffix[state]
+  if not suffix then
+    suffix = ' ' .. state .. ' ' .. change.now
+    change.suffix[state] = suffix
+  end
+  change_state(change, field, packed)
   change_moved(change, field, state)
-  change.ended[#change.ended + 1] = field .. ' ' .. state .. ' ' .. change.now
+  change.ended[#change.ended + 1] = field .. suffix
   if state == FAILED or state == QUARANTINED then
     local dead = change_list(change, 'dead')
     dead[#dead + 1] = change.now
@@ -50,19 +76,19 @@ local function change_queue(change, side, service, priority)
   return queues[key]
 end
 
--- The stage goes back to the head of its queue; its .s is written already.
+-- The stage goes back to the head of its queue.
 local function change_requeue(change, field, generation, priority)
   local list = change_queue(change, 'heads', match(field, '/([^.]+)%.'), byte(priority))
-  list[#list + 1] = field .. ' ' .. generation
+  list[#list + 1] = entry_of(field, generation)
   change_moved(change, field, PENDING)
   change_count(change, 'requeues')
 end
 
--- The stage waits for its time; its .s is written already.
+-- The stage waits for its time.
 local function change_schedule(change, field, generation, due)
   local list = change_list(change, 'timers')
   list[#list + 1] = due
-  list[#list + 1] = field .. ' ' .. generation
+  list[#list + 1] = entry_of(field, generation)
   change_moved(change, field, SCHEDULED)
 end
 
@@ -156,6 +182,10 @@ end
 
 local function change_write(change)
   local P, event, count = change.prefix, change.event, 0
+  call_many('HSET', P .. 'states', change.states)
+  if change.histories then call_many('HSET', P .. 'histories', change.histories) end
+  if change.checkpoints then call_many('HSET', P .. 'checkpoints', change.checkpoints) end
+  if change.unchecked then call_many('HDEL', P .. 'checkpoints', change.unchecked) end
   if change.heads or change.tails then change_push(change) end
   if #change.ended > 0 then change_end(change) end
   if change.undead then call_many('ZREM', P .. 'dead', change.undead) end

@@ -1,4 +1,4 @@
--- What a stage's earlier attempts came to, `<task>.h`: bin 32 values, each the packed state of an attempt, oldest first.
+-- What a stage's earlier attempts came to, `histories`: bin 32 values, each the packed state of an attempt, oldest first.
 
 local HISTORY_MAX = 16
 local HISTORY_TAIL_MAX = 65536 -- a longer tail (its worker said very much) is left out
@@ -17,9 +17,9 @@ local function history_add(old, packed)
   return sub(old, first) .. '\198' .. pack('>I4', #packed) .. packed
 end
 
--- The field and value to write with a stage that runs again after its end, if that end was an attempt's.
-local function history_of_end(task, old, packed)
+-- A stage runs again after its end: if that was an attempt's, it goes to the history.
+local function history_of_end(change, field, packed)
   local state = state_of(packed)
   local attempt = (state == FAILED or state == QUARANTINED or state == CANCELLED) and state_token(packed) ~= NO_TOKEN
-  if attempt then return task .. '.h', history_add(old, packed) end
+  if attempt then change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), packed)) end
 end

@@ -2,24 +2,19 @@
 
 local TASK = '^[%l%d_]+%.[%l%d_]+$'
 
--- The stages that a reference names, each { id, task, body, packed state or nil, history or nil }.
+-- The stages that a reference names, each { id, task, body, packed state or nil, history or nil }.  A whole task is
+-- asked for under every name there is: only nodes that some worker registered can be submitted.
 local function stages_of(P, id, task)
-  local found = {}
-  if task ~= '' then
-    local three = redis.pcall('HMGET', P .. 'task:' .. id, task, task .. '.s', task .. '.h')
-    if three[1] then found[1] = { id, task, three[1], three[2] or nil, three[3] or nil } end
-    return found
-  end
-  local flat = redis.pcall('HGETALL', P .. 'task:' .. id)
-  local others = {}
-  for i = 1, #flat, 2 do
-    if find(flat[i], TASK) then
-      found[#found + 1] = { id, flat[i], flat[i + 1] }
-    else
-      others[flat[i]] = flat[i + 1]
+  local names = task ~= '' and { task } or call('HKEYS', P .. 'nodes')
+  if #names == 0 then return {} end
+  local fields, found = {}, {}
+  for i, name in ipairs(names) do fields[i] = id .. '/' .. name end
+  local bodies = get_many(P .. 'bodies', fields)
+  for i, name in ipairs(names) do
+    if bodies[i] then
+      found[#found + 1] = { id, name, bodies[i], call('HGET', P .. 'states', fields[i]) or nil, call('HGET', P .. 'histories', fields[i]) or nil }
     end
   end
-  for _, stage in ipairs(found) do stage[4], stage[5] = others[stage[2] .. '.s'], others[stage[2] .. '.h'] end
   table.sort(found, function(a, b) return a[2] < b[2] end)
   return found
 end
@@ -74,15 +69,14 @@ end
 local function waiting_end(change, stage, state, tail)
   local P, field, packed = change.prefix, stage[1] .. '/' .. stage[2], stage[4] or PENDING_STATE
   if is_scheduled(stage) then
-    call('ZREM', P .. 'timers', field .. ' ' .. state_generation(packed))
+    call('ZREM', P .. 'timers', entry_of(field, state_generation(packed)))
   else
     local stale = change_list(change, 'stale') -- its queue entry is dropped when a claim meets it
-    stale[#stale + 1] = field .. ' ' .. state_generation(packed)
+    stale[#stale + 1] = entry_of(field, state_generation(packed))
   end
   if body_owned(stage[3]) then change_disown(change, field) end
-  redis.pcall('HSET', P .. 'task:' .. stage[1], stage[2] .. '.s', state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION,
-    NOT_STARTED, change.packed_now, stage[4] and state_priority(packed) or body_priority(stage[3])) .. tail)
-  change_final(change, field, state)
+  change_final(change, field, state, state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION, NOT_STARTED, change.packed_now,
+    stage[4] and state_priority(packed) or body_priority(stage[3])) .. tail)
 end
 
 -- The worker that holds this stage is told to stop it.

@@ -8,47 +8,43 @@ local function stopped(hold, worker)
   end
 end
 
--- The stage ended while it was held.
-local function hold_end(change, sid, id, task, hold, state, counters, tail)
-  redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s', state_pack(state, counters, hold_token(hold), sid,
-    hold_started(hold), change.packed_now, hold_priority(hold)) .. tail)
-  local field = id .. '/' .. task
-  if byte(hold, 13) >= HOLD_OWNED then change_disown(change, field) end
-  change_final(change, field, state)
+-- A hold whose counters are others by now.
+local function hold_counted(hold, generation, attempt, failures, crashes)
+  return counters_pack(generation, attempt, failures, crashes) .. sub(hold, 21)
 end
 
--- A lost lease.  Returns the state and the tail that it ends in, or PENDING and the field and value of its history.
-local function crash(change, sid, worker, id, task, hold, counters, crashes)
-  local found = redis.pcall('HMGET', change.prefix .. 'task:' .. id, task, task .. '.h')
-  if crashes >= body_limits(found[1]) then
+-- The stage ended while it was held.
+local function hold_end(change, field, hold, state, tail)
+  if hold_flags(hold) >= HOLD_OWNED then change_disown(change, field) end
+  change_final(change, field, state, state_of_hold(hold, state, change.packed_now) .. tail)
+end
+
+-- A lost lease.  Returns the state and the tail that it ends in, or nothing: it waits again, and its history says why.
+local function crash(change, worker, field, hold, crashes)
+  if crashes >= body_limits(call('HGET', change.prefix .. 'bodies', field)) then
     return QUARANTINED, tail_error(worker, 'FAILED',
       'the lease was lost ' .. crashes .. ' times: each time the worker died, hung or was cut off')
   end
-  local attempt = state_pack(QUARANTINED, counters, hold_token(hold), sid, hold_started(hold), change.packed_now, hold_priority(hold))
-  return PENDING, { task .. '.h', history_add(found[2], attempt .. tail_of(worker)) }
+  local attempt = state_of_hold(hold, QUARANTINED, change.packed_now) .. tail_of(worker)
+  change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), attempt))
 end
 
 -- A session loses a stage that did not end.  crashed: its lease ran out; ran: a worker had begun it (known of crashes).
 -- The caller removes the hold itself.
-local function release(change, sid, worker, field, hold, crashed, ran)
-  local id, task = match(field, '^([^/]+)/(.+)$')
-  local generation, attempt, failures, crashes = counters_unpack(hold, 15)
+local function release(change, worker, field, hold, crashed, ran)
+  local generation, attempt, failures, crashes = counters_unpack(hold, 1)
   if crashed then
     crashes = crashes + 1
+    hold = hold_counted(hold, generation, attempt, failures, crashes)
     change_count(change, 'crashes')
   end
-  local counters, history = counters_pack(generation, attempt, failures, crashes), {}
   local state, tail = stopped(hold, worker)
-  if crashed and not state then
-    state, tail = crash(change, sid, worker, id, task, hold, counters, crashes)
-    if state == PENDING then state, history = nil, tail end
-  end
+  if crashed and not state then state, tail = crash(change, worker, field, hold, crashes) end
   if state then
-    hold_end(change, sid, id, task, hold, state, counters, tail)
+    hold_end(change, field, hold, state, tail)
   else
     local started = (crashed or ran) and hold_started(hold) or nil
-    redis.pcall('HSET', change.prefix .. 'task:' .. id, task .. '.s',
-      pending_pack(generation + 1, attempt, failures, crashes, hold_priority(hold), started), unpack(history))
+    change_state(change, field, pending_pack(generation + 1, attempt, failures, crashes, hold_priority(hold), started))
     change_requeue(change, field, generation + 1, hold_priority(hold))
   end
 end
@@ -59,7 +55,7 @@ local function release_order(list)
   table.sort(list, function(a, b)
     local x, y = hold_seq(a[2]), hold_seq(b[2])
     if x ~= y then return x > y end
-    return unpack_bytes('>I4', a[2], 9) > unpack_bytes('>I4', b[2], 9)
+    return unpack_bytes('>I4', a[2], 31) > unpack_bytes('>I4', b[2], 31)
   end)
   return list
 end
@@ -73,7 +69,7 @@ local function session_end(change, sid, crashed)
   if #list > 0 then
     local worker = worker_name(P, sid)
     for _, held in ipairs(release_order(list)) do
-      release(change, sid, worker, held[1], held[2], crashed, true)
+      release(change, worker, held[1], held[2], crashed, true)
     end
   end
   call('DEL', P .. 'running:' .. sid)

@@ -1,9 +1,18 @@
--- Submit: one HSETNX a new task; everything else (reuse, delay, deadlines, quota) is the slow path.
+-- Submit: new tasks are written together; everything else (reuse, delay, deadlines, quota) is the slow path, one by one.
 
 local MISS, WAIT, HIT, OVER_USER, OVER_ALL = 0, 1, 2, 3, 4
 
+-- The stage is its owner's until it ends.
+local function own(P, field, owner)
+  call('HSET', P .. 'owned', field, owner)
+  call('SADD', P .. 'user:' .. owner, field)
+end
+
+local submit
+
+do -- what follows is this file's own: one chunk has room for 200 locals
+
 local EXTRA_TIMES = { 'delay_ms', 'not_before_ms', 'to_start_ms', 'to_close_ms' }
-local REST = '^\196\016................[%z\1-\127]\204.\205..\206....[\128-\143\222\223]'
 
 -- What a submit says beyond its body: nil when it says nothing.
 local function check_extra(packed, owned)
@@ -24,24 +33,18 @@ local function check_extra(packed, owned)
   return extra
 end
 
-local function check_tasks(args, n, service)
-  local pattern = '^[%w._-]+/' .. service .. '%.[%l%d_]+$'
+-- Field, rest and extra of each, which C has checked: here only that they have the shape which others read them by.
+local function check_tasks(args, n)
   local fields, extras = {}, {}
   for i = 1, n do
-    local at = 2 + 4 * i
-    local field, rest = args[at] .. '/' .. args[at + 1], args[at + 2]
-    if not find(field, pattern) then refuse('submit', 'id or task') end
-    if not find(rest, REST) then refuse('submit', 'rest') end
-    fields[i] = field
-    if args[at + 3] ~= '' or byte(rest, 19) ~= 0 then extras[i] = check_extra(args[at + 3], byte(rest, 19) % 2 == FLAG_OWNED) end
+    local at = 3 + 3 * i
+    local rest, extra = args[at + 1], args[at + 2]
+    local flags = byte(rest, 19)
+    if #rest <= BODY_MAP - 10 or byte(rest) ~= 0xc4 then refuse('submit', 'rest') end
+    if extra ~= '' or flags ~= 0 then extras[i] = check_extra(extra, flags % 2 == FLAG_OWNED) end
+    fields[i] = args[at]
   end
   return fields, extras
-end
-
--- The stage is its owner's until it ends.
-local function own(P, field, owner)
-  call('HSET', P .. 'owned', field, owner)
-  call('SADD', P .. 'user:' .. owner, field)
 end
 
 -- Why an owner's stage may not run now: status, state, reuse; nothing when it may.
@@ -66,17 +69,17 @@ end
 
 local NO_EXTRA = { delay_ms = 0, not_before_ms = 0, to_start_ms = 0, to_close_ms = 0 }
 
--- The stage is to run: for the first time, or again after its end.  found: its body, state and history.
-local function place(batch, field, key, task, rest, extra, found)
-  local change, priority, body, packed = batch.change, char(batch.priority), found[1], found[1] and found[2]
+-- The stage is to run: for the first time, or again after its end.  body, packed: what it has of before.
+local function place(batch, field, rest, extra, body, packed)
+  local change, priority = batch.change, char(batch.priority)
   local generation, attempt = 0, 0
   -- the task's age is that of its first submit
-  local values = { task, (body and sub(body, 1, 9) or batch.created) .. rest }
+  call('HSET', change.prefix .. 'bodies', field, (body and sub(body, 1, 9) or batch.created) .. rest)
   if packed then
     generation, attempt = state_counters(packed) -- attempts go on so that no two share a folder
     generation = generation + 1
-    values[3], values[4] = history_of_end(task, found[3], packed)
-    call('HDEL', key, task .. '.c')
+    history_of_end(change, field, packed)
+    change_uncheck(change, field)
     if state_of(packed) == FAILED or state_of(packed) == QUARANTINED then
       local undead = change_list(change, 'undead')
       undead[#undead + 1] = field
@@ -85,18 +88,14 @@ local function place(batch, field, key, task, rest, extra, found)
   local due = math.min(math.max(change.now + extra.delay_ms, extra.not_before_ms), change.now + FAR_MS)
   local state = due > change.now and SCHEDULED or PENDING
   if state == SCHEDULED then
-    values[#values + 1] = task .. '.s'
-    values[#values + 1] = scheduled_pack(counters_pack(generation, attempt, 0, 0), NO_TOKEN, NO_SESSION, NOT_STARTED, priority, due, 'delayed')
+    change_state(change, field,
+      scheduled_pack(counters_pack(generation, attempt, 0, 0), NO_TOKEN, NO_SESSION, NOT_STARTED, priority, due, 'delayed'))
     change_schedule(change, field, generation, due)
   else
-    if packed then
-      values[#values + 1] = task .. '.s'
-      values[#values + 1] = pending_pack(generation, attempt, 0, 0, priority)
-    end
-    batch.entries[#batch.entries + 1] = field .. ' ' .. generation
+    if packed then change_state(change, field, pending_pack(generation, attempt, 0, 0, priority)) end
+    batch.entries[#batch.entries + 1] = entry_of(field, generation)
     batch.moved[#batch.moved + 1] = field
   end
-  call('HSET', key, unpack(values))
   if extra.owner then own(change.prefix, field, extra.owner) end
   set_deadlines(change, field, extra, due)
   change_count(change, 'accepted')
@@ -104,10 +103,9 @@ local function place(batch, field, key, task, rest, extra, found)
 end
 
 -- Same token = same answer; completed = hit; under way = wait; else it runs, if there is room.  Returns status, state, reuse.
-local function decide(batch, field, key, task, rest, extra)
-  local found = redis.pcall('HMGET', key, task, task .. '.s', task .. '.h')
-  if found.err then return CONFLICT, PENDING, MISS end
-  local body, packed = found[1], found[2]
+local function decide(batch, field, rest, extra)
+  local P = batch.change.prefix
+  local body, packed = call('HGET', P .. 'bodies', field), call('HGET', P .. 'states', field)
   if body then
     if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
     local state = packed and state_of(packed) or PENDING
@@ -121,39 +119,70 @@ local function decide(batch, field, key, task, rest, extra)
     local status, current, over = over_quota(batch, extra.owner)
     if status then return status, current, over end
   end
-  return place(batch, field, key, task, rest, extra or NO_EXTRA, found)
+  return place(batch, field, rest, extra or NO_EXTRA, body, packed)
 end
 
-local function submit(keys, args)
+-- What this call has gathered, written: the same stage comes once more in it.
+local function settle(batch)
+  local change = batch.change
+  call_many('HSET', change.prefix .. 'bodies', batch.bodies)
+  call_many('HSET', change.prefix .. 'states', change.states)
+  batch.bodies, change.states, batch.seen = {}, {}, {}
+end
+
+-- Takes all that are new and plain; returns the places of the others.
+local function take_new(batch, args, fields, extras)
+  local found = get_many(batch.change.prefix .. 'bodies', fields)
+  local bodies, entries, moved, seen, others, created = batch.bodies, batch.entries, batch.moved, batch.seen, {}, batch.created
+  local room, count = batch.most - batch.depth, 0
+  for i = 1, #fields do
+    local field = fields[i]
+    if found[i] or extras[i] or seen[field] or count >= room then
+      others[#others + 1] = i
+    else
+      count = count + 1
+      bodies[2 * count - 1], bodies[2 * count] = field, created .. args[4 + 3 * i]
+      entries[count], moved[count], seen[field] = field, field, true
+    end
+  end
+  if count > 0 then change_count(batch.change, 'accepted', count) end
+  return others
+end
+
+submit = function(keys, args)
   local P = keys[1]
   local service = service_name('submit', args[1])
   local priority = whole('submit', 'priority', args[2], 0, 2)
   local most = whole('submit', 'queue_max', args[3], 0, 2 ^ 53)
   local quota_user = whole('submit', 'quota_user', args[4], 0, 2 ^ 53)
   local quota_all = whole('submit', 'quota_all', args[5], 0, 2 ^ 53)
-  local n = items('submit', args, 5, 4)
-  local fields, extras = check_tasks(args, n, service)
+  local n = items('submit', args, 5, 3)
+  if n == 0 then return 0 end
+  local fields, extras = check_tasks(args, n)
 
-  local depth, change = call('LLEN', queue_key(P, service, priority)), change_new(P, now_ms())
-  local created, prefix, pcall = time_pack(change.now), P .. 'task:', redis.pcall
-  local entries, moved, reply, new = change_queue(change, 'tails', service, priority), {}, {}, 0
+  local change = change_new(P, now_ms())
+  local moved, reply = {}, {}
   change.moved[PENDING] = moved
-  local batch = { change = change, created = created, priority = priority, most = most, quota_user = quota_user, quota_all = quota_all,
-    depth = depth, entries = entries, moved = moved }
-  for i = 1, n do
-    local at, r, count = 2 + 4 * i, 3 * i, #entries
-    local key, task, rest = prefix .. args[at], args[at + 1], args[at + 2]
-    if not extras[i] and depth + count < most and pcall('HSETNX', key, task, created .. rest) == 1 then
-      entries[count + 1], moved[count + 1] = fields[i] .. ' 0', fields[i]
-      new = new + 1
-      reply[r - 2], reply[r - 1], reply[r] = OK, PENDING, MISS
-    else
-      reply[r - 2], reply[r - 1], reply[r] = decide(batch, fields[i], key, task, rest, extras[i])
-    end
+  local batch = { change = change, created = time_pack(change.now), priority = priority, most = most, quota_user = quota_user,
+    quota_all = quota_all, depth = call('LLEN', queue_key(P, service, priority)), bodies = {}, seen = {},
+    entries = change_queue(change, 'tails', service, priority), moved = moved }
+  local others = take_new(batch, args, fields, extras)
+  if #others == 0 then
+    call_many('HSET', P .. 'bodies', batch.bodies)
+    change_write(change)
+    return n
   end
-  if new > 0 then change_count(change, 'accepted', new) end
+  for i = 1, 3 * n, 3 do reply[i], reply[i + 1], reply[i + 2] = OK, PENDING, MISS end
+  settle(batch)
+  for _, i in ipairs(others) do
+    if batch.seen[fields[i]] then settle(batch) end
+    batch.seen[fields[i]] = true
+    reply[3 * i - 2], reply[3 * i - 1], reply[3 * i] = decide(batch, fields[i], args[4 + 3 * i], extras[i])
+  end
   change_write(change)
   return reply
 end
 
 define('submit', submit)
+
+end

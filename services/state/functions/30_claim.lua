@@ -1,9 +1,9 @@
--- Claim: one HMGET a task; entries that no longer hold are dropped here, never searched for.
+-- Claim: bodies and states of all entries are read together; entries that no longer hold are dropped here, never searched for.
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
 local POPS_MAX = 4096 -- entries one claim looks at: a queue full of cancelled ones must not block Redis
-local HANDOUT = 9     -- values that the reply has of each
+local HANDOUT = 3     -- values that the reply has of each
 local INDEX = {}      -- the last four bytes of a lease token, by the handout's place in its call
 
 local function index_of(n)
@@ -15,32 +15,40 @@ local function index_of(n)
   return packed
 end
 
--- Hands out the entries that still hold, drops the others.  Fills reply and holds; returns how many.
+-- What waits again: its counters for the reply and the hold, and its checkpoint; nil: the entry no longer holds.
+local function again(P, field, generation, packed)
+  if not packed or not state_good(packed) or state_of(packed) ~= PENDING or state_generation(packed) ~= generation then return end
+  local now, attempt, failures, crashes = state_counters(packed)
+  return counters_pack(now, attempt + 1, failures, crashes), call('HGET', P .. 'checkpoints', field) or ''
+end
+
+-- Hands out the entries that still hold, drops the others.  Fills reply, holds and moved.
 local function hand_out(claim, list, priority)
-  local reply, holds, moved, count, prefix, pcall = claim.reply, claim.holds, claim.moved, claim.count, claim.prefix, redis.pcall
-  local first_hold, first_owned = '\0' .. char(priority) .. FIRST_RUN .. claim.times, '\4' .. char(priority) .. FIRST_RUN .. claim.times
+  local P, reply, holds, moved, count = claim.P, claim.reply, claim.holds, claim.moved, claim.count
+  local fields, generations = {}, {}
   for i = 1, #list do
-    local id, task, generation = match(list[i], '^([^/ ]+)/([^ ]+) (%d+)$')
-    local found = id and pcall('HMGET', prefix .. id, task, task .. '.s')
-    local body, packed = found and found[1], found and found[2]
-    local attempt, hold
-    local failures, crashes, checkpoint = 0, 0, ''
-    if body and not packed then
-      if generation == '0' then attempt, hold = 1, body_owned(body) and first_owned or first_hold end
-    elseif body and state_good(packed) and state_of(packed) == PENDING and state_generation(packed) == tonumber(generation) then
-      local now, before
-      now, before, failures, crashes = state_counters(packed)
-      attempt = before + 1
-      hold = (body_owned(body) and '\4' or '\0') .. char(priority) .. counters_pack(now, attempt, failures, crashes) .. claim.times
-      checkpoint = call('HGET', prefix .. id, task .. '.c') or ''
+    local field, generation = entry_parts(list[i])
+    fields[i], generations[i] = field or list[i], generation or -1
+  end
+  local bodies, states = get_many(P .. 'bodies', fields), get_many(P .. 'states', fields)
+  local plain, owned = '\0' .. char(priority) .. claim.seq, '\4' .. char(priority) .. claim.seq
+  local first = FIRST_RUN .. claim.token8
+  for i = 1, #list do
+    local field, body, packed = fields[i], bodies[i], states[i]
+    local counters, checkpoint, rest
+    if not body then
+      counters = nil
+    elseif not packed and generations[i] == 0 then
+      counters, rest = first, ''
+    elseif packed then
+      counters, checkpoint = again(P, field, generations[i], packed)
+      if counters then counters, rest = counters .. claim.token8, counters .. checkpoint end
     end
-    if hold then
-      local token, field = claim.random .. index_of(count), id .. '/' .. task
+    if counters then
       holds[2 * count + 1] = field
-      holds[2 * count + 2] = token .. hold
-      local r = HANDOUT * count + 1
-      reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4], reply[r + 5] = id, task, token, attempt, tonumber(generation)
-      reply[r + 6], reply[r + 7], reply[r + 8], reply[r + 9] = failures, crashes, body, checkpoint
+      holds[2 * count + 2] = counters .. index_of(count) .. claim.session .. (body_owned(body) and owned or plain)
+      local r = 2 + HANDOUT * count
+      reply[r + 1], reply[r + 2], reply[r + 3] = field, body, rest
       count = count + 1
       moved[count] = field
     else
@@ -81,10 +89,10 @@ local function claim(keys, args)
   local worker = text('claim', 'worker', args[8], 128)
   if #args ~= 8 then refuse('claim', 'number of arguments') end
 
-  if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0 } end
+  if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0, args[7] } end
   local now = now_ms()
-  local taken = { reply = { 0 }, holds = {}, moved = {}, count = 0, dropped = {}, P = P, prefix = P .. 'task:', random = args[7],
-    times = pack('>I8', seq) .. time_pack(now) }
+  local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, P = P, seq = pack('>I8', seq),
+    token8 = '\196\012' .. args[7], session = '\217 ' .. sid .. time_pack(now) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
   call_many('SREM', P .. 'stale', taken.dropped)
   if taken.count == 0 then

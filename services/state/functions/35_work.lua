@@ -5,79 +5,89 @@ do -- what follows is this file's own: one chunk has room for 200 locals
 
 -- Not held under this token: written before under it (its ACK was lost), or somebody else's by now.
 -- put_off: a stage that this token put off counts too.
-local function late(P, id, task, token, put_off)
-  local packed = redis.pcall('HGET', P .. 'task:' .. id, task .. '.s')
-  local mine = type(packed) == 'string' and state_good(packed) and state_token(packed) == token
+local function late(P, field, token, put_off)
+  local packed = call('HGET', P .. 'states', field)
+  local mine = packed and state_good(packed) and state_token(packed) == token
   return mine and (put_off or terminal(state_of(packed))) and OK or STALE
 end
 
 local MAY_SAY = { ['4'] = COMPLETED, ['5'] = SKIPPED, ['6'] = FAILED, ['8'] = CANCELLED }
 
+local RESULT = 4 -- arguments of each
+
 local function check_results(args, n)
   local fields = {}
   for i = 1, n do
-    local at = 5 * i - 2
-    fields[i] = args[at] .. '/' .. args[at + 1]
-    if #args[at + 2] ~= 12 then refuse('finish', 'token') end
-    if not MAY_SAY[args[at + 3]] then refuse('finish', 'state') end
-    if not is_map(args[at + 4], 1) then refuse('finish', 'tail') end
+    local at = RESULT * i - 1
+    fields[i] = args[at]
+    if #args[at + 1] ~= 12 then refuse('finish', 'token') end
+    if not MAY_SAY[args[at + 2]] then refuse('finish', 'state') end
+    if not is_map(args[at + 3], 1) then refuse('finish', 'tail') end
   end
   return fields
+end
+
+-- The end of a stage that its worker holds, as it says or as it was told to.
+local function end_of(change, worker, field, hold, said, tail)
+  local state = MAY_SAY[said]
+  if hold_stopping(hold) then
+    state, tail = stopped(hold, worker)
+  elseif state == FAILED then
+    local generation, attempt, failures, crashes = counters_unpack(hold, 1)
+    hold = hold_counted(hold, generation, attempt, failures + 1, crashes)
+  elseif state ~= CANCELLED and hold_again(hold) then
+    change_uncheck(change, field)
+  end
+  hold_end(change, field, hold, state, tail)
 end
 
 local function finish(keys, args)
   local P = keys[1]
   local sid = session('finish', args[1])
   local worker = text('finish', 'worker', args[2], 128)
-  local n = items('finish', args, 2, 5)
-  if n == 0 then return {} end
+  local n = items('finish', args, 2, RESULT)
+  if n == 0 then return 0 end
   local fields = check_results(args, n)
 
   local holds = get_many(P .. 'running:' .. sid, fields)
   local change = change_new(P, now_ms())
-  local gone, seen, reply = {}, {}, {}
+  local gone, seen, late_ones, done = {}, {}, {}, 0
   for i = 1, n do
-    local at, field, hold = 5 * i - 2, fields[i], holds[i]
-    local id, task, token, tail = args[at], args[at + 1], args[at + 2], args[at + 4]
-    if not hold or seen[field] or hold_token(hold) ~= token then
-      reply[i] = late(P, id, task, token)
-    else
-      local state, counters = MAY_SAY[args[at + 3]], hold_counters(hold)
-      if hold_stopping(hold) then
-        state, tail = stopped(hold, worker)
-      elseif state == FAILED then
-        local generation, attempt, failures, crashes = counters_unpack(hold, 15)
-        counters = counters_pack(generation, attempt, failures + 1, crashes)
-      elseif state ~= CANCELLED and hold_again(hold) then
-        redis.pcall('HDEL', P .. 'task:' .. id, task .. '.c')
-      end
-      hold_end(change, sid, id, task, hold, state, counters, tail)
+    local at, field, hold = RESULT * i - 1, fields[i], holds[i]
+    if hold and not seen[field] and hold_token(hold) == args[at + 1] then
+      end_of(change, worker, field, hold, args[at + 2], args[at + 3])
       seen[field] = true
-      gone[#gone + 1] = field
-      reply[i] = OK
+      done = done + 1
+      gone[done] = field
+    else
+      late_ones[#late_ones + 1] = i
     end
   end
-  if #gone > 0 then
+  if done > 0 then
     call_many('HDEL', P .. 'running:' .. sid, gone)
     change_write(change)
   end
+  if done == n then return n end
+  local reply = {}
+  for i = 1, n do reply[i] = OK end
+  for _, i in ipairs(late_ones) do reply[i] = late(P, fields[i], args[RESULT * i]) end
   return reply
 end
 
 local RETURNED, RETRY, SNOOZE = '0', '1', '2'
-local GIVEN = 7 -- arguments of each
+local GIVEN = 6 -- arguments of each
 
 local function check_given(args, n)
   local fields = {}
   for i = 1, n do
-    local at = GIVEN * i - 3
-    local how, after = args[at + 3], args[at + 4]
-    fields[i] = args[at] .. '/' .. args[at + 1]
-    if #args[at + 2] ~= 12 then refuse('give_back', 'token') end
+    local at = GIVEN * i - 2
+    local how, after = args[at + 2], args[at + 3]
+    fields[i] = args[at]
+    if #args[at + 1] ~= 12 then refuse('give_back', 'token') end
     if how ~= RETURNED and how ~= RETRY and how ~= SNOOZE then refuse('give_back', 'how') end
     if find(after, '%D') or #after > 20 then refuse('give_back', 'after_ms') end
-    if how == RETRY and not is_map(args[at + 5], 1) then refuse('give_back', 'tail') end
-    text('give_back', 'checkpoint', args[at + 6], CHECKPOINT_MAX)
+    if how == RETRY and not is_map(args[at + 4], 1) then refuse('give_back', 'tail') end
+    text('give_back', 'checkpoint', args[at + 5], CHECKPOINT_MAX)
   end
   return fields
 end
@@ -94,28 +104,26 @@ local function back_off(n, retry_ms, token, cap)
 end
 
 -- An attempt failed, or was put off: the stage waits for its time, or has failed once too often.
-local function put_off(change, sid, worker, item, cap)
-  local id, task, hold, field = item.id, item.task, item.hold, item.id .. '/' .. item.task
-  local generation, attempt, failures, crashes = counters_unpack(hold, 15)
+local function put_off(change, worker, field, hold, item, cap)
+  local generation, attempt, failures, crashes = counters_unpack(hold, 1)
   local state, tail = stopped(hold, worker)
-  if state then return hold_end(change, sid, id, task, hold, state, hold_counters(hold), tail) end
-  local key, wait, values, reason = change.prefix .. 'task:' .. id, tonumber(item.after), {}, 'snoozed'
+  if state then return hold_end(change, field, hold, state, tail) end
+  local wait, reason = tonumber(item.after), 'snoozed'
   if item.how == RETRY then
-    local found = redis.pcall('HMGET', key, task, task .. '.h')
-    local _, failures_max, retry_ms = body_limits(found[1])
+    local _, failures_max, retry_ms = body_limits(call('HGET', change.prefix .. 'bodies', field))
     failures, reason = failures + 1, 'retrying'
-    local counters = counters_pack(generation, attempt, failures, crashes)
-    if failures >= failures_max then return hold_end(change, sid, id, task, hold, FAILED, counters, item.tail) end
+    hold = hold_counted(hold, generation, attempt, failures, crashes)
+    if failures >= failures_max then return hold_end(change, field, hold, FAILED, item.tail) end
     wait = wait or back_off(failures, retry_ms, hold_token(hold), cap)
-    values = { task .. '.h', history_add(found[2], state_pack(FAILED, counters, hold_token(hold), sid, hold_started(hold), change.packed_now,
-      hold_priority(hold)) .. item.tail) }
+    local attempt_was = state_of_hold(hold, FAILED, change.packed_now) .. item.tail
+    change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), attempt_was))
     change_count(change, 'retries')
   end
   -- a snooze of nothing would go round in circles
   local due = change.now + math.min(math.max(wait or 1, item.how == SNOOZE and 1 or 0), FAR_MS)
   -- the token stays in the record: the same words again, after a lost answer, are known by it
-  redis.pcall('HSET', key, task .. '.s', scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold), sid,
-    hold_started(hold), hold_priority(hold), due, reason), unpack(values))
+  change_state(change, field, scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold),
+    sub(hold, 37, 68), hold_started(hold), hold_priority(hold), due, reason))
   change_schedule(change, field, generation + 1, due)
 end
 
@@ -132,37 +140,43 @@ local function give_back(keys, args)
   local change = change_new(P, now_ms())
   local gone, seen, back, reply = {}, {}, {}, {}
   for i = 1, n do
-    local at, field, hold = GIVEN * i - 3, fields[i], holds[i]
-    local item = { id = args[at], task = args[at + 1], hold = hold, how = args[at + 3], after = args[at + 4], tail = args[at + 5] }
-    if hold and not seen[field] and hold_token(hold) == args[at + 2] then
-      local checkpoint = args[at + 6]
+    local at, field, hold = GIVEN * i - 2, fields[i], holds[i]
+    local item = { how = args[at + 2], after = args[at + 3], tail = args[at + 4] }
+    if hold and not seen[field] and hold_token(hold) == args[at + 1] then
+      local checkpoint = args[at + 5]
       seen[field] = true
       gone[#gone + 1] = field
-      if checkpoint ~= '' then redis.pcall('HSET', P .. 'task:' .. item.id, item.task .. '.c', checkpoint) end
+      if checkpoint ~= '' then
+        local list = change_list(change, 'checkpoints')
+        list[#list + 1] = field
+        list[#list + 1] = checkpoint
+      end
       if item.how == RETURNED then
         back[#back + 1] = { field, hold, checkpoint ~= '' }
       else
-        put_off(change, sid, worker, item, cap)
+        put_off(change, worker, field, hold, item, cap)
       end
       reply[i] = OK
     else
-      reply[i] = item.how == RETURNED and STALE or late(P, item.id, item.task, args[at + 2], true)
+      reply[i] = item.how == RETURNED and STALE or late(P, field, args[at + 1], true)
     end
   end
   for _, held in ipairs(release_order(back)) do
-    release(change, sid, worker, held[1], held[2], false, held[3])
+    release(change, worker, held[1], held[2], false, held[3])
   end
   call_many('HDEL', P .. 'running:' .. sid, gone)
   change_write(change)
   return reply
 end
 
+local HELD = 3 -- arguments of each
+
 -- What the worker says it holds: field -> token -> the share done as 8 bytes, or true.
 local function check_held(args, n)
   local fields, said = {}, {}
   for i = 1, n do
-    local at = 3 + 4 * i
-    local field, token, progress = args[at] .. '/' .. args[at + 1], args[at + 2], args[at + 3]
+    local at = 4 + HELD * i
+    local field, token, progress = args[at], args[at + 1], args[at + 2]
     if #token ~= 12 then refuse('heartbeat', 'token') end
     local share = true
     if progress ~= '' then
@@ -189,7 +203,7 @@ local function reconcile(flat, said, claim_open)
       if hold_stopping(hold) then cancel[#cancel + 1] = token end
       if share ~= true and share ~= hold_progress(hold) then
         progress[#progress + 1] = field
-        progress[#progress + 1] = sub(hold, 1, 51) .. share
+        progress[#progress + 1] = hold_with_progress(hold, share)
       end
     elseif hold_seq(hold) < claim_open then
       lost[#lost + 1] = { field, hold }
@@ -212,7 +226,7 @@ local function heartbeat(keys, args)
   local slots = whole('heartbeat', 'slots', args[4], 0, 2 ^ 32)
   local claim_open = whole('heartbeat', 'claim_open', args[5], 0, 2 ^ 53)
   local lease = whole('heartbeat', 'lease_ms', args[6], 1, 2 ^ 40)
-  local n = items('heartbeat', args, 6, 4)
+  local n = items('heartbeat', args, 6, HELD)
   local fields, said = check_held(args, n)
 
   local now = now_ms()
@@ -222,16 +236,16 @@ local function heartbeat(keys, args)
   local lost, cancel, progress, held = reconcile(holds_of(running), said, claim_open)
   local stale = {}
   for i = 1, n do
-    local token = args[5 + 4 * i]
+    local token = args[5 + HELD * i]
     -- a result that was written while its ACK was lost is no reason to kill anything
-    if not held[token] and late(P, args[3 + 4 * i], args[4 + 4 * i], token, true) == STALE then stale[#stale + 1] = token end
+    if not held[token] and late(P, fields[i], token, true) == STALE then stale[#stale + 1] = token end
   end
   call_many('HSET', running, progress)
 
   if #lost > 0 then
     local change, gone = change_new(P, now), {}
     for i, entry in ipairs(release_order(lost)) do
-      release(change, sid, worker, entry[1], entry[2], false, false)
+      release(change, worker, entry[1], entry[2], false, false)
       gone[i] = entry[1]
     end
     call_many('HDEL', running, gone)

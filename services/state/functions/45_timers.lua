@@ -8,15 +8,14 @@ local CRONS_MAX = 1000 -- all there may be: one that stays due must not hide ano
 
 -- The stage comes to the tail of its queue, as a submitted one does.  A timer that means no stage is just gone.
 local function fire(change, member)
-  local id, task, generation = match(member, '^([^/ ]+)/([^ ]+) (%d+)$')
-  local key = id and change.prefix .. 'task:' .. id
-  local found = id and redis.pcall('HMGET', key, task, task .. '.s') or {}
-  local packed = found[1] and found[2]
-  if not packed or not state_good(packed) or state_of(packed) ~= SCHEDULED or state_generation(packed) ~= tonumber(generation) then return end
-  redis.pcall('HSET', key, task .. '.s', '\154' .. char(PENDING) .. sub(packed, 3, STATE_SIZE) .. EMPTY_MAP)
-  local list = change_queue(change, 'tails', match(task, '^[^.]+'), byte(state_priority(packed)))
+  local field, generation = entry_parts(member)
+  local service = field and match(field, '^[^/]+/([^.]+)%.')
+  local packed = service and call('HGET', change.prefix .. 'states', field)
+  if not packed or not state_good(packed) or state_of(packed) ~= SCHEDULED or state_generation(packed) ~= generation then return end
+  change_state(change, field, '\154' .. char(PENDING) .. sub(packed, 3, STATE_SIZE) .. EMPTY_MAP)
+  local list = change_queue(change, 'tails', service, byte(state_priority(packed)))
   list[#list + 1] = member
-  change_moved(change, id .. '/' .. task, PENDING)
+  change_moved(change, field, PENDING)
 end
 
 local function fire_timers(change, most)
@@ -31,9 +30,11 @@ end
 -- The stage that a deadline means, while it is not over.
 local function deadline_stage(P, member)
   local id, task, kind = match(member, '^([^/ ]+)/([^ ]+) ([sc])$')
-  local found = id and redis.pcall('HMGET', P .. 'task:' .. id, task, task .. '.s') or {}
-  local stage = { id, task, found[1], found[2] or nil, kind = kind }
-  if not found[1] or is_over(stage) then return end
+  local field = id and id .. '/' .. task
+  local body = field and call('HGET', P .. 'bodies', field)
+  if not body then return end
+  local stage = { id, task, body, call('HGET', P .. 'states', field) or nil, kind = kind }
+  if is_over(stage) then return end
   return stage
 end
 

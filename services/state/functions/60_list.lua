@@ -43,25 +43,23 @@ do
     return walk.room <= 0 or walk.work >= WORK_MAX or walk.bytes >= BYTES_MAX
   end
 
-  local function read(walk, id, ...)
-    local found = redis.pcall('HMGET', walk.prefix .. 'task:' .. id, ...)
-    for i = 1, #found do walk.bytes = walk.bytes + #(found[i] or '') end
+  local function read(walk, hash, field)
+    local found = call('HGET', walk.prefix .. hash, field)
+    walk.bytes = walk.bytes + #(found or '')
     return found
   end
 
   -- Each walk goes on from the cursor and returns where it stopped, or nil at its end.
 
   local function look_pending(walk, entry)
-    local id, task, service, generation = match(entry, '^([^/ ]+)/(([^ .]+)%.[^ ]+) (%d+)$')
+    local field, generation = entry_parts(entry)
+    local id, task, service = match(field or '', '^([^/]+)/(([^.]+)%..+)$')
     if not id or not wanted(walk, service, task) then return end
-    local found = read(walk, id, task, task .. '.s')
-    local packed = found[2]
+    local body, packed = read(walk, 'bodies', field), read(walk, 'states', field)
     local state, now_generation = PENDING, 0
     if packed and not state_good(packed) then return end
     if packed then state, now_generation = state_of(packed), state_generation(packed) end
-    if found[1] and state == PENDING and now_generation == tonumber(generation) then
-      add(walk, id, task, PENDING, body_created(found[1]))
-    end
+    if body and state == PENDING and now_generation == generation then add(walk, id, task, PENDING, body_created(body)) end
   end
 
   local function list_pending(walk, at)
@@ -98,7 +96,7 @@ do
         local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
         if wanted(walk, service, task) then
           local hold = holds[field]
-          add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, (unpack_bytes('>I8', hold, 44)))
+          add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, hold_started_ms(hold))
         end
         walk.work = walk.work + 1
         last = field
@@ -124,7 +122,7 @@ do
     if not id or not wanted(walk, service, task) then return end
     if walk.states ~= true and not walk.states[state] then return end
     -- a stage that ran again since is listed under its latest end only
-    local packed = read(walk, id, task .. '.s')[1]
+    local packed = read(walk, 'states', id .. '/' .. task)
     walk.work = walk.work + 4
     if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
       add(walk, id, task, state, tonumber(ended))
@@ -208,7 +206,7 @@ do
   end
 
   local function look_scheduled(walk, member, due)
-    local id, task, service = match(member, '^([^/ ]+)/(([^ .]+)%.[^ ]+) %d+$')
+    local id, task, service = match(entry_parts(member) or '', '^([^/]+)/(([^.]+)%..+)$')
     if id and wanted(walk, service, task) then add(walk, id, task, SCHEDULED, due) end
   end
 
@@ -219,7 +217,7 @@ do
   local function look_dead(walk, field, ended)
     local id, task, service = match(field, '^([^/ ]+)/(([^ .]+)%.[^ ]+)$')
     if not id or not wanted(walk, service, task) then return end
-    local packed = read(walk, id, task .. '.s')[1]
+    local packed = read(walk, 'states', field)
     walk.work = walk.work + 4
     local state = packed and state_good(packed) and state_of(packed)
     if state == FAILED or state == QUARANTINED then add(walk, id, task, state, ended) end

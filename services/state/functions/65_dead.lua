@@ -22,9 +22,9 @@ do
     local list = change_queue(change, 'tails', match(task, '^[^.]+'), byte(priority))
     if call('LLEN', queue_key(P, match(task, '^[^.]+'), byte(priority))) + #list >= most then return false end
     local generation, attempt = state_counters(packed)
-    call('HSET', P .. 'task:' .. id, task .. '.s', pending_pack(generation + 1, attempt, 0, 0, priority),
-      history_of_end(task, stage[5], packed))
-    list[#list + 1] = field .. ' ' .. (generation + 1)
+    history_of_end(change, field, packed)
+    change_state(change, field, pending_pack(generation + 1, attempt, 0, 0, priority))
+    list[#list + 1] = entry_of(field, generation + 1)
     change_moved(change, field, PENDING)
     change_count(change, 'accepted')
     local undead = change_list(change, 'undead')

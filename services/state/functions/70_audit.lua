@@ -5,6 +5,7 @@ do
   local COUNT_MAX = 10000
   local WALK_MS = 30000         -- a walker that says nothing for so long has lost the right to walk
   local ORPHAN_LEASE_MS = 10000 -- several heartbeats: the worker may be alive
+  local SCAN_STEP, SCAN_BYTES = 16, 1048576 -- fields read at a time, and bytes of bodies in one call
   local SEARCH_MAX = 200000     -- queue entries looked at from each end
   local FIELD = '^([%w._-]+)/([%l%d_]+%.[%l%d_]+)$'
   local FINE, PUT_BACK, FREED, UNDECIDED = 0, 1, 2, 3
@@ -56,30 +57,17 @@ do
 
   -- slices
 
-  -- Adds the waiting stages of one task; returns how many stages it has.
-  local function add_task(reply, key, id)
-    local names = {}
-    for _, name in ipairs(redis.pcall('HKEYS', key)) do
-      if find(name, TASK) then names[#names + 1] = name end
-    end
-    local states = {}
-    for i, name in ipairs(names) do states[i] = name .. '.s' end
-    states = #names > 0 and get_many(key, states) or states
-    for i, name in ipairs(names) do
+  -- Adds those of these stages that wait.
+  local function add_waiting(P, reply, fields)
+    local states = #fields > 0 and get_many(P .. 'states', fields) or {}
+    for i, field in ipairs(fields) do
       local packed = states[i]
       local state = packed and (state_good(packed) and state_of(packed) or CANCELLED) or PENDING
       if state == PENDING or state == SCHEDULED then
         local r = #reply
-        reply[r + 1], reply[r + 2], reply[r + 3] = id .. '/' .. name, state, packed and state_generation(packed) or 0
+        reply[r + 1], reply[r + 2], reply[r + 3] = field, state, packed and state_generation(packed) or 0
       end
     end
-    return #names
-  end
-
-  -- What a session held whose lease is nowhere: given one that ends soon, so that the sweep sees to it.
-  local function adopt(P, key, sid, now)
-    if #sid ~= 32 or find(sid, '[^%da-f]') then return end
-    if call('TYPE', key).ok == 'hash' then call('ZADD', P .. 'sessions', 'NX', now + ORPHAN_LEASE_MS, sid) end
   end
 
   local function audit_stages(keys, args)
@@ -87,23 +75,30 @@ do
     local cursor = cursor_text('audit_stages', args[1])
     local count = whole('audit_stages', 'count', args[2], 1, COUNT_MAX)
     if #args ~= 2 then refuse('audit_stages', 'number of arguments') end
-    local now = now_ms()
-    local page = call('SCAN', cursor, 'MATCH', string.gsub(P, '[%*%?%[%]\\]', '\\%0') .. '*', 'COUNT', count)
-    local reply, looked = { page[1], 0 }, 0
-    for _, key in ipairs(page[2]) do
-      local kind, name = match(sub(key, #P + 1), '^(%l+):([%w._-]+)$')
-      if kind == 'task' then
-        looked = looked + add_task(reply, key, name)
-      elseif kind == 'running' then
-        adopt(P, key, name, now)
+    local reply, fields, looked, bytes = { cursor, 0 }, {}, 0, 0
+    repeat -- bodies come with their fields, and may be large
+      local page = call('HSCAN', P .. 'bodies', reply[1], 'COUNT', math.min(count, SCAN_STEP))
+      local flat = page[2]
+      for i = 1, #flat, 2 do
+        looked, bytes = looked + 1, bytes + #flat[i + 1]
+        if find(flat[i], FIELD) then fields[#fields + 1] = flat[i] end
       end
-    end
+      reply[1] = page[1]
+    until page[1] == '0' or looked >= count or bytes >= SCAN_BYTES
+    add_waiting(P, reply, fields)
     reply[2] = looked
     return reply
   end
 
+  -- What a session holds whose lease is nowhere: given one that ends soon, so that the sweep sees to it.
   local function audit_sessions(keys)
-    return call('ZRANGE', keys[1] .. 'sessions', 0, -1)
+    local P, now = keys[1], now_ms()
+    for _, sid in ipairs(call('HKEYS', P .. 'workers')) do
+      if #sid == 32 and not find(sid, '[^%da-f]') and call('EXISTS', P .. 'running:' .. sid) == 1 then
+        call('ZADD', P .. 'sessions', 'NX', now + ORPHAN_LEASE_MS, sid)
+      end
+    end
+    return call('ZRANGE', P .. 'sessions', 0, -1)
   end
 
   local function audit_held(keys, args)
@@ -117,7 +112,7 @@ do
     for i = 1, #flat, 2 do
       if find(flat[i], FIELD) and #flat[i + 1] >= HOLD_SIZE then
         reply[#reply + 1] = flat[i]
-        reply[#reply + 1] = (counters_unpack(flat[i + 1], 15))
+        reply[#reply + 1] = (counters_unpack(flat[i + 1], 1))
       end
     end
     return reply
@@ -156,10 +151,9 @@ do
   -- { field, id, task, body, packed, state, generation }, or nil: no stage
   local function suspect_read(P, field)
     local id, task = match(field, FIELD)
-    local found = redis.pcall('HMGET', P .. 'task:' .. id, task, task .. '.s')
-    local packed = found[2]
-    if not found[1] or (packed and not state_good(packed)) then return nil end
-    return { field = field, id = id, task = task, body = found[1], packed = packed, state = packed and state_of(packed) or PENDING,
+    local body, packed = call('HGET', P .. 'bodies', field), call('HGET', P .. 'states', field)
+    if not body or (packed and not state_good(packed)) then return nil end
+    return { field = field, id = id, task = task, body = body, packed = packed, state = packed and state_of(packed) or PENDING,
       generation = packed and state_generation(packed) or 0 }
   end
 
@@ -168,7 +162,7 @@ do
     local list = {}
     for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
       local hold = redis.pcall('HGET', P .. 'running:' .. sid, field)
-      if type(hold) == 'string' and #hold >= HOLD_SIZE then list[#list + 1] = { sid, (counters_unpack(hold, 15)), hold } end
+      if type(hold) == 'string' and #hold >= HOLD_SIZE then list[#list + 1] = { sid, (counters_unpack(hold, 1)), hold } end
     end
     return list
   end
@@ -186,7 +180,7 @@ do
 
   -- In its three queues: priority -> count, the sum, whether all was looked at.  any: one is enough.
   local function entries_of(P, stage, any)
-    local service, entry = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation
+    local service, entry = match(stage.task, '^[^.]+'), entry_of(stage.field, stage.generation)
     local counts, total, whole_seen = {}, 0, true
     for _, priority in ipairs(priorities_of(stage.body, stage.packed)) do
       local count, seen = search(queue_key(P, service, priority), entry)
@@ -225,8 +219,7 @@ do
       local packed = stage.packed or PENDING_STATE
       local generation, attempt, failures, crashes = state_counters(packed)
       local priority = char(priorities_of(stage.body, stage.packed)[1])
-      call('HSET', P .. 'task:' .. stage.id, stage.task .. '.s',
-        pending_pack(generation + 1, attempt, failures, crashes, priority, state_started(packed)))
+      change_state(change, stage.field, pending_pack(generation + 1, attempt, failures, crashes, priority, state_started(packed)))
       change_requeue(change, stage.field, generation + 1, priority)
     end
     change_count(change, 'repaired')
@@ -255,8 +248,8 @@ do
   local function keeper(list, generation)
     local best, best_attempt, best_start
     for _, held in ipairs(list) do
-      local _, attempt = counters_unpack(held[3], 15)
-      local start = unpack_bytes('>I8', held[3], 44)
+      local _, attempt = counters_unpack(held[3], 1)
+      local start = hold_started_ms(held[3])
       local newer = not best or attempt > best_attempt or (attempt == best_attempt and start > best_start)
       if held[2] == generation and newer then best, best_attempt, best_start = held, attempt, start end
     end
@@ -265,7 +258,7 @@ do
 
   -- Leaves one entry, the next out, of the stage's own priority if it has one there; or none.  Returns how many it removed.
   local function thin(P, stage, counts, keep)
-    local service, entry, removed = match(stage.task, '^[^.]+'), stage.field .. ' ' .. stage.generation, 0
+    local service, entry, removed = match(stage.task, '^[^.]+'), entry_of(stage.field, stage.generation), 0
     for _, priority in ipairs(priorities_of(stage.body, stage.packed)) do
       local count = counts[priority]
       local leave = keep and count > 0 and 1 or 0
@@ -306,7 +299,7 @@ do
     local seen = whole('audit_fix', 'seen', args[3], 0, 2)
     if #args ~= 3 then refuse('audit_fix', 'number of arguments') end
 
-    local stage, member = suspect_read(P, field), field .. ' ' .. generation
+    local stage, member = suspect_read(P, field), entry_of(field, generation)
     if not stage or (not terminal(stage.state) and stage.state > SCHEDULED) then return FINE end
     if terminal(stage.state) or generation ~= stage.generation then
       if seen == NONE_SEEN then return FINE end -- it moved on
@@ -324,8 +317,8 @@ do
   define('audit_begin', audit_begin, 'allow-oom')
   define('audit_done', audit_done, 'allow-oom')
   define('audit_ask', audit_ask, 'allow-oom')
-  define('audit_stages', audit_stages, 'allow-oom')
-  define('audit_sessions', audit_sessions, 'no-writes')
+  define('audit_stages', audit_stages, 'no-writes')
+  define('audit_sessions', audit_sessions, 'allow-oom')
   define('audit_held', audit_held, 'no-writes')
   define('audit_timers', audit_timers, 'no-writes')
   define('audit_queues', audit_queues, 'no-writes')

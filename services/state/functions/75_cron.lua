@@ -2,7 +2,7 @@
 -- services ask: the score in cron_due is the slot that has not fired.
 
 do
-  local SUBMIT_ONE = 9 -- arguments of a submit of one task
+  local SUBMIT_ONE = 8 -- arguments of a submit of one task
   local DEFINITION_MAX = 65536
   local CRONS_MAX = 1000 -- so that all of them fit into an answer
 
@@ -78,6 +78,7 @@ do
     if tonumber(call('ZSCORE', P .. 'cron_due', name) or nil) ~= slot then return { 0, OK, PENDING, MISS } end
     local answer = args[4] and submit(keys, { unpack(args, 4) }) or { OK, PENDING, MISS }
     plan(P, name, after)
+    if answer == 1 then answer = { OK, PENDING, MISS } end
     if not args[4] or answer[1] ~= OK then return { 0, unpack(answer) } end
     call('HSET', P .. 'cron_last', name, slot)
     return { 1, unpack(answer) }

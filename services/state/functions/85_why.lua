@@ -67,7 +67,7 @@ do
   -- Returns position, entries of higher priorities, and whether it was found.
   local function place_of(look, stage, service)
     local packed = stage[4] or PENDING_STATE
-    local entry = stage[1] .. '/' .. stage[2] .. ' ' .. state_generation(packed)
+    local entry = entry_of(stage[1] .. '/' .. stage[2], state_generation(packed))
     local whole_seen = true
     for _, priority in ipairs(priorities_of(stage[3], stage[4])) do
       local position, seen = place_in(look, queue_key(look.prefix, service, priority), entry)

@@ -96,6 +96,7 @@ void state_flush(state_t *self)
     batches_flush(self->submits);
     batches_flush(self->finishes);
     batches_flush(self->returns);
+    claims_flush(self);
     looks_flush(self);
 }
 
@@ -255,6 +256,7 @@ static int state_start(program_t *program, const struct settings *settings, void
         return -ENOMEM;
     self->program = program;
     self->settings = settings;
+    self->claims_end = &self->claims_asked;
     msgpack_sbuffer_init(&self->packed);
     msgpack_packer_init(&self->packer, &self->packed, msgpack_sbuffer_write);
     if (gethostname(self->host, sizeof self->host - 1))

@@ -59,6 +59,8 @@ struct state {
     ask_t *unsure; /* submits whose node was not known, until the reading under way has ended */
     ask_t *unsure_next; /* those that came after it was asked for */
 
+    ask_t *claims_asked; /* in this turn */
+    ask_t **claims_end;
     uint8_t claims[CLAIM_COUNTERS]; /* calls made, by hash of the service: every eighth is lowest
                                        first */
 
@@ -111,6 +113,9 @@ extern const struct batches_row submit_row, finish_row, return_row;
 void state_verdict(ask_t *ask);
 void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
+
+/* Claims go last of a turn, so that one finds what was submitted right before it. */
+void claims_flush(state_t *self);
 
 /* What a task's limits are: the submit says it, else the node, else the settings. */
 struct limits submit_limits(const state_t *state, const struct m_task *task);

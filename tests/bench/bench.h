@@ -4,7 +4,13 @@
 
 #include <stdbool.h>
 
-enum { BENCH_STAMP = 16, BENCH_HEADER = 24, BENCH_ENDPOINTS = 1024, BENCH_BROKERS_MAX = 2 };
+enum {
+    BENCH_STAMP = 16,
+    BENCH_NUMBER = 8,
+    BENCH_HEADER = BENCH_STAMP + BENCH_NUMBER,
+    BENCH_ENDPOINTS = 1024,
+    BENCH_BROKERS_MAX = 2
+};
 
 /* The value of key=, or fallback. */
 const char *bench_option(const char *key, const char *fallback);
@@ -25,8 +31,9 @@ _Noreturn void bench_die(const char *what);
  * "workers". All brokers=, number first= before the others. */
 void bench_endpoints(const char *which, char list[BENCH_ENDPOINTS]);
 
-/* So many hex digits of the value; a stamp is BENCH_STAMP digits of ns. */
-void bench_hex(uint64_t value, char *digits, int size);
+/* Hex digits. */
+void bench_hex(uint32_t value, char digits[BENCH_NUMBER]);
+void bench_stamp(int64_t ns, char digits[BENCH_STAMP]);
 int64_t bench_unstamp(const char digits[BENCH_STAMP]);
 
 /* Tasks of system.echo with a payload of payload= bytes each. Answers batch=, how many there may be

@@ -90,7 +90,7 @@ static void echo(gantry_job_t *job, void *arg)
     enum { SIZE = sizeof output - 1 };
     int64_t now_ns = clock_ns();
     (void)arg;
-    bench_hex((uint64_t)now_ns, output + SIZE - BENCH_STAMP, BENCH_STAMP);
+    bench_stamp(now_ns, output + SIZE - BENCH_STAMP);
     gantry_job_done(job, &(struct gantry_end){ .output = { output, SIZE } });
     bench_count(1, now_ns);
 }

@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH_MAX = 256, PAYLOAD_MAX = 65536, ID_SIZE = 48, NUMBER = 8 };
+enum { BATCH_MAX = 256, PAYLOAD_MAX = 65536, ID_SIZE = 48 };
 
 static struct gantry_task list[BATCH_MAX];
 static char ids[BATCH_MAX][ID_SIZE];
 static char *payloads[BATCH_MAX];
 static size_t stem;       /* of an id, before its number */
-static uint64_t sequence; /* of the next task */
+static uint32_t sequence; /* of the next task */
 
 /* {"value": payload}: the input of system.echo. The bytes stay until the program ends. */
 static msgpack_sbuffer make_input(size_t payload_size)
@@ -57,10 +57,10 @@ uint64_t bench_tasks_init(void)
 
 const struct gantry_task *bench_tasks(uint64_t n, int64_t now_ns)
 {
-    for (uint64_t i = 0; i < n; i++, sequence++) {
-        bench_hex(sequence, ids[i] + stem, NUMBER);
-        bench_hex((uint64_t)now_ns, payloads[i], BENCH_STAMP);
-        bench_hex(sequence, payloads[i] + BENCH_STAMP, NUMBER);
+    for (uint64_t i = 0; i < n; i++) {
+        bench_stamp(now_ns, payloads[i]);
+        bench_hex(sequence, payloads[i] + BENCH_STAMP);
+        bench_hex(sequence++, ids[i] + stem);
     }
     return list;
 }

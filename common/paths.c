@@ -45,11 +45,11 @@ static bool all_in(struct slice text, const struct letters *letters)
 
 static bool two_dots(struct slice text)
 {
-    const char *at = text.data;
-    for (size_t i = 1; i < text.size; i++)
-        if (at[i] == '.' && at[i - 1] == '.')
-            return true;
-    return false;
+    const char *end = (const char *)text.data + text.size;
+    const char *dot = memchr(text.data, '.', text.size);
+    while (dot && dot + 1 < end && dot[1] != '.')
+        dot = memchr(dot + 1, '.', (size_t)(end - dot - 1));
+    return dot && dot + 1 < end;
 }
 
 bool task_id_valid(struct slice id)

@@ -121,31 +121,28 @@ static bool next_lead(struct reader *self, uint8_t byte, struct token *t)
 
 bool reader_next(struct reader *self, struct token *ret_token)
 {
-    struct token t = { .kind = KIND_UINT };
     if (self->at == self->end)
         return false;
     uint8_t byte = *self->at++;
-    bool good = true;
+    ret_token->kind = KIND_UINT;
     if (byte < 0x80) {
-        t.whole = byte;
+        ret_token->whole = byte;
     } else if (byte < 0x90) {
-        t.kind = KIND_MAP;
-        t.count = byte & 0x0f;
+        ret_token->kind = KIND_MAP;
+        ret_token->count = byte & 0x0f;
     } else if (byte < 0xa0) {
-        t.kind = KIND_ARRAY;
-        t.count = byte & 0x0f;
+        ret_token->kind = KIND_ARRAY;
+        ret_token->count = byte & 0x0f;
     } else if (byte < 0xc0) {
-        t.kind = KIND_STR;
-        good = take_bytes(self, byte & 0x1f, &t);
+        ret_token->kind = KIND_STR;
+        return take_bytes(self, byte & 0x1f, ret_token);
     } else if (byte < 0xe0) {
-        good = next_lead(self, byte, &t);
+        return next_lead(self, byte, ret_token);
     } else {
-        t.kind = KIND_INT;
-        t.negative = (int64_t)byte - 256;
+        ret_token->kind = KIND_INT;
+        ret_token->negative = (int64_t)byte - 256;
     }
-    if (good)
-        *ret_token = t;
-    return good;
+    return true;
 }
 
 /* Elements a token announces: a map's pairs count twice. */

@@ -86,8 +86,13 @@ static void catch_up(struct events *self)
 static void on_transitions(struct events *self, const redisReply *entries)
 {
     struct updates *updates = &self->updates;
+    const bool wanted = waits_count(self->state->waits) || self->state->subs_count;
+    int r = 0;
     updates_reset(updates);
-    int r = updates_read(updates, entries);
+    if (wanted)
+        r = updates_read(updates, entries);
+    else
+        updates_skim(updates, entries);
     if (r || updates->gap || (updates->entries && updates->first != self->newest + 1)) {
         log_event_seldom(LOG_LEVEL_INFO, "events_missed", "after=%llu",
                          (unsigned long long)self->newest);
@@ -96,7 +101,7 @@ static void on_transitions(struct events *self, const redisReply *entries)
     for (size_t i = 0; !r && i < updates->count; i++)
         if (updates->items[i].id.size && state_terminal(updates->items[i].state))
             looks_ended(self->state, updates->items[i].id);
-    if (!r)
+    if (!r && wanted)
         subs_tell(self->state, updates);
     if (updates->entries)
         self->newest = updates->last;

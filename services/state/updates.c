@@ -101,29 +101,33 @@ static int state_of_field(struct slice name)
     return name.size == 1 && *digit >= '0' && *digit < '0' + STATE_END ? *digit - '0' : -1;
 }
 
-/* The numbers of what an entry has added from item `from` on. */
-static void give_numbers(struct updates *self, size_t from, uint64_t last, uint64_t at_ms)
+/* How many add_all() would add. */
+static uint64_t count_all(struct slice list)
 {
-    const uint64_t count = self->count - from;
+    const char *at = list.data, *end = list.size ? at + list.size : at;
+    uint64_t count = 0;
+    for (; at < end; count++) {
+        const char *blank = memchr(at, ' ', (size_t)(end - at));
+        at = blank ? blank + 1 : end;
+    }
+    return count;
+}
+
+/* An entry of so many transitions takes its numbers, of which it says the last. The first. */
+static uint64_t take_numbers(struct updates *self, uint64_t count, struct slice entry_id)
+{
+    const uint64_t last = updates_number(entry_id);
     const uint64_t first = count ? last - count + 1 : last;
     if (count > last || (self->last && first != self->last + 1))
         self->gap = true;
-    for (size_t i = from; i < self->count; i++) {
-        self->items[i].number = first + (i - from);
-        self->items[i].at_ms = at_ms;
-    }
     if (self->entries++ == 0)
         self->first = first;
     self->last = last;
+    return first;
 }
 
-static int read_entry(struct updates *self, const redisReply *entry)
+static int read_fields(struct updates *self, const redisReply *fields, uint64_t *ret_at_ms)
 {
-    if (!reply_is_array(entry, 2) || entry->element[1]->type != REDIS_REPLY_ARRAY)
-        return 0;
-    const redisReply *fields = entry->element[1];
-    const size_t from = self->count;
-    uint64_t at_ms = 0;
     int r = 0;
     for (size_t i = 0; !r && i + 1 < fields->elements; i += 2) {
         const struct slice name = reply_text(fields->element[i]);
@@ -132,9 +136,26 @@ static int read_entry(struct updates *self, const redisReply *entry)
         if (state >= 0)
             r = add_all(self, state, value);
         else if (slice_is(name, "at"))
-            at_ms = digits(value);
+            *ret_at_ms = digits(value);
     }
-    give_numbers(self, from, updates_number(reply_text(entry->element[0])), at_ms);
+    return r;
+}
+
+static bool is_entry(const redisReply *entry)
+{
+    return reply_is_array(entry, 2) && entry->element[1]->type == REDIS_REPLY_ARRAY;
+}
+
+static int read_entry(struct updates *self, const redisReply *entry)
+{
+    const size_t from = self->count;
+    uint64_t at_ms = 0;
+    int r = read_fields(self, entry->element[1], &at_ms);
+    const uint64_t first = take_numbers(self, self->count - from, reply_text(entry->element[0]));
+    for (size_t i = from; i < self->count; i++) {
+        self->items[i].number = first + (i - from);
+        self->items[i].at_ms = at_ms;
+    }
     return r;
 }
 
@@ -142,8 +163,26 @@ int updates_read(struct updates *self, const redisReply *entries)
 {
     int r = 0;
     for (size_t i = 0; !r && i < entries->elements; i++)
-        r = read_entry(self, entries->element[i]);
+        if (is_entry(entries->element[i]))
+            r = read_entry(self, entries->element[i]);
     return r;
+}
+
+static void skim_entry(struct updates *self, const redisReply *entry)
+{
+    const redisReply *fields = entry->element[1];
+    uint64_t count = 0;
+    for (size_t i = 0; i + 1 < fields->elements; i += 2)
+        if (state_of_field(reply_text(fields->element[i])) >= 0)
+            count += count_all(reply_text(fields->element[i + 1]));
+    (void)take_numbers(self, count, reply_text(entry->element[0]));
+}
+
+void updates_skim(struct updates *self, const redisReply *entries)
+{
+    for (size_t i = 0; i < entries->elements; i++)
+        if (is_entry(entries->element[i]))
+            skim_entry(self, entries->element[i]);
 }
 
 static bool passes(const struct update *item, const struct update_filter *filter)

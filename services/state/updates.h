@@ -34,6 +34,8 @@ void updates_clear(struct updates *self);
 /* Reads an array of stream entries behind what was read before. 0 or -ENOMEM: what was read is then
  * of no use. */
 int updates_read(struct updates *self, const redisReply *entries);
+/* The same where nobody wants the transitions: the numbers alone. */
+void updates_skim(struct updates *self, const redisReply *entries);
 
 /* The number in a stream id "123-0"; 0 of what is none. */
 uint64_t updates_number(struct slice id);

@@ -59,8 +59,15 @@ static void entry(const char *id, const char *words)
 
 static void read_made(struct updates *updates)
 {
+    struct updates skimmed = { 0 };
     updates_reset(updates);
     CHECK_INT(updates_read(updates, &made.reply), 0);
+    updates_skim(&skimmed, &made.reply);
+    CHECK_INT(skimmed.count, 0);
+    CHECK_INT(skimmed.entries, updates->entries);
+    CHECK_INT(skimmed.first, updates->first);
+    CHECK_INT(skimmed.last, updates->last);
+    CHECK_INT(skimmed.gap, updates->gap);
 }
 
 TEST(transitions_are_numbered_back_from_their_entrys_id)

@@ -3,6 +3,7 @@
 #include "common/scoped.h"
 #include "common/status.h"
 #include "services/state/redis_uv.h"
+#include "services/state/replies.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ struct redis {
     size_t calls, bytes, spares;
     char why[WHY_MAX];
     struct command command;
+    struct replies replies;
 };
 
 static void arm(redis_t *self);
@@ -251,6 +253,7 @@ static void connect_now(redis_t *self)
         return;
     }
     context->data = self;
+    replies_attach(&self->replies, context->c.reader);
     self->context = context;
     self->phase = PHASE_CONNECTING;
     self->since = self->tick;
@@ -314,6 +317,7 @@ static void on_closed(uv_handle_t *handle)
         call = next;
     }
     command_clear(&self->command);
+    replies_clear(&self->replies);
     free(self);
 }
 
@@ -327,6 +331,12 @@ void redis_destroy(redis_t **self_p)
     if (self->context)
         redis_drop(self, "end");
     uv_close((uv_handle_t *)&self->timer, on_closed);
+}
+
+void redis_flush(redis_t *self)
+{
+    if (self->context)
+        redis_uv_flush(self->context);
 }
 
 size_t redis_calls(const redis_t *self)

@@ -41,6 +41,8 @@ void redis_destroy(redis_t **self_p);
  * connected), STATUS_BUSY (calls_max or bytes_max), -ENOMEM: it will not. */
 int redis_call(redis_t *self, struct slice command, redis_done_fn *done, void *arg);
 
+/* Writes calls that were made in this turn of the loop now, instead of just before it sleeps. */
+void redis_flush(redis_t *self);
 /* Ends the connection and tries again after a while. */
 void redis_drop(redis_t *self, const char *why);
 size_t redis_calls(const redis_t *self);

@@ -1,13 +1,35 @@
 #include "services/state/redis_uv.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+/* While a reply is incomplete its rest is mostly there already: hiredis reads 16 KB at a time. */
+enum { READS_A_WAKE = 64 };
 
 struct poll {
     uv_poll_t handle;
+    uv_prepare_t prepare;       /* writes just before the loop sleeps */
     redisAsyncContext *context; /* NULL once hiredis let go of it */
     int events;
+    int open;     /* handles not closed yet; 0 frees */
+    bool unsaid;  /* there is something to write */
+    bool writing; /* hiredis is at it: what it cannot write now waits for the descriptor */
 };
+
+static void read_all(struct poll *self)
+{
+    size_t before, after = 0;
+    for (int i = 0; i < READS_A_WAKE && self->context; i++) {
+        before = after;
+        redisAsyncHandleRead(self->context);
+        if (!self->context || self->context->c.reader->ridx < 0)
+            return; /* no reply is begun */
+        after = self->context->c.reader->len - self->context->c.reader->pos;
+        if (after == before)
+            return;
+    }
+}
 
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
@@ -18,7 +40,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     }
     /* either call may end the context, which clears ours */
     if (self->context && (events & UV_READABLE))
-        redisAsyncHandleRead(self->context);
+        read_all(self);
     if (self->context && (events & UV_WRITABLE))
         redisAsyncHandleWrite(self->context);
 }
@@ -49,7 +71,30 @@ static void remove_read(void *arg)
 static void add_write(void *arg)
 {
     struct poll *self = arg;
-    watch(self, self->events | UV_WRITABLE);
+    if ((self->context->c.flags & REDIS_CONNECTED) && !self->writing)
+        self->unsaid = true;
+    else
+        watch(self, self->events | UV_WRITABLE);
+}
+
+static void flush(struct poll *self)
+{
+    if (!self->unsaid || !self->context)
+        return;
+    self->unsaid = false;
+    self->writing = true;
+    redisAsyncHandleWrite(self->context);
+    self->writing = false;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    flush(prepare->data);
+}
+
+void redis_uv_flush(redisAsyncContext *context)
+{
+    flush(context->ev.data);
 }
 
 static void remove_write(void *arg)
@@ -60,7 +105,9 @@ static void remove_write(void *arg)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct poll *self = handle->data;
+    if (--self->open == 0)
+        free(self);
 }
 
 /* hiredis closes the descriptor right after. */
@@ -69,6 +116,7 @@ static void cleanup(void *arg)
     struct poll *self = arg;
     self->context = NULL;
     uv_close((uv_handle_t *)&self->handle, on_closed);
+    uv_close((uv_handle_t *)&self->prepare, on_closed);
 }
 
 int redis_uv_attach(redisAsyncContext *context, uv_loop_t *loop)
@@ -81,7 +129,10 @@ int redis_uv_attach(redisAsyncContext *context, uv_loop_t *loop)
         free(self);
         return r;
     }
-    self->handle.data = self;
+    uv_prepare_init(loop, &self->prepare);
+    uv_prepare_start(&self->prepare, on_prepare);
+    self->handle.data = self->prepare.data = self;
+    self->open = 2;
     self->context = context;
     context->ev.addRead = add_read;
     context->ev.delRead = remove_read;

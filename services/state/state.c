@@ -98,6 +98,7 @@ void state_flush(state_t *self)
     batches_flush(self->returns);
     claims_flush(self);
     looks_flush(self);
+    store_flush(self->store);
 }
 
 static void on_store_ready(void *arg)

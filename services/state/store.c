@@ -269,6 +269,11 @@ int store_call(store_t *self, struct command *command, redis_done_fn *done, void
     return store_send(self, command_end(command), done, arg);
 }
 
+void store_flush(store_t *self)
+{
+    redis_flush(self->redis);
+}
+
 bool store_ready(const store_t *self)
 {
     return self->ready;

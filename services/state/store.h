@@ -34,6 +34,9 @@ struct command *store_plain(store_t *self, const char *name, const char *key);
 int store_call(store_t *self, struct command *command, redis_done_fn *done, void *arg);
 int store_send(store_t *self, struct slice command, redis_done_fn *done, void *arg);
 
+/* Writes the calls of this turn now. */
+void store_flush(store_t *self);
+
 bool store_ready(const store_t *self);
 /* "memory", "everysec" or "always", as Redis said when it was connected to. */
 const char *store_durability(const store_t *self);

@@ -70,21 +70,25 @@ static int say_route(struct broker *b, const struct peer *state, struct route *r
     return r;
 }
 
+/* False: it did not take it. */
+static bool send_to(struct broker *b, struct peer *state, struct route *route)
+{
+    int r = say_route(b, state, route);
+    if (r == 0)
+        route->state = state->ref;
+    else if (r == -EHOSTUNREACH)
+        lose_unreachable(b, state);
+    return r == 0;
+}
+
 /* Each state service in turn until one takes it. 0, or a refusal: BUSY when a living one did not.
  */
 static int send_route(struct broker *b, struct route *route)
 {
     struct states *states = &b->states;
-    for (uint32_t tries = states->count; tries && states->count; tries--) {
-        struct peer *state = states->up[states->next++ % states->count];
-        int r = say_route(b, state, route);
-        if (r == 0) {
-            route->state = state->ref;
+    for (uint32_t tries = states->count; tries && states->count; tries--)
+        if (send_to(b, states->up[states->next++ % states->count], route))
             return 0;
-        }
-        if (r == -EHOSTUNREACH)
-            lose_unreachable(b, state);
-    }
     return states->count ? refuse_busy(b, "states", states->count, states->count)
                          : refuse_unavailable(b);
 }
@@ -121,6 +125,39 @@ static void close_route(struct broker *b, struct route **route_p)
     routes_close(b->routes, route_p);
 }
 
+/* state: NULL when any will do. */
+static bool send_claim(struct broker *b, struct claim *claim, struct slice service,
+                       struct peer *state)
+{
+    struct header header = claim->kept.header;
+    zmq_msg_t body;
+    header.service = service;
+    zmq_msg_init(&body);
+    zmq_msg_copy(&body, &claim->kept.body);
+    struct route *route = open_route(b, ROUTE_OF_BROKER, &header, &body);
+    zmq_msg_close(&body);
+    if (route) {
+        set_asker(b, route, claim->owner);
+        route->claim = claim;
+        if (state ? send_to(b, state, route) : send_route(b, route) == 0)
+            return true;
+        close_route(b, &route);
+    }
+    credit_put_back(b->credit, &claim);
+    return false;
+}
+
+/* A claim right behind the tasks of an idle queue, to the same state service, which works at them
+ * in this order: the worker has them one wake-up earlier than by READY. */
+static void ride(struct broker *b, const struct route *submit)
+{
+    struct slice service = submit->kept.header.service;
+    struct peer *state = peers_at(b->peers, submit->state);
+    struct claim *claim;
+    if (state && credit_ride(b->credit, service, &claim))
+        (void)send_claim(b, claim, service, state);
+}
+
 int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
                 const struct header *header, zmq_msg_t *body)
 {
@@ -133,6 +170,8 @@ int backend_ask(struct broker *b, enum route_payer payer, struct peer_ref asker,
     int r = send_route(b, route);
     if (r)
         close_route(b, &route);
+    else if (header->verb == VERB_SUBMIT)
+        ride(b, route);
     return r;
 }
 
@@ -175,26 +214,6 @@ static void ask_others(struct broker *b, struct peer_ref lost)
     }
 }
 
-static bool send_claim(struct broker *b, struct claim *claim, struct slice service)
-{
-    struct header header = claim->kept.header;
-    zmq_msg_t body;
-    header.service = service;
-    zmq_msg_init(&body);
-    zmq_msg_copy(&body, &claim->kept.body);
-    struct route *route = open_route(b, ROUTE_OF_BROKER, &header, &body);
-    zmq_msg_close(&body);
-    if (route) {
-        set_asker(b, route, claim->owner);
-        route->claim = claim;
-        if (send_route(b, route) == 0)
-            return true;
-        close_route(b, &route);
-    }
-    credit_put_back(b->credit, &claim);
-    return false;
-}
-
 void backend_turn(struct broker *b)
 {
     struct claim *claim;
@@ -202,7 +221,7 @@ void backend_turn(struct broker *b)
     while (b->states.lost_count)
         ask_others(b, b->states.lost[--b->states.lost_count]);
     while (b->states.count && credit_next(b->credit, &claim, &service))
-        if (!send_claim(b, claim, service))
+        if (!send_claim(b, claim, service, NULL))
             return;
 }
 

@@ -214,13 +214,25 @@ static void earn_try(credit_t *self, struct queue *queue)
         link_append(&self->eager, &queue->eager);
 }
 
+/* The queue may hold something. Only one that is known to be deep gets several claims at a time:
+ * else the one that is out may well bring it all, and says so when it comes back. */
+static void may_hold(credit_t *self, struct queue *queue)
+{
+    if (queue->deep)
+        earn_try(self, queue);
+    else if (queue->in_flight)
+        queue->again = true;
+    else if (!queue->tries)
+        earn_try(self, queue);
+}
+
 static void try_ready_queues(credit_t *self, seat_t *seat)
 {
     uint32_t first = seat->turn++;
     for (uint32_t i = 0; i < seat->count; i++) {
         struct queue *queue = seat->queues[(first + i) % seat->count];
         if (queue->ready)
-            earn_try(self, queue);
+            may_hold(self, queue);
     }
 }
 
@@ -255,7 +267,7 @@ void credit_ready(credit_t *self, struct slice service)
         return;
     queue->ready = true;
     queue->readies++;
-    earn_try(self, queue);
+    may_hold(self, queue);
 }
 
 /* Ready, so that a claim which finds one queue empty goes on to the next: else the first queue of a
@@ -269,6 +281,28 @@ void credit_look(credit_t *self)
     }
 }
 
+static struct claim *hand_out(credit_t *self, struct queue *queue)
+{
+    struct link *longest = link_first(&queue->waiting);
+    assert(longest); /* parked counts who stands there */
+    struct entry *entry = link_owner(longest, struct place, link)->entry;
+    unpark(self, entry);
+    entry->queue = queue;
+    entry->readies = queue->readies;
+    queue->in_flight++;
+    queue->again = false;
+    return &entry->claim;
+}
+
+bool credit_ride(credit_t *self, struct slice service, struct claim **ret_claim)
+{
+    struct queue *queue = queues_find(&self->queues, service);
+    if (!queue || !queue->parked || queue->in_flight)
+        return false;
+    *ret_claim = hand_out(self, queue);
+    return true;
+}
+
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service)
 {
     for (struct link *link; (link = link_first(&self->eager));) {
@@ -280,14 +314,7 @@ bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_ser
             continue;
         if (--queue->tries)
             link_append(&self->eager, link);
-        struct link *longest = link_first(&queue->waiting);
-        assert(longest); /* parked counts who stands there */
-        struct entry *entry = link_owner(longest, struct place, link)->entry;
-        unpark(self, entry);
-        entry->queue = queue;
-        entry->readies = queue->readies;
-        queue->in_flight++;
-        *ret_claim = &entry->claim;
+        *ret_claim = hand_out(self, queue);
         *ret_service = slice_of(queue->name);
         return true;
     }
@@ -302,7 +329,7 @@ static struct entry *come_back(struct claim **claim_p)
     return entry;
 }
 
-void credit_drop(credit_t *self, struct claim **claim_p)
+static void end_claim(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = come_back(claim_p);
     struct queue *queue = entry->queue;
@@ -310,12 +337,31 @@ void credit_drop(credit_t *self, struct claim **claim_p)
     queues_release(&self->queues, queue);
 }
 
+/* What was put off until this claim came back. */
+static void try_again(credit_t *self, struct queue *queue)
+{
+    if (queue->again)
+        earn_try(self, queue);
+}
+
+void credit_drop(credit_t *self, struct claim **claim_p)
+{
+    struct entry *entry = link_owner(*claim_p, struct entry, claim);
+    try_again(self, entry->queue);
+    end_claim(self, claim_p);
+}
+
+/* A second one in a row that was full: twice as many each time, so that a deep queue soon has all
+ * the claims there are. */
 void credit_served(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    entry->queue->ready = true;
-    earn_try(self, entry->queue);
-    credit_drop(self, claim_p);
+    struct queue *queue = entry->queue;
+    earn_try(self, queue);
+    if (queue->deep)
+        earn_try(self, queue);
+    queue->ready = queue->deep = true;
+    end_claim(self, claim_p);
 }
 
 /* Parked again at its old place; false: its worker has left, and it ended. */
@@ -323,7 +369,7 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
     if (!entry->seat) {
-        credit_drop(self, claim_p);
+        end_claim(self, claim_p);
         return false;
     }
     (void)come_back(claim_p);
@@ -332,14 +378,17 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
     return true;
 }
 
-/* Unless a READY was heard since the claim went out: that may be of a task which it came too early
- * for. */
-static void run_dry(const struct entry *entry)
+/* It did not bring all it asked for, so nothing is left; unless a READY was heard since the claim
+ * went out: that may be of a task which it came too early for. */
+static void run_dry(credit_t *self, const struct entry *entry)
 {
     struct queue *queue = entry->queue;
-    if (entry->readies != queue->readies)
+    queue->deep = false;
+    if (entry->readies != queue->readies) {
+        try_again(self, queue);
         return;
-    queue->ready = false;
+    }
+    queue->ready = queue->again = false;
     queue->tries = 0;
     link_remove(&queue->eager);
 }
@@ -347,14 +396,14 @@ static void run_dry(const struct entry *entry)
 void credit_drained(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    run_dry(entry);
-    credit_drop(self, claim_p);
+    run_dry(self, entry);
+    end_claim(self, claim_p);
 }
 
 void credit_empty(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    run_dry(entry);
+    run_dry(self, entry);
     if (stand_again(self, claim_p))
         try_ready_queues(self, entry->seat);
 }

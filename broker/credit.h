@@ -4,10 +4,12 @@
  * no clock.
  *
  * A queue is "ready" when it may hold tasks: at first, after READY, at the regular look, and while
- * claims bring all they asked for. A claim that came back with fewer or none although no READY was
- * heard since it went out makes it "not ready". Parking in a ready queue, a READY, an answer with
- * all that was asked for and the regular look each earn the queue one try; a try hands out the
- * claim that has waited longest.
+ * claims bring all they asked for, which makes it "deep". A claim that came back with fewer or none
+ * although no READY was heard since it went out makes it "not ready". Parking in a ready queue, a
+ * READY and the regular look each earn the queue a try; a try hands out the claim that has waited
+ * longest. While a claim is out, all but the look count together as one try, made when it comes
+ * back: so claims bring what gathered meanwhile, and many READYs of one task cost few claims. A
+ * deep queue has as many claims out as there are.
  *
  * A claim stands in the queues of all services of its worker. Once handed out it stands in none; it
  * ends by credit_served or credit_drop, or comes back by credit_empty or credit_put_back. */
@@ -45,6 +47,9 @@ void credit_ready(credit_t *self, struct slice service);
 /* Every queue may hold tasks that nobody told of, and gets a try when it has parked claims. */
 void credit_look(credit_t *self);
 
+/* Work for a service is on its way to a state service: the claim to send right behind it, unless
+ * one is out already. False: none. */
+bool credit_ride(credit_t *self, struct slice service, struct claim **ret_claim);
 /* The claim to send now and the queue to name; false: none. */
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service);
 

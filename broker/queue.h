@@ -12,6 +12,8 @@ struct queue {
     uint32_t in_flight;
     uint32_t tries;      /* claims to hand out now, as far as there are any */
     bool ready;          /* may hold tasks */
+    bool deep;           /* the last claim that came back brought all it asked for */
+    bool again;          /* it may hold tasks that came after the claims in flight went out */
     uint64_t readies;    /* READYs heard */
     struct link waiting; /* places of claims, longest parked first */
     struct link eager;   /* in credit's ring while tries > 0 */

@@ -80,6 +80,48 @@ def test_one_ready_hands_out_one_claim_and_tasks_the_next(broker):
         assert worker.receive().count == 1
 
 
+def test_many_readies_while_a_claim_is_out_cost_one_more(broker):
+    state, worker = broker.state(), broker.worker("ffmpeg")
+    for _ in range(3):
+        worker.claim()
+    claim = state.receive()
+    for _ in range(5):
+        state.ready("ffmpeg")
+    state.reply(claim, status=EMPTY)
+    claim = state.receive()
+    state.reply(claim, tasks("a"), count=1)  # all it asked for: there may be more
+    state.reply(state.receive(), status=EMPTY)
+    assert worker.receive().count == 1
+    assert worker.silent()
+
+
+def submit_seen(states):
+    """The state service that has the next SUBMIT; the one-second look's claims meet empty queues."""
+    for state in states * 200:
+        while state.socket.poll(20):
+            message = Message(state.socket.recv_multipart())
+            if message.verb == SUBMIT:
+                return state
+            state.reply(message, status=EMPTY if message.verb == CLAIM else OK)
+    raise AssertionError("nobody was asked")
+
+
+def test_tasks_take_a_claim_of_their_idle_queue_along_to_the_same_state_service(broker):
+    states = [broker.state(), broker.state()]
+    worker, client = broker.worker("ffmpeg"), broker.client()
+    worker.claim()
+    rode = []
+    for _ in range(8):  # the state services take turns
+        client.send(SUBMIT, [{}], service="ffmpeg", count=1)
+        state = submit_seen(states)
+        if state.socket.poll(QUIET_MS):
+            claim = state.receive()
+            assert (claim.verb, claim.service) == (CLAIM, "ffmpeg")
+            state.reply(claim, status=EMPTY)
+            rode.append(state)
+    assert len(rode) >= 4 and set(rode) == set(states)  # none while the look's claim was out
+
+
 def test_a_claim_is_accepted_before_any_state_service_is_there(broker):
     worker = broker.worker("ffmpeg")
     worker.claim()

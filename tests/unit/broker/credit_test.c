@@ -152,14 +152,91 @@ TEST(what_comes_back_empty_stands_where_it_stood)
     for (uint64_t i = 1; i <= 3; i++)
         CHECK_INT(park(credit, seat, i), 0);
     struct claim *one = next(credit, 1, "ffmpeg");
+    credit_look(credit);
     struct claim *two = next(credit, 2, "ffmpeg");
-    credit_empty(credit, &one);
     credit_empty(credit, &two);
+    credit_empty(credit, &one);
     none_next(credit);
     for (uint64_t i = 1; i <= 3; i++) {
-        credit_ready(credit, SLICE("ffmpeg"));
+        credit_look(credit);
         next(credit, i, "ffmpeg");
     }
+    credit_destroy(&credit);
+}
+
+TEST(many_readies_while_a_claim_is_out_earn_one_try)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    seat_t *seat = join(credit, 1, "ffmpeg", NULL);
+    for (uint64_t i = 1; i <= 3; i++)
+        CHECK_INT(park(credit, seat, i), 0);
+    struct claim *claim = next(credit, 1, "ffmpeg");
+    none_next(credit); /* it may bring all there is */
+    for (int i = 0; i < 5; i++)
+        credit_ready(credit, SLICE("ffmpeg"));
+    none_next(credit);
+    credit_drained(credit, &claim);
+    claim = next(credit, 2, "ffmpeg");
+    none_next(credit);
+    credit_ready(credit, SLICE("ffmpeg"));
+    credit_drop(credit, &claim); /* refused: whoever is next may do better */
+    claim = next(credit, 3, "ffmpeg");
+    credit_empty(credit, &claim);
+    none_next(credit);
+    credit_destroy(&credit);
+}
+
+TEST(a_deep_queue_soon_has_all_claims)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    struct claim *out[15];
+    int count = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        seat_t *seat = join(credit, i + 1, "ffmpeg", NULL);
+        for (uint64_t k = 0; k < CREDIT_CLAIMS_MAX; k++)
+            CHECK_INT(park(credit, seat, i * CREDIT_CLAIMS_MAX + k), 0);
+    }
+    static const int width[] = { 1, 1, 2, 4, 8 };
+    uint64_t request = 0;
+    for (int round = 0; round < 5; round++) {
+        while (count)
+            credit_served(credit, &out[--count]);
+        while (count < width[round])
+            out[count++] = next(credit, request++, "ffmpeg");
+        none_next(credit);
+    }
+    while (count)
+        credit_drained(credit, &out[--count]);
+    none_next(credit);
+    credit_destroy(&credit);
+}
+
+TEST(tasks_on_their_way_take_the_oldest_claim_of_an_idle_queue_along)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    seat_t *seat = join(credit, 1, "ffmpeg", NULL);
+    struct claim *claim = NULL;
+    CHECK(!credit_ride(credit, SLICE("ffmpeg"), &claim)); /* nobody is there */
+    make_empty(credit, seat, 1, "ffmpeg");
+    CHECK_INT(park(credit, seat, 2), 0);
+    CHECK(!credit_ride(credit, SLICE("other"), &claim));
+    CHECK(credit_ride(credit, SLICE("ffmpeg"), &claim));
+    CHECK_INT(request_of(claim), 1);
+    struct claim *second = NULL;
+    CHECK(!credit_ride(credit, SLICE("ffmpeg"), &second)); /* one is out */
+    none_next(credit);
+    credit_ready(credit, SLICE("ffmpeg")); /* of these tasks, or of others that it came before */
+    none_next(credit);
+    credit_drained(credit, &claim);
+    claim = next(credit, 2, "ffmpeg");
+    credit_empty(credit, &claim);
+    none_next(credit);
+    CHECK(credit_ride(credit, SLICE("ffmpeg"), &claim));
+    credit_put_back(credit, &claim);
+    none_next(credit);
     credit_destroy(&credit);
 }
 
@@ -256,6 +333,7 @@ TEST(parked_claims_leave_with_their_worker_and_those_out_end_later)
     for (uint64_t i = 1; i <= 3; i++)
         CHECK_INT(park(credit, seat, i), 0);
     struct claim *empty = next(credit, 1, "a");
+    credit_look(credit);
     struct claim *served = next(credit, 2, "a");
     credit_leave(credit, &seat);
     CHECK(!seat);
@@ -379,7 +457,7 @@ static void step(struct world *w)
 {
     uint32_t worker = (uint32_t)roll(w, WORKERS);
     struct slice service;
-    switch (roll(w, 8)) {
+    switch (roll(w, 9)) {
     case 0:
         come_or_go(w);
         break;
@@ -396,6 +474,11 @@ static void step(struct world *w)
         break;
     case 5:
         answer_one(w);
+        break;
+    case 6:
+        if (w->out_count < OUT &&
+            credit_ride(w->credit, slice_of(names[roll(w, 4)]), &w->out[w->out_count]))
+            w->out_count++;
         break;
     default:
         if (w->out_count < OUT && credit_next(w->credit, &w->out[w->out_count], &service))
@@ -440,6 +523,9 @@ int main(void)
         HOLDS(the_last_tasks_earn_none),
         HOLDS(a_ready_while_the_claim_was_out_has_it_tried_again),
         HOLDS(what_comes_back_empty_stands_where_it_stood),
+        HOLDS(many_readies_while_a_claim_is_out_earn_one_try),
+        HOLDS(a_deep_queue_soon_has_all_claims),
+        HOLDS(tasks_on_their_way_take_the_oldest_claim_of_an_idle_queue_along),
         HOLDS(a_claim_is_for_all_services_and_taken_by_one),
         HOLDS(no_busy_service_starves_another),
         HOLDS(a_worker_has_at_most_four_claims_open),

@@ -53,13 +53,12 @@ bool body_read(struct slice bytes, struct body *ret_body)
     struct slice map;
     struct body body = { 0 };
     uint64_t limits[BODY_LIMITS];
-    if (!next_whole(&reader, &body.created_ms) || !reader_next(&reader, &token) ||
-        token.kind != KIND_BIN)
+    if (!next_whole(&reader, &body.created_ms))
         return false;
     for (int i = 0; i < BODY_LIMITS; i++)
         if (!next_whole(&reader, &limits[i]))
             return false;
-    if (!reader_value(&reader, &map))
+    if (!reader_value(&reader, &map) || !reader_next(&reader, &token) || token.kind != KIND_BIN)
         return false;
     body.token = token.bytes;
     body.crashes_max = (uint32_t)limits[1]; /* the first are flags, which only the functions read */

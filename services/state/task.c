@@ -75,7 +75,6 @@ void limits_fill(struct limits *self, const struct limits *from)
 /* The functions read these by their offset, so all have fixed widths. */
 static void pack_prefix(const struct m_task *task, const struct limits *limits, msgpack_packer *pk)
 {
-    pack_bin(pk, task->token);
     msgpack_pack_uint8(pk, task->owner.size ? BODY_OWNED : 0);
     msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
     msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
@@ -102,6 +101,7 @@ void task_pack_rest(const struct m_task *task, const struct limits *limits, uint
     }
     pack_text(pk, "priority");
     pack_text(pk, priority_text(priority));
+    pack_bin(pk, task->token);
 }
 
 void task_pack_extra(const struct m_task *task, msgpack_packer *pk)

@@ -50,7 +50,7 @@ def read_state(packed):
 
 
 def read_body(body):
-    """created_ms, token, flags, crashes_max, failures_max, retry_ms, the map"""
+    """created_ms, flags, crashes_max, failures_max, retry_ms, the map, token"""
     unpacker = msgpack.Unpacker(raw=False)
     unpacker.feed(body)
     return [unpacker.unpack() for _ in range(7)]
@@ -69,7 +69,7 @@ def read_history(history):
 def rest_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0):
     fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
     said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
-    return msgpack.packb(token_of(token)) + fixed + msgpack.packb(said)
+    return fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
 
 
 def back_off(failures, retry_ms, token, cap_ms=CAP_MS):
@@ -274,9 +274,9 @@ class Gantry:
             if state < COMPLETED:
                 assert sum(held) == 1 and held[2] == (state == SCHEDULED), (field, state, held)
                 counts["scheduled" if held[2] else "pending" if held[0] else "running"] += 1
-                if body[27] & 1:
+                if body[9] & 1:
                     owned.add(field)
-                assert field not in holds or bool(holds[field][12] & 4) == bool(body[27] & 1)
+                assert field not in holds or bool(holds[field][12] & 4) == bool(body[9] & 1)
             else:
                 assert held[1:] == (0, 0), (field, held)
         assert set(holds) <= set(stages) and {t.split(" ")[0] for t in timers} <= set(stages)

@@ -144,27 +144,30 @@ local function pending_pack(generation, attempt, failures, crashes, priority, st
     started or NOT_STARTED, NOT_STARTED, priority) .. EMPTY_MAP
 end
 
--- A body's fixed part: created_ms 9, token 18, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map.
-local BODY_MAP = 39
+-- A body: created_ms 9, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map; at its end the submit token, 18.
+-- There it is for Lua's sake, who hashes long strings by a few bytes counted from their end: bodies that differ in
+-- none of these make one long chain.
+local BODY_MAP, BODY_LEAST = 21, 39
 local FLAG_OWNED = 1
 
 local function body_created(body)
   return byte(body) == 0xcf and #body >= 9 and unpack_bytes('>I8', body, 2) or 0
 end
 
-local function body_token(body) return sub(body, 12, 27) end
-local function body_owned(body) return (byte(body, 28) or 0) % 2 == FLAG_OWNED end
+local function body_token(body) return sub(body, -16) end
+local function body_owned(body) return (byte(body, 10) or 0) % 2 == FLAG_OWNED end
 
 -- crashes_max, failures_max, retry_ms; a stage whose body is gone gets the usual ones.
 local function body_limits(body)
-  if not body or #body < BODY_MAP then return 3, 5, 0 end
-  local _, crashes, _, failures, _, retry = unpack_bytes('>BBBI2BI4', body, 29)
+  if not body or #body < BODY_LEAST then return 3, 5, 0 end
+  local _, crashes, _, failures, _, retry = unpack_bytes('>BBBI2BI4', body, 11)
   return crashes, failures, retry
 end
 
--- A hold, the fence: what the packed state has from its counters to its start (77 bytes, with the token), then flags 1,
--- priority 1, claim sequence 8, and progress as a big-endian double once there is one.  With more than 64 bytes Redis
--- keeps it in a hash table: a list would be searched from its start for each of hundreds.
+-- A hold, the fence: flags 1, priority 1, then what the packed state has from its counters to its start (77 bytes, with
+-- the token), claim sequence 8, and progress as a big-endian double once there is one.  With more than 64 bytes Redis
+-- keeps it in a hash table: a list would be searched from its start for each of hundreds.  Lua hashes every third byte
+-- of such a string, counted from its end: the token's last byte, in which the holds of a claim differ, is one of them.
 local HOLD_SIZE = 87
 local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
 
@@ -181,23 +184,31 @@ local function holds_of(key)
   return good
 end
 
-local function hold_counters(hold) return sub(hold, 1, 20) end
-local function hold_token(hold) return sub(hold, 23, 34) end
-local function hold_started(hold) return sub(hold, 69, 77) end
-local function hold_started_ms(hold) return (unpack_bytes('>I8', hold, 70)) end
-local function hold_flags(hold) return byte(hold, 78) end
-local function hold_flag(hold, flag) return floor(byte(hold, 78) / flag) % 2 == 1 end
-local function hold_stopping(hold) return byte(hold, 78) % 4 > 0 end -- its worker is told to stop it
-local function hold_flagged(hold, flag) return sub(hold, 1, 77) .. char(byte(hold, 78) + flag) .. sub(hold, 79) end
-local function hold_priority(hold) return sub(hold, 79, 79) end
+local function hold_flags(hold) return byte(hold) end
+local function hold_flag(hold, flag) return floor(byte(hold) / flag) % 2 == 1 end
+local function hold_stopping(hold) return byte(hold) % 4 > 0 end -- its worker is told to stop it
+local function hold_flagged(hold, flag) return char(byte(hold) + flag) .. sub(hold, 2) end
+local function hold_priority(hold) return sub(hold, 2, 2) end
+local function hold_counters(hold) return sub(hold, 3, 22) end
+local function hold_numbers(hold) return counters_unpack(hold, 3) end
+local function hold_again(hold) return sub(hold, 4, 7) ~= '\0\0\0\0' end -- not its first handout
+local function hold_token(hold) return sub(hold, 25, 36) end
+local function hold_index(hold) return (unpack_bytes('>I4', hold, 33)) end -- its place in its claim
+local function hold_session(hold) return sub(hold, 39, 70) end
+local function hold_started(hold) return sub(hold, 71, 79) end
+local function hold_started_ms(hold) return (unpack_bytes('>I8', hold, 72)) end
 local function hold_seq(hold) return (unpack_bytes('>I8', hold, 80)) end
-local function hold_again(hold) return sub(hold, 2, 5) ~= '\0\0\0\0' end -- not its first handout
 local function hold_progress(hold) return #hold == 95 and sub(hold, 88) or nil end
 local function hold_with_progress(hold, progress) return sub(hold, 1, HOLD_SIZE) .. progress end
 
+-- Its counters are others by now.
+local function hold_counted(hold, generation, attempt, failures, crashes)
+  return sub(hold, 1, 2) .. counters_pack(generation, attempt, failures, crashes) .. sub(hold, 23)
+end
+
 -- The packed state, without its tail, of an attempt that was held.
 local function state_of_hold(hold, state, ended)
-  return '\154' .. char(state) .. sub(hold, 1, 77) .. ended .. sub(hold, 79, 79)
+  return '\154' .. char(state) .. sub(hold, 3, 79) .. ended .. sub(hold, 2, 2)
 end
 
 local function text_pack(s)

@@ -8,11 +8,6 @@ local function stopped(hold, worker)
   end
 end
 
--- A hold whose counters are others by now.
-local function hold_counted(hold, generation, attempt, failures, crashes)
-  return counters_pack(generation, attempt, failures, crashes) .. sub(hold, 21)
-end
-
 -- The stage ended while it was held.
 local function hold_end(change, field, hold, state, tail)
   if hold_flags(hold) >= HOLD_OWNED then change_disown(change, field) end
@@ -32,7 +27,7 @@ end
 -- A session loses a stage that did not end.  crashed: its lease ran out; ran: a worker had begun it (known of crashes).
 -- The caller removes the hold itself.
 local function release(change, worker, field, hold, crashed, ran)
-  local generation, attempt, failures, crashes = counters_unpack(hold, 1)
+  local generation, attempt, failures, crashes = hold_numbers(hold)
   if crashed then
     crashes = crashes + 1
     hold = hold_counted(hold, generation, attempt, failures, crashes)
@@ -55,7 +50,7 @@ local function release_order(list)
   table.sort(list, function(a, b)
     local x, y = hold_seq(a[2]), hold_seq(b[2])
     if x ~= y then return x > y end
-    return unpack_bytes('>I4', a[2], 31) > unpack_bytes('>I4', b[2], 31)
+    return hold_index(a[2]) > hold_index(b[2])
   end)
   return list
 end

@@ -39,8 +39,8 @@ local function check_tasks(args, n)
   for i = 1, n do
     local at = 3 + 3 * i
     local rest, extra = args[at + 1], args[at + 2]
-    local flags = byte(rest, 19)
-    if #rest <= BODY_MAP - 10 or byte(rest) ~= 0xc4 then refuse('submit', 'rest') end
+    local flags = byte(rest)
+    if #rest <= BODY_LEAST - 10 or byte(rest, 2) ~= 0xcc then refuse('submit', 'rest') end
     if extra ~= '' or flags ~= 0 then extras[i] = check_extra(extra, flags % 2 == FLAG_OWNED) end
     fields[i] = args[at]
   end
@@ -109,7 +109,7 @@ local function decide(batch, field, rest, extra)
   if body then
     if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
     local state = packed and state_of(packed) or PENDING
-    if body_token(body) == sub(rest, 3, 18) then return OK, state, MISS end
+    if body_token(body) == body_token(rest) then return OK, state, MISS end
     if state == COMPLETED then return OK, state, HIT end
     if not terminal(state) then return OK, state, WAIT end
   end

@@ -31,8 +31,8 @@ local function hand_out(claim, list, priority)
     fields[i], generations[i] = field or list[i], generation or -1
   end
   local bodies, states = get_many(P .. 'bodies', fields), get_many(P .. 'states', fields)
-  local plain, owned = '\0' .. char(priority) .. claim.seq, '\4' .. char(priority) .. claim.seq
-  local first = FIRST_RUN .. claim.token8
+  local plain, owned = '\0' .. char(priority), '\4' .. char(priority)
+  local first, session = FIRST_RUN .. claim.token8, claim.session
   for i = 1, #list do
     local field, body, packed = fields[i], bodies[i], states[i]
     local counters, checkpoint, rest
@@ -46,7 +46,7 @@ local function hand_out(claim, list, priority)
     end
     if counters then
       holds[2 * count + 1] = field
-      holds[2 * count + 2] = counters .. index_of(count) .. claim.session .. (body_owned(body) and owned or plain)
+      holds[2 * count + 2] = (body_owned(body) and owned or plain) .. counters .. index_of(count) .. session
       local r = 2 + HANDOUT * count
       reply[r + 1], reply[r + 2], reply[r + 3] = field, body, rest
       count = count + 1
@@ -91,8 +91,8 @@ local function claim(keys, args)
 
   if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0, args[7] } end
   local now = now_ms()
-  local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, P = P, seq = pack('>I8', seq),
-    token8 = '\196\012' .. args[7], session = '\217 ' .. sid .. time_pack(now) }
+  local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, P = P,
+    token8 = '\196\012' .. args[7], session = '\217 ' .. sid .. time_pack(now) .. pack('>I8', seq) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
   call_many('SREM', P .. 'stale', taken.dropped)
   if taken.count == 0 then

@@ -33,7 +33,7 @@ local function end_of(change, worker, field, hold, said, tail)
   if hold_stopping(hold) then
     state, tail = stopped(hold, worker)
   elseif state == FAILED then
-    local generation, attempt, failures, crashes = counters_unpack(hold, 1)
+    local generation, attempt, failures, crashes = hold_numbers(hold)
     hold = hold_counted(hold, generation, attempt, failures + 1, crashes)
   elseif state ~= CANCELLED and hold_again(hold) then
     change_uncheck(change, field)
@@ -105,7 +105,7 @@ end
 
 -- An attempt failed, or was put off: the stage waits for its time, or has failed once too often.
 local function put_off(change, worker, field, hold, item, cap)
-  local generation, attempt, failures, crashes = counters_unpack(hold, 1)
+  local generation, attempt, failures, crashes = hold_numbers(hold)
   local state, tail = stopped(hold, worker)
   if state then return hold_end(change, field, hold, state, tail) end
   local wait, reason = tonumber(item.after), 'snoozed'
@@ -123,7 +123,7 @@ local function put_off(change, worker, field, hold, item, cap)
   local due = change.now + math.min(math.max(wait or 1, item.how == SNOOZE and 1 or 0), FAR_MS)
   -- the token stays in the record: the same words again, after a lost answer, are known by it
   change_state(change, field, scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold),
-    sub(hold, 37, 68), hold_started(hold), hold_priority(hold), due, reason))
+    hold_session(hold), hold_started(hold), hold_priority(hold), due, reason))
   change_schedule(change, field, generation + 1, due)
 end
 

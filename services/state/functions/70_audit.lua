@@ -112,7 +112,7 @@ do
     for i = 1, #flat, 2 do
       if find(flat[i], FIELD) and #flat[i + 1] >= HOLD_SIZE then
         reply[#reply + 1] = flat[i]
-        reply[#reply + 1] = (counters_unpack(flat[i + 1], 1))
+        reply[#reply + 1] = (hold_numbers(flat[i + 1]))
       end
     end
     return reply
@@ -162,7 +162,7 @@ do
     local list = {}
     for _, sid in ipairs(call('ZRANGE', P .. 'sessions', 0, -1)) do
       local hold = redis.pcall('HGET', P .. 'running:' .. sid, field)
-      if type(hold) == 'string' and #hold >= HOLD_SIZE then list[#list + 1] = { sid, (counters_unpack(hold, 1)), hold } end
+      if type(hold) == 'string' and #hold >= HOLD_SIZE then list[#list + 1] = { sid, (hold_numbers(hold)), hold } end
     end
     return list
   end
@@ -248,7 +248,7 @@ do
   local function keeper(list, generation)
     local best, best_attempt, best_start
     for _, held in ipairs(list) do
-      local _, attempt = counters_unpack(held[3], 1)
+      local _, attempt = hold_numbers(held[3])
       local start = hold_started_ms(held[3])
       local newer = not best or attempt > best_attempt or (attempt == best_attempt and start > best_start)
       if held[2] == generation and newer then best, best_attempt, best_start = held, attempt, start end

@@ -19,7 +19,6 @@ static struct slice packed(int slot, void (*write)(msgpack_packer *pk, int arg),
 static void write_body(msgpack_packer *pk, int created)
 {
     msgpack_pack_fix_uint64(pk, (uint64_t)created);
-    pack_bin(pk, SLICE("0123456789abcdef"));
     msgpack_pack_uint8(pk, 1);
     msgpack_pack_fix_uint8(pk, 3);
     msgpack_pack_fix_uint16(pk, 1000);
@@ -35,6 +34,7 @@ static void write_body(msgpack_packer *pk, int created)
     msgpack_pack_int(pk, 5000);
     pack_text(pk, "priority");
     pack_text(pk, "high");
+    pack_bin(pk, SLICE("0123456789abcdef"));
 }
 
 static void write_state(msgpack_packer *pk, int state)

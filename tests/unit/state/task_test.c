@@ -97,21 +97,20 @@ TEST(a_submit_goes_before_a_node_and_a_node_before_the_settings)
 }
 
 /* The functions read it by these offsets, less the 9 bytes that they put in front. */
-TEST(the_body_begins_with_a_fixed_prefix)
+TEST(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token)
 {
     UNUSED;
-    static const char nobodys[] = "\xc4\x10"
-                                  "0123456789abcdef"
-                                  "\x00\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x82";
-    static const char anns[] = "\xc4\x10"
-                               "0123456789abcdef"
-                               "\x01\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x84";
+    static const char nobodys[] = "\x00\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x82";
+    static const char token[] = "\xc4\x10"
+                                "0123456789abcdef";
+    static const char anns[] = "\x01\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x84";
     struct m_task task = plain();
     const struct limits limits = { .failures_max = 1000, .crashes_max = 3, .retry_ms = 0x01020304 };
     msgpack_packer pk = packer();
     task_pack_rest(&task, &limits, PRIORITY_HIGH, &pk); /* {input, priority} */
     CHECK(buffer.size > sizeof nobodys);
     assert_memory_equal(buffer.data, nobodys, sizeof nobodys - 1);
+    assert_memory_equal(buffer.data + buffer.size - (sizeof token - 1), token, sizeof token - 1);
 
     task.owner = SLICE("ann");
     task.timeout_ms = 5000;
@@ -150,7 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(every_bound_is_named),
         EACH(a_submit_goes_before_a_node_and_a_node_before_the_settings),
-        EACH(the_body_begins_with_a_fixed_prefix),
+        EACH(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token),
         EACH(extra_is_there_only_when_something_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

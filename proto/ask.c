@@ -130,7 +130,7 @@ static int ask_wait(struct waiting *self)
     int r = pack(self->client, &m_wait_layout, &wait, &body);
     if (r)
         return r;
-    r = session_request(self->client->session, &request, &body, on_record, self);
+    r = client_request(self->client, &request, &body, on_record, self);
     zmq_msg_close(&body);
     return r;
 }

@@ -40,7 +40,7 @@ int client_call(gantry_client_t *self, const struct request *request, struct sli
     int r = client_body(body, &message);
     if (r)
         return r;
-    r = session_request(self->session, request, body.size ? &message : NULL, on_reply, ret_reply);
+    r = client_request(self, request, body.size ? &message : NULL, on_reply, ret_reply);
     zmq_msg_close(&message);
     if (r > 0)
         return client_wrong(self, r, "", "too many calls are open");
@@ -110,8 +110,7 @@ int gantry_call_begin(gantry_client_t *self, uint32_t verb, const char *service,
     *calling = (struct calling){ self, done, arg };
     int r = client_body(bytes, &message);
     if (r == 0) {
-        r = session_request(self->session, &request, bytes.size ? &message : NULL, on_called,
-                            calling);
+        r = client_request(self, &request, bytes.size ? &message : NULL, on_called, calling);
         zmq_msg_close(&message);
     }
     if (r)

@@ -14,6 +14,7 @@ enum {
     TURN_MESSAGES = 256, /* handled before the clock is looked at again */
     DEFAULT_BATCH = 256,
     DEFAULT_BODY = 1 << 20,
+    DEFAULT_MERGE = 64,
 };
 
 const char *gantry_status_name(int status)
@@ -64,6 +65,7 @@ gantry_client_t *gantry_client_new(const char *brokers)
     self->error.scope = self->scope;
     self->batch_max = DEFAULT_BATCH;
     self->body_max = DEFAULT_BODY;
+    self->merge_max = DEFAULT_MERGE;
     (void)gethostname(self->host, sizeof self->host - 1);
     self->zmq = zmq_ctx_new();
     if (!self->zmq || !slice_copy(slice_of(brokers), self->brokers, sizeof self->brokers) ||
@@ -92,12 +94,16 @@ void gantry_client_destroy(gantry_client_t **self_p)
         return;
     self->ending = true;
     self->turning = true;
+    if (self->session)
+        (void)submit_flush(self);
     if (self->session) /* else the broker would count us until it has heard nothing for long */
         session_say(self->session, VERB_BYE, (struct slice){ 0 }, NULL);
     session_destroy(&self->session);
+    submit_end(self);
     for (struct later *at = first_later(self); at; at = first_later(self))
         wake(at);
     parcel_clear(&self->parcel);
+    parcel_clear(&self->gathered.parcel);
     if (self->zmq)
         zmq_ctx_term(self->zmq);
     free(self);
@@ -115,6 +121,13 @@ int client_body(struct slice bytes, zmq_msg_t *ret_body)
     if (bytes.size)
         memcpy(zmq_msg_data(ret_body), bytes.data, bytes.size);
     return 0;
+}
+
+int client_request(gantry_client_t *self, const struct request *request, zmq_msg_t *body,
+                   session_answer_fn *answer, void *arg)
+{
+    (void)submit_flush(self);
+    return session_request(self->session, request, body, answer, arg);
 }
 
 int client_wrong(gantry_client_t *self, int status, const char *field, const char *message)
@@ -203,12 +216,14 @@ static void turn(gantry_client_t *self, int64_t wait_ms)
     int64_t now = clock_ms();
     int64_t due = session_tick(self->session, now);
     int64_t earliest = wake_due(self, now);
+    (void)submit_flush(self); /* what could not go now goes with the next turn */
     if (earliest < due)
         due = earliest;
     if (read || self->heard != heard || wait_ms <= 0 || due <= now)
         return;
     poll_socket(self, due - now < wait_ms ? due - now : wait_ms);
     (void)read_all(self);
+    (void)submit_flush(self);
 }
 
 int client_turn(gantry_client_t *self, int64_t wait_ms)
@@ -246,6 +261,11 @@ int gantry_client_run(gantry_client_t *self, int64_t timeout_ms)
             return r;
     }
     return 0;
+}
+
+void gantry_client_merge(gantry_client_t *self, size_t tasks_max)
+{
+    self->merge_max = tasks_max;
 }
 
 size_t gantry_client_open(const gantry_client_t *self)

@@ -2,6 +2,7 @@
 /* What the parts of libgantry's client share; programs see gantry.h only. */
 #include "proto/gantry.h"
 #include "proto/list.h"
+#include "proto/mint.h"
 #include "proto/parcel.h"
 #include "proto/session.h"
 
@@ -13,9 +14,24 @@ struct later {
     void (*wake)(struct later *self);
 };
 
+/* What gantry_submit_begin has packed and not sent: calls that go in one message. */
+struct gathered {
+    struct parcel parcel;
+    struct begun *first; /* in the order of the message; NULL: there are none */
+    struct begun *last;
+    uint32_t priority; /* which they have in common, as service and timeout */
+    char service[33];
+    int64_t timeout_ms;
+    int64_t since_ms;
+};
+
 struct gantry_client {
     void *zmq;
     session_t *session;
+    struct gathered gathered;
+    size_t merge_max;      /* tasks of several calls in a message */
+    uint32_t submits_open; /* messages of calls begun that are under way */
+    struct mint mint;
     struct link later;  /* by due time */
     size_t open;        /* calls begun whose callback is still to come */
     uint64_t heard;     /* answers so far: a turn that saw one does not wait for more */
@@ -33,6 +49,16 @@ struct gantry_client {
     char host[65];
 };
 
+/* session_request, after what was begun before. */
+int client_request(gantry_client_t *self, const struct request *request, zmq_msg_t *body,
+                   session_answer_fn *answer, void *arg);
+/* ---- submit_begin.c ---- */
+/* Sends what was begun. 0, STATUS_BUSY or -ENOMEM: it is still to be sent. */
+int submit_flush(gantry_client_t *self);
+/* Answers what could not be sent, as the client ends. */
+void submit_end(gantry_client_t *self);
+
+/* ---- client.c, call.c, record.c ---- */
 /* The message of a slice. 0 or -ENOMEM. */
 int client_body(struct slice bytes, zmq_msg_t *ret_body);
 /* Keeps the words of a refusal and answers its status. */

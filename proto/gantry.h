@@ -112,6 +112,11 @@ typedef void gantry_submitted_fn(void *arg, int status, const struct gantry_rece
 GANTRY_API int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks,
                                    size_t count, int64_t timeout_ms, gantry_submitted_fn *done,
                                    void *arg);
+/* Calls begun one after the other, of one service, priority and timeout, share a message of up to
+ * tasks_max tasks (64 unless told otherwise; 1: a message for each call). The first goes at once;
+ * those begun while it is under way go when the message is full, with any other call, or with the
+ * client's next turn. Each has its receipts and its callback as if it were alone. */
+GANTRY_API void gantry_client_merge(gantry_client_t *self, size_t tasks_max);
 
 typedef struct gantry_record gantry_record_t;
 

@@ -20,6 +20,18 @@ int mint_bytes(void *bytes, size_t size)
     return 0;
 }
 
+int mint_take(struct mint *self, void *bytes, size_t size)
+{
+    int r = self->left < size ? mint_bytes(self->bytes, sizeof self->bytes) : 0;
+    if (r)
+        return r;
+    if (self->left < size)
+        self->left = sizeof self->bytes;
+    self->left -= size;
+    memcpy(bytes, self->bytes + self->left, size);
+    return 0;
+}
+
 /* uuid_generate would ask the kernel for every single one. */
 void mint_uuid(const uint8_t bytes[MINT_UUID_SIZE], char text[MINT_UUID_TEXT])
 {

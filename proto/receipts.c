@@ -2,7 +2,6 @@
 
 #include "common/paths.h"
 #include "common/status.h"
-#include "proto/codec.h"
 
 #include <errno.h>
 
@@ -39,23 +38,23 @@ int task_check(const struct gantry_task *task, struct fault *ret_fault)
 }
 
 /* One bad item would make the whole body unreadable, and refuse its neighbours too. No field: it is
- * sound. */
-static struct fault unreadable(struct slice item, struct slice input)
+ * sound. All but the input and the owner was looked at by task_check, or is ours. */
+static struct fault unreadable(struct slice item, struct slice input, struct slice owner)
 {
-    if (codec_check(item) && input.size && codec_check(input))
+    if (input.size && codec_check(input))
         return (struct fault){ "input", "is not valid msgpack with texts in UTF-8, or is nested "
                                         "far too deep" };
-    if (codec_check(item))
-        return (struct fault){ "owner", "must be UTF-8" };
     if (input.size && !codec_is(input, KIND_MAP))
         return (struct fault){ "input", "must be a map" };
     if (input.size && codec_depth(input) > WIRE_VALUE_DEPTH_MAX)
         return (struct fault){ "input", "is nested deeper than 11 levels" };
+    if (owner.size && codec_check(item))
+        return (struct fault){ "owner", "must be UTF-8" };
     return (struct fault){ 0 };
 }
 
-int task_pack(gantry_client_t *client, const struct gantry_task *task, const char *id,
-              const uint8_t token[TICKET_SIZE], struct fault *ret_fault)
+int task_pack(struct parcel *parcel, uint32_t body_max, const struct gantry_task *task,
+              const char *id, const uint8_t token[TICKET_SIZE], struct fault *ret_fault)
 {
     struct m_task m = {
         .id = slice_of(id),
@@ -72,16 +71,15 @@ int task_pack(gantry_client_t *client, const struct gantry_task *task, const cha
         .crashes_max = task->crashes_max,
         .retry_ms = task->retry_ms,
     };
-    struct parcel *parcel = &client->parcel;
     size_t mark = parcel_mark(parcel);
     msgpack_packer pk = parcel_packer(parcel);
     message_encode(&m_task_layout, &m, &pk);
     if (parcel->failed)
         return -ENOMEM;
-    int r = parcel_mark(parcel) > client->body_max ? STATUS_TOO_LARGE : 0;
+    int r = parcel_mark(parcel) > body_max ? STATUS_TOO_LARGE : 0;
     struct fault fault = { "input", status_text(STATUS_TOO_LARGE) };
     if (!r)
-        fault = unreadable(parcel_item(parcel, mark), m.input);
+        fault = unreadable(parcel_item(parcel, mark), m.input, m.owner);
     if (!fault.field) {
         parcel_keep(parcel);
         return 0;
@@ -91,18 +89,18 @@ int task_pack(gantry_client_t *client, const struct gantry_task *task, const cha
     return r ? r : STATUS_INVALID;
 }
 
-int task_send(gantry_client_t *client, struct group group, int64_t timeout_ms,
-              session_answer_fn *answer, void *arg)
+int task_send(gantry_client_t *client, struct parcel *parcel, struct group group,
+              int64_t timeout_ms, session_answer_fn *answer, void *arg)
 {
     struct request request = {
         .verb = VERB_SUBMIT,
         .service = group.service,
         .priority = group.priority,
-        .count = client->parcel.count,
+        .count = parcel->count,
         .timeout_ms = timeout_ms,
     };
     zmq_msg_t body;
-    int r = parcel_take(&client->parcel, &body);
+    int r = parcel_take(parcel, &body);
     if (r)
         return r;
     r = session_request(client->session, &request, &body, answer, arg);
@@ -153,28 +151,39 @@ static void read_one(struct gantry_receipt *to, struct slice item)
     fit(m.scope, to->scope, sizeof to->scope);
 }
 
-void receipts_read(gantry_client_t *client, const struct header *header, struct slice body,
-                   struct gantry_receipt *all, const uint32_t *order, size_t count)
+struct answer answer_of(gantry_client_t *client, const struct header *header, struct slice body,
+                        size_t count)
 {
-    struct reader reader = { 0 };
-    struct slice item;
+    struct answer self = { .client = client, .header = header, .body = body };
     uint32_t items = 0;
-    if (header->status)
-        client_refused(client, header->status, body);
-    else if (!codec_array(body, &reader, &items) || items != count)
-        items = 0;
+    if (header->status == 0)
+        self.listed = codec_array(body, &self.items, &items) && items == count;
+    return self;
+}
+
+static void refuse_as(const struct gantry_client *client, int status, struct gantry_receipt *to)
+{
+    receipt_refuse(to, status, client->field, client->message);
+    to->retry_after_ms = client->error.retry_after_ms;
+    to->limit = client->error.limit;
+    to->current = client->error.current;
+    fit(slice_of(client->scope), to->scope, sizeof to->scope);
+}
+
+void receipts_read(struct answer *answer, struct gantry_receipt *all, const uint32_t *order,
+                   size_t count)
+{
+    uint32_t status = answer->header->status;
+    struct slice item;
+    if (status)
+        client_refused(answer->client, status, answer->body);
     for (size_t i = 0; i < count; i++) {
         struct gantry_receipt *to = &all[order ? order[i] : i];
-        if (header->status) {
-            receipt_refuse(to, (int)header->status, client->field, client->message);
-            to->retry_after_ms = client->error.retry_after_ms;
-            to->limit = client->error.limit;
-            to->current = client->error.current;
-            fit(slice_of(client->scope), to->scope, sizeof to->scope);
-        } else if (items && reader_value(&reader, &item)) {
+        if (status)
+            refuse_as(answer->client, (int)status, to);
+        else if (answer->listed && reader_value(&answer->items, &item))
             read_one(to, item);
-        } else {
+        else
             receipt_refuse(to, STATUS_MALFORMED, "", "the broker's answer has another length");
-        }
     }
 }

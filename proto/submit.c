@@ -132,8 +132,8 @@ static void on_receipts(void *arg, const struct header *header, struct slice bod
     struct sending *sending = arg;
     submission_t *self = sending->of;
     self->client->heard++;
-    receipts_read(self->client, header, body, self->receipts, self->order + sending->first,
-                  sending->count);
+    struct answer answer = answer_of(self->client, header, body, sending->count);
+    receipts_read(&answer, self->receipts, self->order + sending->first, sending->count);
     sending->next = self->free;
     self->free = sending;
     self->under_way--;
@@ -150,8 +150,8 @@ static int pack_some(submission_t *self, struct group group, size_t *ret_count)
         struct fault fault;
         if (compare_groups(group, task_group(&self->tasks[i])))
             break;
-        int r = task_pack(self->client, &self->tasks[i], self->receipts[i].id, self->tickets[i],
-                          &fault);
+        int r = task_pack(&self->client->parcel, self->client->body_max, &self->tasks[i],
+                          self->receipts[i].id, self->tickets[i], &fault);
         if (r < 0)
             return r;
         if (r > 0 && count == 0)
@@ -179,7 +179,8 @@ static int send_some(submission_t *self)
         return r;
     struct sending *sending = self->free;
     *sending = (struct sending){ self, self->next, count, sending->next };
-    r = task_send(self->client, group, left_ms(self), on_receipts, sending);
+    (void)submit_flush(self->client);
+    r = task_send(self->client, &self->client->parcel, group, left_ms(self), on_receipts, sending);
     if (r)
         return r;
     self->free = sending->next;

@@ -39,7 +39,9 @@ static void fuzz_receipts(struct slice body, uint32_t status)
     const uint32_t order[COUNT] = { 2, 0, 1 };
     const struct header header = { .verb = VERB_SUBMIT, .status = status };
     memset(all, 0xff, sizeof all);
-    receipts_read(&client, &header, body, all, order, COUNT);
+    struct answer answer = answer_of(&client, &header, body, COUNT);
+    receipts_read(&answer, all, order, 1);
+    receipts_read(&answer, all, order + 1, COUNT - 1);
     for (size_t i = 0; i < COUNT; i++)
         for (const char *at = all[i].message; *at; at++)
             assert(at < all[i].message + sizeof all[i].message);

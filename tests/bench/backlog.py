@@ -4,7 +4,7 @@ import shutil
 import statistics
 import time
 
-from figures import Progress, size
+from figures import Progress, hint, size
 from house import ROOM, System, Trouble, rss_bytes
 
 SMALL = 10_000          # the backlog that a large one is compared with
@@ -109,6 +109,7 @@ def up_again(system, name):
     for pid in [pid for found, pid in system.pids() if found == name]:
         os.kill(pid, 9)
     begin, figures = time.monotonic(), {}
+    hint(f"{name} starts again")
     probe = system.start("probe", payload=system.options.payload)
     if name == "redis":
         system.until(lambda: system.redis("PING").startswith("+PONG"), UP_S, "Redis' start")
@@ -116,6 +117,7 @@ def up_again(system, name):
     if probe.wait(UP_S):
         raise Trouble(f"no task is accepted after {name} was killed")
     figures["accepts_s"] = time.monotonic() - begin
+    hint("")
     system.loads.remove(probe)
     return figures
 
@@ -145,7 +147,9 @@ def measure_starts(system, options, report):
 
 def measure_audit(system, report):
     begin = time.monotonic()
+    hint("audit: it rests for 95 % of its time")
     said = system.gantry("audit", "--timeout", "24h").strip()
+    hint("")
     report.row("audit", seconds=time.monotonic() - begin, said=said)
     report.say(f"audit                         {time.monotonic() - begin:.2f} s: {said}")
 
@@ -169,7 +173,9 @@ def run(options, report):
     with System(options, keep=1, **{"queue-max": 2 * options.tasks + 1000}) as system:
         workers = workers_ready(system)
         system.gantry("pause", "system")
+        hint("a small backlog, several times")
         rates = small_rates(system, workers, small)
+        hint("")
         before = {"used": system.used_memory(), "rss": system.sums(rss_bytes)}
         report.say(f"fsync {options.fsync}, {options.tasks:,} tasks of {options.payload} bytes wait; {os.cpu_count()} CPUs")
         accepted = fill(system, options.tasks, "filling")
@@ -184,5 +190,7 @@ def run(options, report):
         system.loads = []
         workers = workers_ready(system)
         samples = drain(system, workers, options.tasks + probes, "draining")
+        hint("a small backlog, several times")
         after = small_rates(system, workers, small)
+        hint("")
     show_drain(report, samples, options.tasks, rates, after)

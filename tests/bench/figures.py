@@ -51,6 +51,12 @@ class Report:
             self.say(line)
 
 
+def hint(text):
+    """What is being waited for, on a terminal; the next line or hint takes its place."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}\r", end="", file=sys.stderr, flush=True)
+
+
 class Progress:
     """A bar on stderr, when that is a terminal."""
 
@@ -69,5 +75,4 @@ class Progress:
         print(f"\r\x1b[K{self.label:<12} [{bar}] {part:4.0%}  {left:.0f} s left", end="", file=sys.stderr, flush=True)
 
     def end(self):
-        if self.terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        hint("")

@@ -134,8 +134,12 @@ class System:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([self.program("gantry-bench"), "serve", *(f"{k}={v}" for k, v in serve.items())], stderr=log)
         atexit.register(self.stop)
-        for broker in ("clients", "clients2")[:options.brokers]:
-            self.until(lambda: self.answers(broker), 20, "the system's start")
+        try:
+            for broker in ("clients", "clients2")[:options.brokers]:
+                self.until(lambda: self.answers(broker), 20, "the system's start")
+        except Trouble:
+            self.tell()
+            raise
 
     def program(self, name):
         return os.path.join(self.bin, name)
@@ -238,8 +242,12 @@ class System:
 
     def __exit__(self, kind, *_):
         if kind is Trouble:
-            sys.stderr.write("".join(self.log.read_text(errors="replace").splitlines(True)[-LOG_LINES:]))
+            self.tell()
         self.stop()
+
+    def tell(self):
+        """What its processes said last."""
+        sys.stderr.write("".join(self.log.read_text(errors="replace").splitlines(True)[-LOG_LINES:]))
 
 
 def check_programs(options):

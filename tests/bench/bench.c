@@ -5,6 +5,7 @@
  *            fused=1 (gantry-node instead of both) keep=1 (who ends is started again) queue-max=N
  *   produce  submits, counts receipts; rate= tasks a second, 0: as fast as it goes
  *            tasks=N window=N batch=N payload=N rate=N
+ *            batch= tasks a call; calls share messages unless merge=0
  *   work     does nothing with tasks, counts them; window=N
  *   rtt      one task in flight, submit to result; tasks=N payload=N pause_ms=N
  *   probe    submits until one task is accepted, each time as a new client; says D then

@@ -58,6 +58,8 @@ int bench_produce(void)
     const uint64_t tasks = bench_number("tasks", 1000), window = bench_number("window", 256);
     const uint64_t rate = bench_number("rate", 0), batch = bench_tasks_init();
     gantry_client_t *client = connect_client();
+    if (bench_number("merge", 1) == 0)
+        gantry_client_merge(client, 1);
     bench_ready();
     uint64_t sent = 0, counted = 0;
     for (int64_t start_ns = clock_ns(); settled < tasks; counted = settled) {

@@ -19,7 +19,7 @@ def one_round(options, folder, batch):
         total = each * options.producers
         workers = system.add("work", options.workers, window=256)
         producers = system.add("produce", options.producers, tasks=each, window=options.window, batch=batch,
-                               payload=options.payload)
+                               payload=options.payload, merge=0 if options.no_merge else 1)
         before, busy, begun = system.sums(cpu_seconds), busy_seconds(), time.monotonic()
         for load in workers + producers:
             load.go()
@@ -63,16 +63,17 @@ def cells(cpu, names, form):
     return [format(cpu[name], form) if name in cpu else "-" for name in names]
 
 
-def show(report, rows, folders, batches):
+def show(options, report, rows, folders):
     names = [name for name in ORDER if any(name in row["cpu_us_per_task"] for row in rows)]
     table = [["", "rounds", "tasks/s, median (least–most)", *(f"{name} us" for name in names)]]
-    for batch in batches:
+    for batch in options.batch:
         medians = []
         for folder in folders:
             mine = [row for row in rows if row["bin"] == folder and row["batch"] == batch]
             medians.append(summary(mine))
             report.row("median", **medians[-1])
-            label = ("one a message" if batch == 1 else f"batches of {batch}") + (f", {folder}" if len(folders) > 1 else "")
+            unit = "message" if options.no_merge else "call"
+            label = (f"one a {unit}" if batch == 1 else f"{batch} a {unit}") + (f", {folder}" if len(folders) > 1 else "")
             table.append([label, len(mine), spread([row["tasks_per_s"] for row in mine]),
                           *cells(medians[-1]["cpu_us_per_task"], names, ".2f")])
         if len(folders) > 1:
@@ -100,4 +101,4 @@ def run(options, report):
                 report.row("round", **row)
                 report.say(f"{time.strftime('%H:%M:%S')} round {number}  batch {batch:<4} {row['tasks_per_s']:10,.0f} tasks/s  "
                            f"{row['cpu_us_per_task']['sum']:6.2f} us a task" + (f"  {folder}" if options.against else ""))
-    show(report, rows, folders, options.batch)
+    show(options, report, rows, folders)

@@ -147,7 +147,7 @@ end
 -- A body: created_ms 9, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map; at its end the submit token, 18.
 -- There it is for Lua's sake, who hashes long strings by a few bytes counted from their end: bodies that differ in
 -- none of these make one long chain.
-local BODY_MAP, BODY_LEAST = 21, 39
+local BODY_MAP, BODY_TOKEN, BODY_LEAST = 21, 18, 39
 local FLAG_OWNED = 1
 
 local function body_created(body)

@@ -46,7 +46,7 @@ end
 
 -- What was submitted: a map, {} when it cannot be read.
 local function body_map(body)
-  local good, map = pcall(cmsgpack.unpack, sub(body, BODY_MAP))
+  local good, map = pcall(cmsgpack.unpack, sub(body, BODY_MAP, -BODY_TOKEN - 1))
   return good and type(map) == 'table' and map or {}
 end
 

@@ -2,7 +2,8 @@
  *
  *   serve    a private Redis, brokers and state services, until SIGTERM
  *            port=P dir=FOLDER fsync=none|everysec|always brokers=1|2 states=1|2
- *            fused=1 (gantry-node instead of both) keep=1 (who ends is started again) queue-max=N
+ *            fused=1 (gantry-node instead of both) keep=1 (who ends is started again)
+ *            queue-max=N audit-interval-ms=N, the state services' settings
  *   produce  submits, counts receipts; rate= tasks a second, 0: as fast as it goes
  *            tasks=N window=N batch=N payload=N rate=N
  *            batch= tasks a call; calls share messages unless merge=0

@@ -79,15 +79,16 @@ static void add_broker(struct child *child, unsigned i)
 
 static void add_state(struct child *child)
 {
-    const char *queue_max = bench_option("queue-max", NULL);
+    static const char *const settings[] = { "queue-max", "audit-interval-ms" };
     add(child, "--redis-addr=%s/redis.sock", dir);
     if (brokers == 1)
         add(child, "--state-brokers=ipc://%s/states", dir);
     else
         add(child, "--state-brokers=ipc://%s/states,ipc://%s/states2", dir, dir);
     add(child, "--storage-root=%s/workflows", dir);
-    if (queue_max)
-        add(child, "--queue-max=%s", queue_max);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (bench_option(settings[i], NULL))
+            add(child, "--%s=%s", settings[i], bench_option(settings[i], NULL));
 }
 
 /* The settings that everybody is told to give Redis, but that its log is never rewritten: when that

@@ -138,7 +138,7 @@ local function give_back(keys, args)
 
   local holds = get_many(P .. 'running:' .. sid, fields)
   local change = change_new(P, now_ms())
-  local gone, seen, back, reply = {}, {}, {}, {}
+  local gone, seen, back, late_ones, reply = {}, {}, {}, {}, {}
   for i = 1, n do
     local at, field, hold = GIVEN * i - 2, fields[i], holds[i]
     local item = { how = args[at + 2], after = args[at + 3], tail = args[at + 4] }
@@ -158,7 +158,8 @@ local function give_back(keys, args)
       end
       reply[i] = OK
     else
-      reply[i] = item.how == RETURNED and STALE or late(P, field, args[at + 1], true)
+      reply[i] = STALE
+      if item.how ~= RETURNED then late_ones[#late_ones + 1] = i end
     end
   end
   for _, held in ipairs(release_order(back)) do
@@ -166,6 +167,7 @@ local function give_back(keys, args)
   end
   call_many('HDEL', P .. 'running:' .. sid, gone)
   change_write(change)
+  for _, i in ipairs(late_ones) do reply[i] = late(P, fields[i], args[GIVEN * i - 1], true) end
   return reply
 end
 

@@ -27,10 +27,10 @@ static void run(gantry_worker_t *self, gantry_job_t *job)
 /* What cannot be run here goes back, and what lay unread until it may be somebody else's (this
  * process was stopped); what is held already came twice; what no job can be made for is missing in
  * the next heartbeat, and so goes back too. */
-static void on_handout(gantry_worker_t *self, struct slice item)
+static void on_handout(gantry_worker_t *self, struct reader *items)
 {
     struct m_handout handout;
-    if (message_decode(&m_handout_layout, item, &handout, NULL) ||
+    if (message_next(&m_handout_layout, items, &handout, NULL) ||
         !slice_equal(handout.session, worker_id(self)) || jobs_find(self->jobs, handout.token))
         return;
     gantry_job_t *job = jobs_add(self->jobs, &handout);
@@ -51,7 +51,6 @@ static void on_tasks(void *arg, const struct header *header, struct slice body)
 {
     gantry_worker_t *self = arg;
     struct reader reader;
-    struct slice item;
     uint32_t count = 0;
     self->claim_open = false;
     self->claim_seq++;
@@ -59,8 +58,8 @@ static void on_tasks(void *arg, const struct header *header, struct slice body)
         self->claim_due_ms = self->now_ms + answer_retry_ms(header, body, PAUSE_MS);
         return;
     }
-    for (uint32_t i = 0; i < count && reader_value(&reader, &item); i++)
-        on_handout(self, item);
+    for (uint32_t i = 0; i < count; i++)
+        on_handout(self, &reader);
 }
 
 /* Claims only while the lease is known to be renewed: what would come under another could be

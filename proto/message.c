@@ -135,20 +135,18 @@ static int missing(const struct message_layout *layout, uint64_t seen, const cha
     return 0;
 }
 
-int message_decode(const struct message_layout *layout, struct slice map, void *m,
-                   const char **ret_field)
+static int read_map(const struct message_layout *layout, struct reader *r, void *m,
+                    const char **ret_field)
 {
-    struct reader r;
-    uint32_t pairs;
+    struct token t;
     uint32_t at = 0;
     uint64_t seen = 0;
     memset(m, 0, layout->size);
-    if (!codec_map(map, &r, &pairs))
+    if (!reader_next(r, &t) || t.kind != KIND_MAP)
         return STATUS_MALFORMED;
-    for (uint32_t i = 0; i < pairs; i++) {
+    for (uint32_t pairs = t.count; pairs > 0; pairs--) {
         struct slice name, value;
-        struct token t;
-        if (!next_pair(&r, &name, &value, &t))
+        if (!next_pair(r, &name, &value, &t))
             return STATUS_MALFORMED;
         uint32_t found = find(layout, name, at);
         if (found == UINT32_MAX || t.kind == KIND_NIL)
@@ -159,6 +157,27 @@ int message_decode(const struct message_layout *layout, struct slice map, void *
         at = found + 1;
     }
     return missing(layout, seen, ret_field);
+}
+
+int message_decode(const struct message_layout *layout, struct slice map, void *m,
+                   const char **ret_field)
+{
+    struct reader r = reader_of(map);
+    return read_map(layout, &r, m, ret_field);
+}
+
+int message_next(const struct message_layout *layout, struct reader *reader, void *m,
+                 const char **ret_field)
+{
+    const struct reader before = *reader;
+    struct slice skipped;
+    int r = read_map(layout, reader, m, ret_field);
+    if (r == 0)
+        return 0;
+    *reader = before;
+    if (!reader_value(reader, &skipped))
+        reader->at = reader->end;
+    return r;
 }
 
 static bool is_zero(const struct message_field *field, const char *from)

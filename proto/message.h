@@ -2,6 +2,7 @@
 /* The bodies as structs, made from the rows of schema.h; one loop encodes and one decodes all of
  * them. */
 #include "common/slice.h"
+#include "proto/codec.h"
 #include "proto/schema.h"
 
 #include <msgpack.h>
@@ -64,6 +65,9 @@ extern const struct message_layout *const message_layouts[];
  */
 int message_decode(const struct message_layout *layout, struct slice map, void *m,
                    const char **ret_field);
+/* The same of the next value of a reader, which is behind it then, whatever it was. */
+int message_next(const struct message_layout *layout, struct reader *reader, void *m,
+                 const char **ret_field);
 /* Writes the map; fields that are zero or empty and not required are left out. */
 void message_encode(const struct message_layout *layout, const void *m, msgpack_packer *pk);
 

@@ -132,10 +132,10 @@ void receipt_refuse(struct gantry_receipt *receipt, int status, const char *fiel
     fit(slice_of(message), receipt->message, sizeof receipt->message);
 }
 
-static void read_one(struct gantry_receipt *to, struct slice item)
+static void read_one(struct gantry_receipt *to, struct reader *items)
 {
     struct m_receipt m;
-    if (message_decode(&m_receipt_layout, item, &m, NULL)) {
+    if (message_next(&m_receipt_layout, items, &m, NULL)) {
         receipt_refuse(to, STATUS_MALFORMED, "", "the broker's receipt cannot be read");
         return;
     }
@@ -174,15 +174,14 @@ void receipts_read(struct answer *answer, struct gantry_receipt *all, const uint
                    size_t count)
 {
     uint32_t status = answer->header->status;
-    struct slice item;
     if (status)
         client_refused(answer->client, status, answer->body);
     for (size_t i = 0; i < count; i++) {
         struct gantry_receipt *to = &all[order ? order[i] : i];
         if (status)
             refuse_as(answer->client, (int)status, to);
-        else if (answer->listed && reader_value(&answer->items, &item))
-            read_one(to, item);
+        else if (answer->listed)
+            read_one(to, &answer->items);
         else
             receipt_refuse(to, STATUS_MALFORMED, "", "the broker's answer has another length");
     }

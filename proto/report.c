@@ -53,11 +53,11 @@ static void demote(gantry_worker_t *self, gantry_job_t *job, uint32_t status, st
     again_at(self, job, self->now_ms + REFUSED_MS);
 }
 
-static void on_outcome(gantry_worker_t *self, gantry_job_t *job, struct slice item,
+static void on_outcome(gantry_worker_t *self, gantry_job_t *job, struct reader *items,
                        int64_t retry_ms)
 {
     struct m_outcome outcome;
-    if (message_decode(&m_outcome_layout, item, &outcome, NULL))
+    if (message_next(&m_outcome_layout, items, &outcome, NULL))
         again_at(self, job, self->now_ms + REFUSED_MS);
     else if (outcome.status == STATUS_OK || outcome.status == STATUS_STALE)
         jobs_remove(self->jobs, job);
@@ -89,17 +89,18 @@ static void on_outcomes(void *arg, const struct header *header, struct slice bod
     struct reader reader = { 0 };
     uint32_t count = 0;
     int64_t retry = header->status == STATUS_TIMEOUT ? 0 : answer_retry_ms(header, body, PAUSE_MS);
-    bool listed = header->status == 0 && codec_array(body, &reader, &count);
+    if (header->status || !codec_array(body, &reader, &count))
+        count = 0;
     link_init(&jobs);
     link_append_all(&jobs, &report->jobs);
     link_append(&self->idle_reports, &report->link);
     self->reports_open--;
     for (gantry_job_t *job = job_first(&jobs); job; job = job_first(&jobs)) {
-        struct slice item;
-        if (listed && reader_value(&reader, &item))
-            on_outcome(self, job, item, retry);
+        if (count > 0)
+            on_outcome(self, job, &reader, retry);
         else
             on_refusal(self, job, header, retry);
+        count -= count > 0;
     }
 }
 

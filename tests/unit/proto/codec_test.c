@@ -182,6 +182,25 @@ TEST(unknown_keys_and_nil_are_passed_over)
     CHECK_INT(ref.task.size, 0);
 }
 
+TEST(messages_are_read_one_after_the_other)
+{
+    UNUSED;
+    struct m_ref ref;
+    struct reader r = reader_of(BYTES(0x81, 0xa2, 'i', 'd', 0xa1, 'x', /* one, */
+                                      0x81, 0xa2, 'i', 'd', 0x91, 7,   /* one of a wrong type, */
+                                      0x92, 1, 0x80,                   /* none, */
+                                      0x81, 0xa2, 'i', 'd', 0xa1, 'y', 0x81));
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), 0);
+    CHECK(slice_is(ref.id, "x"));
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), STATUS_INVALID);
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), STATUS_MALFORMED);
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), 0);
+    CHECK(slice_is(ref.id, "y"));
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), STATUS_MALFORMED); /* half a map */
+    CHECK_INT(message_next(&m_ref_layout, &r, &ref, NULL), STATUS_MALFORMED); /* the end */
+    CHECK(r.at == r.end);
+}
+
 TEST(every_row_has_a_text)
 {
     UNUSED;
@@ -233,6 +252,7 @@ int main(void)
         HOLDS(a_wrong_field_is_named),
         HOLDS(a_text_longer_than_its_bound_is_refused),
         HOLDS(unknown_keys_and_nil_are_passed_over),
+        HOLDS(messages_are_read_one_after_the_other),
         HOLDS(every_row_has_a_text),
         HOLDS(junk_is_survived),
     };

@@ -19,6 +19,8 @@ struct gathered {
     struct parcel parcel;
     struct begun *first; /* in the order of the message; NULL: there are none */
     struct begun *last;
+    struct begun *spare; /* memory for calls of one task, by next */
+    uint32_t spares;
     uint32_t priority; /* which they have in common, as service and timeout */
     char service[33];
     int64_t timeout_ms;
@@ -55,7 +57,7 @@ int client_request(gantry_client_t *self, const struct request *request, zmq_msg
 /* ---- submit_begin.c ---- */
 /* Sends what was begun. 0, STATUS_BUSY or -ENOMEM: it is still to be sent. */
 int submit_flush(gantry_client_t *self);
-/* Answers what could not be sent, as the client ends. */
+/* The client ends: answers what could not be sent, and frees what is left. */
 void submit_end(gantry_client_t *self);
 
 /* ---- client.c, call.c, record.c ---- */

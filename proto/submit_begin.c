@@ -13,9 +13,10 @@
 
 enum {
     TICKETS_SIZE = 2 * TICKET_SIZE, /* token and id of a task */
-    OPEN_MAX = 65536,               /* calls */
-    MERGE_BYTES = 65536,            /* a message of more takes no further call */
-    MERGE_MS = 1,                   /* one that waits for so long takes none and goes */
+    SPARES_MAX = 2048,
+    OPEN_MAX = 65536,    /* calls */
+    MERGE_BYTES = 65536, /* a message of more takes no further call */
+    MERGE_MS = 1,        /* one that waits for so long takes none and goes */
 };
 
 struct begun {
@@ -28,10 +29,36 @@ struct begun {
 };
 typedef struct begun begun_t;
 
+/* Calls of one task are what there may be thousands of: their memory is kept for the next. */
 static void begun_destroy(begun_t **self_p)
 {
-    free(*self_p);
+    begun_t *self = *self_p;
     *self_p = NULL;
+    if (!self)
+        return;
+    struct gathered *g = &self->client->gathered;
+    if (self->count != 1 || g->spares == SPARES_MAX) {
+        free(self);
+        return;
+    }
+    self->next = g->spare;
+    g->spare = self;
+    g->spares++;
+}
+
+static begun_t *begun_new(gantry_client_t *client, size_t count)
+{
+    struct gathered *g = &client->gathered;
+    begun_t *self = count == 1 ? g->spare : NULL;
+    if (self) {
+        g->spare = self->next;
+        g->spares--;
+    } else {
+        self = malloc(sizeof *self + count * sizeof(struct gantry_receipt));
+    }
+    if (self)
+        *self = (begun_t){ .client = client, .count = count };
+    return self;
 }
 
 static size_t tasks_in(const begun_t *first)
@@ -92,6 +119,10 @@ void submit_end(gantry_client_t *self)
     self->submits_open++;
     if (first)
         on_receipts(first, &header, (struct slice){ 0 });
+    for (begun_t *at = self->gathered.spare, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
 }
 
 static int wrong(gantry_client_t *client, size_t i, int status, struct fault fault)
@@ -111,7 +142,7 @@ static int check(gantry_client_t *client, const struct gantry_task *tasks, size_
     for (size_t i = 0; i < count; i++) {
         struct fault fault = { "task", "is not of the first one's service and priority" };
         int r = task_check(&tasks[i], &fault);
-        if (r == 0 && !same_group(task_group(&tasks[0]), task_group(&tasks[i])))
+        if (r == 0 && i > 0 && !same_group(task_group(&tasks[0]), task_group(&tasks[i])))
             r = STATUS_INVALID;
         if (r)
             return wrong(client, i, r, fault);
@@ -196,15 +227,6 @@ static int join(begun_t *self, const struct gantry_task *tasks, int64_t timeout_
     }
     g->last = self;
     return 0;
-}
-
-static begun_t *begun_new(gantry_client_t *client, size_t count)
-{
-    begun_t *self = malloc(sizeof *self + count * sizeof(struct gantry_receipt));
-    if (!self)
-        return NULL;
-    *self = (begun_t){ .client = client, .count = count };
-    return self;
 }
 
 /* A lone call waits for nothing. */

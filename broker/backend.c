@@ -52,6 +52,7 @@ static int say(struct broker *b, const struct peer *state, const struct header *
     said.epoch = b->epoch;
     said.status = 0;
     int r = envelope_send(b->doors[PEER_STATE].socket, state->id, &said, body);
+    zsource_used(b->doors[PEER_STATE].source);
     if (r == 0)
         b->counters.sent++;
     return r;

@@ -118,7 +118,10 @@ int door_open(struct door *self, const char *endpoints, char *error)
     if (r)
         return r;
     self->source = zhub_add(program_hub(b->program), self->socket, on_readable, NULL, self);
-    return self->source ? 0 : -ENOMEM;
+    if (!self->source)
+        return -ENOMEM;
+    zsource_told(self->source);
+    return 0;
 }
 
 void door_close(struct door *self)

@@ -33,6 +33,7 @@ static int send_answer(struct door *door, struct slice id, struct header *answer
     int r = body && zmq_msg_size(body) >= UNREAD_LEAST ? count_unread(door, id, body) : 0;
     if (r == 0)
         r = envelope_send(door->socket, id, answer, body);
+    zsource_used(door->source);
     if (r)
         counters->dropped++;
     else

@@ -16,6 +16,8 @@ struct zsource {
     zsource_drained_fn *drained;
     void *arg;
     bool fed;    /* something happened in this turn */
+    bool look;   /* a message may be there, and the descriptor need not say so */
+    bool told;   /* see zsource_told(): else look is always meant */
     bool closed; /* destroyed; unlinked at the end of the turn */
 };
 
@@ -36,16 +38,20 @@ static bool readable(const zsource_t *source)
            (events & ZMQ_POLLIN);
 }
 
+/* What read answered with false has taken all that the descriptor told: the next message tells
+ * anew.
+ */
 static bool drain(zsource_t *source)
 {
-    if (!readable(source))
+    if (source->closed || (source->told && !source->look))
         return false;
     for (int i = 0; i < PASS_READS && !source->closed && !source->hub->closed; i++) {
+        source->look = false;
         if (!source->read(source->arg))
-            break;
+            return i > 0;
         source->fed = true;
     }
-    return true;
+    return source->look = true;
 }
 
 static bool pass(zhub_t *self)
@@ -89,8 +95,11 @@ static void turn(zhub_t *self)
             s->drained(s->arg);
         s->fed = false;
     }
-    for (zsource_t *s = self->sources; s && !self->closed; s = s->next)
-        more |= readable(s); /* drained() may have sent, which can swallow an edge */
+    more = false;
+    for (zsource_t *s = self->sources; s && !self->closed; s = s->next) {
+        s->look = (s->look || !s->told) && readable(s);
+        more |= s->look; /* drained() may have sent, which can swallow an edge */
+    }
     if (self->closed)
         return;
     if (more)
@@ -163,6 +172,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     zsource_t *source = poll->data;
     (void)status;
     (void)events;
+    source->look = true;
     source->fed = true; /* perhaps no message but a connection made or lost: drained() is to look */
 }
 
@@ -180,9 +190,20 @@ zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_d
     }
     source->poll.data = source;
     uv_poll_start(&source->poll, UV_READABLE, on_poll);
+    source->look = true; /* what came before tells nothing */
     source->next = self->sources;
     self->sources = source;
     return source;
+}
+
+void zsource_told(zsource_t *self)
+{
+    self->told = true;
+}
+
+void zsource_used(zsource_t *self)
+{
+    self->look = true;
 }
 
 void zsource_destroy(zsource_t **self_p)

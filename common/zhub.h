@@ -5,7 +5,8 @@
  * message coming in. So one hub per loop looks at all its sockets just before the loop sleeps,
  * round robin and bounded; when the bound is met it keeps the loop awake instead of sleeping on a
  * spent edge. Timers, Redis and HTTP callbacks run before that look, so what they send is covered
- * too. */
+ * too. A look costs system calls: whose owner says when the socket was used is looked at only then,
+ * and when its descriptor says so. */
 #include <stdbool.h>
 #include <uv.h>
 
@@ -29,6 +30,10 @@ void zhub_destroy(zhub_t **self_p);
  * source. drained may be NULL. */
 zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_drained_fn *drained,
                     void *arg);
+/* From now on zsource_used() is called after every call on the socket outside of read that may take
+ * what its descriptor would tell: a send, a question for its events. */
+void zsource_told(zsource_t *self);
+void zsource_used(zsource_t *self);
 /* Stops at once; may be called from within read or drained. The socket may be closed right after.
  */
 void zsource_destroy(zsource_t **self_p);

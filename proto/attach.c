@@ -74,6 +74,14 @@ void attach_socket(attach_t *self, void *socket)
     zsource_destroy(&self->source);
     if (socket)
         self->source = zhub_add(self->hub, socket, on_read, on_drained, self);
+    if (self->source && self->row.told)
+        zsource_told(self->source);
+}
+
+void attach_used(attach_t *self)
+{
+    if (self->source)
+        zsource_used(self->source);
 }
 
 void attach_wake(attach_t *self)

@@ -9,6 +9,7 @@ struct attach_row {
     int64_t (*tick)(void *arg, int64_t now_ms); /* answers when again */
     void (*drained)(void *arg);                 /* may be NULL */
     void *arg;
+    bool told; /* attach_used() is called whenever session_events.used is */
 };
 
 /* NULL when out of memory. Ticks in the loop's next turn. */
@@ -17,5 +18,7 @@ attach_t *attach_new(zhub_t *hub, uv_loop_t *loop, const struct attach_row *row)
 void attach_destroy(attach_t **self_p);
 /* To be called from socket_changed: NULL takes the old one out only. */
 void attach_socket(attach_t *self, void *socket);
+/* See zsource_used(). */
+void attach_used(attach_t *self);
 /* Something was asked or is due earlier than the last tick said: tick again in this turn. */
 void attach_wake(attach_t *self);

@@ -31,6 +31,7 @@ struct session {
     int64_t again_ms;
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
+    int64_t heard_ms;   /* last message */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
     int64_t due_ms;     /* no request times out before */
     struct m_welcome welcome;
@@ -134,9 +135,17 @@ static void open_socket(session_t *self, int64_t now_ms)
         self->options.events.socket_changed(self->options.arg, self->socket);
 }
 
+static void tell_used(session_t *self)
+{
+    if (self->options.events.used)
+        self->options.events.used(self->options.arg);
+}
+
 static int transmit(session_t *self, const struct header *header, zmq_msg_t *body)
 {
-    return envelope_send(self->socket, (struct slice){ 0 }, header, body);
+    int r = envelope_send(self->socket, (struct slice){ 0 }, header, body);
+    tell_used(self);
+    return r;
 }
 
 static void greet(session_t *self)
@@ -303,6 +312,7 @@ bool session_read(session_t *self, int64_t now_ms)
     if (r < 0)
         return false;
     self->unheard_ms = 0;
+    self->heard_ms = now_ms;
     if (r > 0)
         return true; /* not of our protocol: nothing to answer to */
     if (self->in.header.verb == VERB_ANSWER)
@@ -337,12 +347,22 @@ static void ping(session_t *self, int64_t now_ms)
     (void)transmit(self, &header, NULL);
 }
 
+/* Asking costs system calls, and whoever was heard in this moment is there. */
+static bool connected(session_t *self, int64_t now_ms)
+{
+    if (self->heard_ms == now_ms)
+        return true;
+    bool stands = dealer_connected(self->socket);
+    tell_used(self);
+    return stands;
+}
+
 static int64_t tick_up(session_t *self, int64_t now_ms)
 {
     int64_t heartbeat = self->welcome.heartbeat_ms, liveness = self->welcome.liveness_ms;
     bool silent = self->unheard_ms && now_ms - self->unheard_ms > liveness;
     bool useless = endpoints_useless(&self->brokers, now_ms, 2 * heartbeat);
-    if (silent || useless || !dealer_connected(self->socket)) {
+    if (silent || useless || !connected(self, now_ms)) {
         lose(self, now_ms);
         return self->again_ms;
     }

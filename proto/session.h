@@ -26,6 +26,8 @@ struct session_events {
     void (*welcomed)(void *arg, const struct m_welcome *welcome);
     /* Connection lost, before any request is answered for it. May be NULL. */
     void (*lost)(void *arg);
+    /* The socket was used, other than by session_read: see zsource_used(). May be NULL. */
+    void (*used)(void *arg);
     /* state services: the broker asks; answer with session_answer() under header->request. The body
      * may be moved away (zmq_msg_move). NULL: requests are answered UNSUPPORTED. */
     void (*asked)(void *arg, const struct header *header, zmq_msg_t *body);

@@ -105,6 +105,12 @@ static void on_socket(void *arg, void *socket)
     attach_socket(broker->attach, socket);
 }
 
+static void on_used(void *arg)
+{
+    const struct broker *broker = arg;
+    attach_used(broker->attach);
+}
+
 static bool read_broker(void *arg, int64_t now_ms)
 {
     const struct broker *broker = arg;
@@ -124,7 +130,7 @@ static int add_broker(state_t *self, const char *endpoint, size_t size)
     struct broker *broker = &self->brokers[self->brokers_count++];
     broker->state = self;
     broker->endpoint = slice_dup(slice_make(endpoint, size));
-    const struct attach_row row = { read_broker, tick_broker, on_drained, broker };
+    const struct attach_row row = { read_broker, tick_broker, on_drained, broker, true };
     const struct session_options options = {
         .zmq = program_zmq(self->program),
         .endpoints = broker->endpoint,
@@ -134,7 +140,7 @@ static int add_broker(state_t *self, const char *endpoint, size_t size)
                    .host = slice_of(self->host),
                    .pid = (uint32_t)getpid() },
         .requests_max = REQUESTS_MAX,
-        .events = { on_socket, on_welcomed, on_broker_lost, on_asked },
+        .events = { on_socket, on_welcomed, on_broker_lost, on_used, on_asked },
         .arg = broker,
     };
     broker->attach = attach_new(program_hub(self->program), program_loop(self->program), &row);

@@ -33,6 +33,8 @@ struct pair {
 static uv_loop_t *loop;
 static int pairs_open;
 static zhub_t *hub;
+static char telling; /* tests that are given this say what they do with our sockets */
+static bool told;
 
 static inline void peer_send(struct pair *pair)
 {
@@ -40,10 +42,17 @@ static inline void peer_send(struct pair *pair)
 }
 
 /* Any call on a socket takes what its descriptor would have told. */
+static inline void our_send(struct pair *pair)
+{
+    CHECK_INT(zmq_send(pair->ours, "x", 1, ZMQ_DONTWAIT), 1);
+    if (told)
+        zsource_used(pair->source);
+}
+
 static inline void swallow(struct pair *pair)
 {
     zmq_poll(NULL, 0, 20); /* ipc: let the message come in first */
-    CHECK_INT(zmq_send(pair->ours, "x", 1, ZMQ_DONTWAIT), 1);
+    our_send(pair);
 }
 
 static inline void end_pair(struct pair *pair)
@@ -66,7 +75,7 @@ static inline bool on_read(void *arg)
         peer_send(pair);
     }
     if (pair->answers)
-        (void)zmq_send(pair->ours, "a", 1, ZMQ_DONTWAIT);
+        our_send(pair);
     if (pair->other) {
         peer_send(pair->other);
         swallow(pair->other);
@@ -116,6 +125,8 @@ static inline void open_pair(struct pair *pair, const char *transport)
     CHECK_INT(zmq_recv(pair->ours, &byte, 1, 0), 1);
     pair->source = zhub_add(hub, pair->ours, on_read, on_drained, pair);
     CHECK(pair->source);
+    if (told)
+        zsource_told(pair->source);
 }
 
 static inline void close_pair(struct pair *pair)
@@ -129,7 +140,7 @@ static inline void close_pair(struct pair *pair)
 
 static inline int begin(void **state)
 {
-    (void)state;
+    told = *state == &telling;
     context = zmq_ctx_new();
     loop = calloc(1, sizeof *loop);
     if (!context || !loop || uv_loop_init(loop))
@@ -173,4 +184,6 @@ static inline void run_until(struct pair *pair, int reads)
     (void)uv_run(loop, UV_RUN_NOWAIT);
 }
 
-#define HOLDS_HUB(function) cmocka_unit_test_setup_teardown(function##_holds, begin, finish)
+#define HOLDS_HUB(function)                                           \
+    cmocka_unit_test_setup_teardown(function##_holds, begin, finish), \
+        cmocka_unit_test_prestate_setup_teardown(function##_holds, begin, finish, &telling)

@@ -23,12 +23,11 @@ TEST(a_socket_that_never_ends_starves_neither_its_neighbour_nor_timers)
     peer_send(&greedy);
     for (int turn = 0; turn < 100; turn++) {
         int before = greedy.reads;
-        int modest_before = modest.reads;
         peer_send(&modest);
         (void)uv_run(loop, UV_RUN_NOWAIT);
         CHECK(greedy.reads > before);
         CHECK(greedy.reads - before <= TURN_READS_MAX);
-        CHECK_INT(modest.reads, modest_before + 1);
+        CHECK_INT(modest.reads, told ? turn : turn + 1); /* descriptors are asked after the hub */
         if (turn % 10 == 0)
             (void)usleep(2000);
     }

@@ -53,8 +53,8 @@ class Audit:
 
     @staticmethod
     def parse(entry):
-        field, _, generation = entry.decode(errors="replace").rpartition(" ")
-        return field, int(generation) if generation.isdigit() else -1
+        field, blank, generation = entry.decode(errors="replace").partition(" ")
+        return field, int(generation) if generation.isdigit() else -1 if blank else 0
 
     def suspects(self):
         counts = dict.fromkeys(self.stages, 0)

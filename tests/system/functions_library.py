@@ -22,6 +22,7 @@ OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
 NORMAL, HIGH, LOW = 0, 1, 2
 PRIORITY_NAMES = {NORMAL: "normal", HIGH: "high", LOW: "low"}
 COUNTERS = {COMPLETED: "completed", SKIPPED: "skipped", FAILED: "failed", QUARANTINED: "quarantined", CANCELLED: "cancelled"}
+RECORD = ("bodies", "states", "histories", "checkpoints")
 LEASE_MS = 10000
 CAP_MS = 3600000
 HOUR = 3600000
@@ -56,6 +57,42 @@ def read_body(body):
     return [unpacker.unpack() for _ in range(7)]
 
 
+def read_counters(counters):
+    """generation, attempt, failures, crashes"""
+    marks_and_numbers = struct.unpack(">BIBIBIBI", counters)
+    assert marks_and_numbers[::2] == (0xce,) * 4
+    return marks_and_numbers[1::2]
+
+
+class Hold:
+    """What `running:<sid>` has of a stage."""
+
+    def __init__(self, packed):
+        self.packed = bytearray(packed)
+        assert len(packed) in (87, 95)
+
+    flags = property(lambda self: self.packed[0])
+    counters = property(lambda self: read_counters(self.packed[2:22]))
+    generation = property(lambda self: self.counters[0])
+    started_ms = property(lambda self: int.from_bytes(self.packed[71:79], "big"))
+
+    def put(self, at, bytes_):
+        self.packed[at:at + len(bytes_)] = bytes_
+        return self
+
+    def with_counters(self, *counters):
+        return self.put(2, b"".join(struct.pack(">BI", 0xce, n) for n in counters))
+
+    def with_token(self, token):
+        return self.put(24, token)
+
+    def with_start(self, ms):
+        return self.put(71, ms.to_bytes(8, "big"))
+
+    def bytes(self):
+        return bytes(self.packed)
+
+
 def read_history(history):
     out = []
     while history:
@@ -70,6 +107,16 @@ def rest_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_
     fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
     said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
     return fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
+
+
+def entry_of(field, generation=0):
+    """As it stands in a queue, in the timers."""
+    return f"{field} {generation}" if generation else field
+
+
+def entry_parts(entry):
+    field, _, generation = entry.partition(" ")
+    return field, int(generation or 0)
 
 
 def back_off(failures, retry_ms, token, cap_ms=CAP_MS):
@@ -95,6 +142,7 @@ class Gantry:
         self.calls = 0
         self.drain = 0
         self.seen, self.told, self.news, self.scheduled = 0, {}, [], []
+        self.names = set()
 
     def call(self, name, *args):
         return self.redis.execute_command("FCALL", "gantry_" + name, 1, self.shard, *args)
@@ -106,35 +154,56 @@ class Gantry:
             options = dict(given[1]) if len(given) > 1 else {}
             limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
             rest = rest_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), priority, **limits)
-            args += [id_, task, rest, msgpack.packb(options) if options else ""]
-        flat = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
-        return [tuple(flat[i:i + 3]) for i in range(0, len(flat), 3)]
+            args += [f"{id_}/{task}", rest, msgpack.packb(options) if options else ""]
+            self.know(task)
+        answer = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
+        usual = [(OK, PENDING, MISS)] * len(tasks)
+        if isinstance(answer, int):
+            assert answer == len(tasks)
+            return usual
+        assert len(answer) == 3 * len(tasks)
+        return [tuple(answer[i:i + 3]) for i in range(0, len(answer), 3)]
+
+    def know(self, task):
+        """As if a worker had registered it: only such a node can be submitted."""
+        if task not in self.names:
+            self.names.add(task)
+            self.redis.hsetnx(self.shard + "nodes", task, msgpack.packb({}))
 
     def claim(self, n, sid=0, service="a", seq=1, lowest_first=0, worker="w", random8=None, raw=False):
         self.calls += 1
         random8 = random8 or struct.pack(">Q", self.calls)
-        more, *flat = self.call("claim", sid_of(sid), service, n, seq, LEASE_MS, lowest_first, random8, worker)
-        names = ["id", "task", "token", "attempt", "generation", "failures", "crashes", "body", "checkpoint"]
-        assert len(flat) % len(names) == 0
-        out = [dict(zip(names, flat[i:i + len(names)])) for i in range(0, len(flat), len(names))]
-        for handout in out:
-            handout["id"], handout["task"] = handout["id"].decode(), handout["task"].decode()
+        more, token8, *flat = self.call("claim", sid_of(sid), service, n, seq, LEASE_MS, lowest_first, random8, worker)
+        assert len(flat) % 3 == 0 and token8 == random8
+        out = []
+        for i in range(0, len(flat), 3):
+            field, body, rest = flat[i:i + 3]
+            id_, task = field.decode().split("/")
+            generation, attempt, failures, crashes = read_counters(rest[:20]) if rest else (0, 1, 0, 0)
+            out.append({"id": id_, "task": task, "token": token8 + struct.pack(">I", i // 3), "attempt": attempt, "generation": generation,
+                        "failures": failures, "crashes": crashes, "body": body, "checkpoint": rest[20:]})
         return (more, out) if raw else out
+
+    @staticmethod
+    def named(handout):
+        return [f"{handout['id']}/{handout['task']}", handout["token"]]
 
     def finish(self, *results, sid=0, worker="w"):
         """results: (handout, state[, tail])"""
         args = []
         for handout, state, *tail in results:
             tail = tail[0] if tail else {"output": {"x": 1}, "worker": worker}
-            args += [handout["id"], handout["task"], handout["token"], state, msgpack.packb(tail)]
-        return self.call("finish", sid_of(sid), worker, *args)
+            args += [*self.named(handout), state, msgpack.packb(tail)]
+        answer = self.call("finish", sid_of(sid), worker, *args)
+        assert answer == len(results) if isinstance(answer, int) else len(answer) == len(results)
+        return [OK] * len(results) if isinstance(answer, int) else answer
 
     def put_back(self, *items, sid=0, worker="w", cap_ms=CAP_MS):
         """items: (handout, how[, after_ms[, tail[, checkpoint]]])"""
         args = []
         for handout, how, *given in items:
             after, tail, checkpoint = given + ["", {"worker": worker}, b""][len(given):]
-            args += [handout["id"], handout["task"], handout["token"], how, after, msgpack.packb(tail) if how else "", checkpoint]
+            args += [*self.named(handout), how, after, msgpack.packb(tail) if how else "", checkpoint]
         return self.call("give_back", sid_of(sid), worker, cap_ms, *args)
 
     def give_back(self, *handouts, sid=0):
@@ -144,7 +213,7 @@ class Gantry:
         """held: (handout, progress text); answers stale tokens, cancel tokens, how many were requeued"""
         args = []
         for handout, progress in held:
-            args += [handout["id"], handout["task"], handout["token"], progress]
+            args += [*self.named(handout), progress]
         flat = self.call("heartbeat", sid_of(sid), worker, services, slots, claim_open, LEASE_MS, *args)
         stale, cancel, requeued, self.drain = flat[:4]
         assert len(flat) == 4 + stale + cancel
@@ -199,6 +268,26 @@ class Gantry:
         flat = self.call("ledger")
         return dict(zip([k.decode() for k in flat[::2]], flat[1::2]))
 
+    def kept(self, hash_, field):
+        """What one of the four hashes of stages has of a stage, or None."""
+        return self.redis.hget(self.shard + hash_, field)
+
+    def keep(self, hash_, field, value):
+        """As an outsider may."""
+        self.redis.hset(self.shard + hash_, field, value)
+
+    def spoil(self, field, packed=b"short"):
+        """A stage whose state an outsider wrote."""
+        self.keep("bodies", field, "x")
+        self.keep("states", field, packed)
+
+    def unspoil(self, *fields):
+        for hash_ in ("bodies", "states"):
+            self.redis.hdel(self.shard + hash_, *fields)
+
+    def record(self, field):
+        return [self.kept(hash_, field) for hash_ in RECORD]
+
     def queue(self, service="a", priority=NORMAL):
         return [e.decode() for e in self.redis.lrange(f"{self.shard}queue:{service}:{PRIORITY_NAMES[priority]}", 0, -1)]
 
@@ -225,7 +314,7 @@ class Gantry:
         P = self.shard
         keys = [k.decode() for k in self.redis.keys(P.replace("{", "[{]") + "*")]
         pipe = self.redis.pipeline(transaction=False)
-        reads = {"task:": pipe.hgetall, "running:": pipe.hgetall, "owned": pipe.hgetall, "queue:": lambda k: pipe.lrange(k, 0, -1),
+        reads = {"bodies": pipe.hgetall, "states": pipe.hgetall, "histories": pipe.hgetall, "checkpoints": pipe.hgetall, "running:": pipe.hgetall, "owned": pipe.hgetall, "queue:": lambda k: pipe.lrange(k, 0, -1),
                  "ended:": lambda k: pipe.lrange(k, 0, -1), "timers": lambda k: pipe.zrange(k, 0, -1), "user:": pipe.smembers,
                  "sessions": lambda k: pipe.zrange(k, 0, -1)}
         keys = [k for k in keys if any(k[len(P):].startswith(start) for start in reads)]
@@ -236,13 +325,11 @@ class Gantry:
     @staticmethod
     def stages_in(store):
         """field -> (state, generation, body)"""
-        out = {}
-        for k, value in store.items():
-            for field, body in value.items() if k.startswith("task:") else ():
-                if field.count(b".") == 1 and field != b".task":
-                    packed = value.get(field + b".s")
-                    head = (packed[1], struct.unpack(">I", packed[3:7])[0]) if packed else (PENDING, 0)
-                    out[k[5:] + "/" + field.decode()] = (*head, body)
+        out, states = {}, store.get("states", {})
+        for field, body in store.get("bodies", {}).items():
+            packed = states.get(field)
+            head = (packed[1], struct.unpack(">I", packed[3:7])[0]) if packed else (PENDING, 0)
+            out[field.decode()] = (*head, body)
         return out
 
     def check(self):
@@ -256,19 +343,21 @@ class Gantry:
                     entries[e.decode()] = entries.get(e.decode(), 0) + 1
             elif k.startswith("running:"):
                 for field, hold in value.items():
-                    assert field.decode() not in holds and len(hold) in (51, 59)
-                    holds[field.decode()] = hold
+                    assert field.decode() not in holds
+                    holds[field.decode()] = Hold(hold)
             elif k.startswith("ended:"):
                 ended += len(value)
         timers = {t.decode() for t in store.get("timers", [])}
+        for kept in ("states", "histories", "checkpoints"):
+            assert {f.decode() for f in store.get(kept, {})} <= set(stages)
         counts = dict.fromkeys(("scheduled", "pending", "running"), 0)
         owned = set()
         self.follow()
         for field, (state, generation, body) in stages.items():
-            entry = f"{field} {generation}"
+            entry = entry_of(field, generation)
             held = (entries.get(entry, 0) if state == PENDING else 0, int(field in holds), int(entry in timers))
             now = RUNNING if field in holds and state == PENDING else state
-            if now == RUNNING and holds[field][12] & 3:
+            if now == RUNNING and holds[field].flags & 3:
                 now = CANCELLING
             assert self.told.get(field) == now, (field, self.told.get(field), now)
             if state < COMPLETED:
@@ -276,7 +365,7 @@ class Gantry:
                 counts["scheduled" if held[2] else "pending" if held[0] else "running"] += 1
                 if body[9] & 1:
                     owned.add(field)
-                assert field not in holds or bool(holds[field][12] & 4) == bool(body[9] & 1)
+                assert field not in holds or bool(holds[field].flags & 4) == bool(body[9] & 1)
             else:
                 assert held[1:] == (0, 0), (field, held)
         assert set(holds) <= set(stages) and {t.split(" ")[0] for t in timers} <= set(stages)

@@ -8,6 +8,7 @@ from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT,
 
 NOT_FOUND = 2
 HISTORY_MAX = 16
+EXTRA = {"delay_ms", "to_start_ms", "to_close_ms", "owner"}
 
 
 class Stage:
@@ -92,38 +93,47 @@ class Model:
         self.dead.discard(field)
 
     def submit(self, service, priority, tasks, queue_max, quota_user, quota_all):
-        answers = []
-        for id_, task, token, _, options in tasks:
-            field, owner, queue = (id_, task), options.get("owner"), self.queues[service, priority]
-            stage = self.stages.get(field)
-            told = stage and (PENDING if stage.state in (RUNNING, CANCELLING) else stage.state)
-            refused = self.busy(queue, queue_max, owner, quota_user, quota_all)
-            if stage and stage.token == token:
-                answers.append((OK, told, MISS))
-            elif stage and (stage.state == COMPLETED or stage.state < COMPLETED):
-                answers.append((OK, told, HIT if stage.state == COMPLETED else WAIT))
-            elif refused:
-                answers.append(refused)
-            else:
-                if stage:
-                    self.again(field)
-                    stage.checkpoint = b""
-                else:
-                    stage = self.stages[field] = Stage()
-                stage.token, stage.options = token, options
-                stage.begin(priority)
-                self.count("accepted")
-                if options.get("delay_ms"):
-                    self.schedule(field, options["delay_ms"])
-                else:
-                    self.enqueue(field)
-                if owner:
-                    self.owned[field] = owner
-                for kind, name in (("s", "to_start_ms"), ("c", "to_close_ms")):
-                    if options.get(name):
-                        self.deadlines.add((field, kind))
-                answers.append((OK, stage.state, MISS))
-        return answers
+        """What is new and says nothing of when and whose goes first; the others follow, one by one."""
+        room, seen, first, then = queue_max - len(self.queues[service, priority]), set(), [], []
+        for i, (id_, task, _, _, options) in enumerate(tasks):
+            plain = (id_, task) not in self.stages and (id_, task) not in seen and not EXTRA & set(options)
+            (first if plain and len(first) < room else then).append(i)
+            seen.add((id_, task))
+        answers = {}
+        for i in first + then:
+            answers[i] = self.submit_one(service, priority, tasks[i], queue_max, quota_user, quota_all)
+        return [answers[i] for i in range(len(tasks))]
+
+    def submit_one(self, service, priority, said, queue_max, quota_user, quota_all):
+        id_, task, token, _, options = said
+        field, owner, queue = (id_, task), options.get("owner"), self.queues[service, priority]
+        stage = self.stages.get(field)
+        told = stage and (PENDING if stage.state in (RUNNING, CANCELLING) else stage.state)
+        refused = self.busy(queue, queue_max, owner, quota_user, quota_all)
+        if stage and stage.token == token:
+            return OK, told, MISS
+        if stage and (stage.state == COMPLETED or stage.state < COMPLETED):
+            return OK, told, HIT if stage.state == COMPLETED else WAIT
+        if refused:
+            return refused
+        if stage:
+            self.again(field)
+            stage.checkpoint = b""
+        else:
+            stage = self.stages[field] = Stage()
+        stage.token, stage.options = token, options
+        stage.begin(priority)
+        self.count("accepted")
+        if options.get("delay_ms"):
+            self.schedule(field, options["delay_ms"])
+        else:
+            self.enqueue(field)
+        if owner:
+            self.owned[field] = owner
+        for kind, name in (("s", "to_start_ms"), ("c", "to_close_ms")):
+            if options.get(name):
+                self.deadlines.add((field, kind))
+        return OK, stage.state, MISS
 
     def replay(self, field, queue_max):
         stage = self.stages.get(field)

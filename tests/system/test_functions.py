@@ -24,13 +24,13 @@ def gantry(server, request):
 def test_submit_keeps_body_and_queue_entry(gantry):
     before = int(time.time() * 1000) - 1000
     assert gantry.submit(("t1", "a.x", 1, {"p": "v"}), ("t2", "a.x", 2)) == [(OK, PENDING, MISS)] * 2
-    created, token, *limits, rest = read_body(gantry.redis.hget(gantry.shard + "task:t1", "a.x"))
+    created, *limits, rest, token = read_body(gantry.kept("bodies", "t1/a.x"))
     assert created >= before and token == token_of(1) and limits == [0, 3, 5, 0] and rest["input"] == {"p": "v"}
-    assert gantry.queue() == ["t2/a.x 0", "t1/a.x 0"]
+    assert gantry.queue() == ["t2/a.x", "t1/a.x"]
     assert gantry.ledger() == {"accepted": 2}
     assert gantry.events() == [{b"q": b"a", b"0": b"t1/a.x t2/a.x"}]
     assert gantry.redis.smembers(gantry.shard + "queues") == {b"a"}
-    assert not gantry.redis.hexists(gantry.shard + "task:t1", "a.x.s")
+    assert gantry.record("t1/a.x")[1:] == [None] * 3
     assert gantry.state("t1") == PENDING
     gantry.check()
 
@@ -57,9 +57,9 @@ def test_reuse_wait_then_hit(gantry):
     assert gantry.submit(("t", "a.x", 4)) == [(OK, PENDING, MISS)]
     (handout,) = gantry.claim(5)
     gantry.finish((handout, COMPLETED))
-    before = gantry.redis.hgetall(gantry.shard + "task:t")
+    before = gantry.record("t/a.x")
     assert gantry.submit(("t", "a.x", 5)) == [(OK, COMPLETED, HIT)]
-    assert gantry.redis.hgetall(gantry.shard + "task:t") == before
+    assert gantry.record("t/a.x") == before
     gantry.check()
 
 
@@ -69,7 +69,7 @@ def test_reuse_miss_runs_again_with_the_next_generation(gantry, end):
     (handout,) = gantry.claim(1)
     gantry.finish((handout, end, {}))
     assert gantry.redis.zcard(gantry.shard + "dead") == (1 if end == FAILED else 0)
-    created = read_body(gantry.redis.hget(gantry.shard + "task:t", "a.x"))[0]
+    created = read_body(gantry.kept("bodies", "t/a.x"))[0]
     assert gantry.submit(("t", "a.x", 2, {"new": 1})) == [(OK, PENDING, MISS)]
     assert gantry.queue() == ["t/a.x 1"]
     assert gantry.redis.zcard(gantry.shard + "dead") == 0
@@ -77,7 +77,7 @@ def test_reuse_miss_runs_again_with_the_next_generation(gantry, end):
     assert (stage["state"], stage["generation"], stage["attempt"], stage["failures"]) == (PENDING, 1, 1, 0)
     (again,) = gantry.claim(1)
     assert again["attempt"] == 2 and again["generation"] == 1
-    assert read_body(again["body"]) == [created, token_of(2), 0, 3, 5, 0, {"input": {"new": 1}, "priority": "normal"}]
+    assert read_body(again["body"]) == [created, 0, 3, 5, 0, {"input": {"new": 1}, "priority": "normal"}, token_of(2)]
     assert gantry.ledger()["accepted"] == 2
     gantry.check()
 
@@ -102,8 +102,8 @@ def test_submit_into_a_full_queue_is_busy_but_reuse_answers(gantry):
     gantry.check()
 
 
-def test_a_key_of_another_type_is_a_conflict_for_its_task_alone(gantry):
-    gantry.redis.set(gantry.shard + "task:t2", "outside")
+def test_a_state_that_is_none_is_a_conflict_for_its_task_alone(gantry):
+    gantry.spoil("t2/a.x", "outside")
     assert gantry.submit(("t1", "a.x", 1), ("t2", "a.x", 2), ("t3", "a.x", 3)) == \
         [(OK, PENDING, MISS), (CONFLICT, PENDING, MISS), (OK, PENDING, MISS)]
     assert len(gantry.claim(5)) == 2
@@ -156,12 +156,15 @@ def test_a_second_claim_does_not_shorten_or_stretch_the_lease(gantry):
 def test_entries_that_do_not_match_are_dropped(gantry):
     gantry.submit(("t1", "a.x", 1), ("t2", "a.x", 2))
     key = gantry.shard + "queue:a:normal"
-    gantry.redis.rpush(key, "t1/a.x 7", "nobody/a.x 0", "junk", "t1/a.x", "/ 0", "t1/a.y 0", " ", "t1/a.x -1")
-    gantry.redis.set(gantry.shard + "task:string", "x")
-    gantry.redis.rpush(key, "string/a.x 0")
+    gantry.redis.rpush(key, "t1/a.x 7", "nobody/a.x", "nobody/a.x 3", "junk", "", "t1/a.x x", "t1/a.x 0 0", "/", "/ 0", "t1/a.y", " ", "t1/a.x -1",
+                       b"\xff\x00\xfe", "x" * 5000)
+    gantry.spoil("short/a.x")
+    gantry.spoil("scheduled/a.x", b"\x9a\x01" + b"\xce" + bytes(200))
+    gantry.keep("states", "bare/a.x", "no body")
+    gantry.redis.rpush(key, "short/a.x", "short/a.x 1", "scheduled/a.x", "bare/a.x")
     assert [h["id"] for h in gantry.claim(2)] == ["t1", "t2"]
     assert gantry.queue() == []
-    gantry.redis.delete(gantry.shard + "task:string")
+    gantry.unspoil("short/a.x", "scheduled/a.x", "bare/a.x")
     gantry.check()
 
 
@@ -205,10 +208,10 @@ def test_done_repeated_after_its_ack_was_lost_is_ok_again(gantry):
     gantry.submit(("t", "a.x", 1))
     (handout,) = gantry.claim(1)
     assert gantry.finish((handout, COMPLETED), (handout, FAILED)) == [OK, OK]
-    before = gantry.redis.hgetall(gantry.shard + "task:t")
+    before = gantry.record("t/a.x")
     assert gantry.finish((handout, FAILED)) == [OK]
     assert gantry.finish((dict(handout, token=b"x" * 12), COMPLETED)) == [STALE]
-    assert gantry.redis.hgetall(gantry.shard + "task:t") == before
+    assert gantry.record("t/a.x") == before
     assert gantry.ledger() == {"accepted": 1, "completed": 1}
     # and a heartbeat that still names it is no reason to kill anything
     assert gantry.heartbeat((handout, "1")) == ([], [], 0)
@@ -277,7 +280,7 @@ def test_a_lost_claim_reply_is_reconciled_by_claim_open(gantry):
     assert gantry.heartbeat(*[(h, "") for h in held], claim_open=2) == ([], [], 0)
     # the worker gave claim 2 up; claim 3 is still open
     assert gantry.heartbeat(*[(h, "") for h in held], claim_open=3) == ([], [], 2)
-    assert gantry.queue() == ["t5/a.x 0", "t3/a.x 1", "t2/a.x 1"]
+    assert gantry.queue() == ["t5/a.x", "t3/a.x 1", "t2/a.x 1"]
     assert gantry.ledger()["requeues"] == 2 and "crashes" not in gantry.ledger()
     # its handouts come after all: refused
     assert gantry.give_back(*lost) == [STALE, STALE]
@@ -354,7 +357,7 @@ def test_a_lost_lease_requeues_at_the_head_and_counts_a_crash(gantry):
     assert gantry.sweep() == [1, 0, 0, 0, 0]
     gantry.lapse(0)
     assert gantry.sweep() == [1, 1, 0, 2, 0]
-    assert gantry.queue() == ["t3/a.x 0", "t2/a.x 0", "t1/a.x 1", "t0/a.x 1"]
+    assert gantry.queue() == ["t3/a.x", "t2/a.x", "t1/a.x 1", "t0/a.x 1"]
     assert gantry.get("t0")["a.x"]["crashes"] == 1
     assert gantry.ledger() == {"accepted": 4, "requeues": 2, "crashes": 2}
     assert gantry.redis.keys(gantry.shard + "running:*") == [] and not gantry.redis.exists(gantry.shard + "workers")
@@ -468,7 +471,7 @@ def test_bye_gives_all_back_without_a_crash(gantry):
     gantry.cancel("t2")
     assert gantry.call("bye", sid_of(0)) == [1, 1]
     assert gantry.call("bye", sid_of(0)) == [0, 0]
-    assert gantry.state("t2") == CANCELLED and gantry.queue() == ["t3/a.x 0", "t1/a.x 1"]
+    assert gantry.state("t2") == CANCELLED and gantry.queue() == ["t3/a.x", "t1/a.x 1"]
     assert gantry.ledger() == {"accepted": 3, "requeues": 1, "cancelled": 1}
     assert gantry.redis.zcard(gantry.shard + "sessions") == 0
     gantry.check()
@@ -478,12 +481,13 @@ def test_bye_gives_all_back_without_a_crash(gantry):
 
 def test_get_of_many_references(gantry):
     gantry.submit(("t", "a.x", 1), ("t", "a.y", 2), ("u", "a.x", 3))
-    gantry.redis.hset(gantry.shard + "task:t", mapping={".task": "x", "status": "PENDING"})
+    for field in ("t", "t/", "t/.task", "t/status", "t/a.x.s"):
+        gantry.keep("bodies", field, "x")
     flat = gantry.call("get", 0, "t", "", "none", "", "u", "a.x", "u", "a.y")
     assert [flat[0], flat[1], flat[5], flat[9], flat[10], flat[11], flat[15]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
     assert len(flat) == 16
-    gantry.redis.set(gantry.shard + "task:string", "x")
-    assert gantry.get("string") == {} and gantry.get("string", "a.x") == {}
+    gantry.keep("states", "bare/a.x", "x")
+    assert gantry.get("bare") == {} and gantry.get("bare", "a.x") == {}
 
 
 def test_list_filters(gantry):
@@ -595,37 +599,34 @@ OF_A = ("submit", "a", 0, 10, 0, 0)
 GIVE = ("give_back", SID, "w", 10)
 BEAT = ("heartbeat", SID, "w", "a", 2, 1, 10)
 MALFORMED = [
-    ("submit",), ("submit", "a", 0), ("submit", "a", 0, 10, "t", "a.x"), ("submit", "a", 3, 10, 0, 0, "t", "a.x", REST, ""),
-    ("submit", "a", 0, -1, 0, 0, "t", "a.x", REST, ""), ("submit", "A", 0, 10, 0, 0, "t", "A.x", REST, ""),
-    ("submit", "b", 0, 10, 0, 0, "t", "a.x", REST, ""), ("submit", "a", 0, 10, -1, 0, "t", "a.x", REST, ""),
-    ("submit", "a", 0, 10, 0, "", "t", "a.x", REST, ""), (*OF_A, "t", "a.x", REST),
-    (*OF_A, "ok", "a.x", REST, "", "t t", "a.x", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t/u", "a.x", REST, ""),
-    (*OF_A, "ok", "a.x", REST, "", "", "a.x", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t", "ax", REST, ""),
-    (*OF_A, "ok", "a.x", REST, "", "t", "a.x.s", REST, ""), (*OF_A, "ok", "a.x", REST, "", "t", "a.x", REST[:29], ""),
-    (*OF_A, "ok", "a.x", REST, "", "t", "a.x", b"\xc4\x0f" + REST[2:], ""), (*OF_A, "t", "a.x", REST[:18] + b"\x80" + REST[19:], ""),
-    (*OF_A, "t", "a.x", REST[:19] + b"\xcd" + REST[20:], ""), (*OF_A, "t", "a.x", REST[:29] + b"\x90", ""),
-    (*OF_A, *["t", "a.x", REST, ""] * 1025),
-    *[(*OF_A, "ok", "a.x", REST, "", "t", "a.x", REST, extra) for extra in (
+    ("submit",), ("submit", "a", 0), ("submit", "a", 0, 10, "t/a.x"), ("submit", "a", 3, 10, 0, 0, "t/a.x", REST, ""),
+    ("submit", "a", 0, -1, 0, 0, "t/a.x", REST, ""), ("submit", "A", 0, 10, 0, 0, "t/A.x", REST, ""),
+    ("submit", "a", 0, 10, -1, 0, "t/a.x", REST, ""),
+    ("submit", "a", 0, 10, 0, "", "t/a.x", REST, ""), (*OF_A, "t/a.x", REST),
+    (*OF_A, "ok/a.x", REST, "", "t/a.x", REST[:29], ""), (*OF_A, "ok/a.x", REST, "", "t/a.x", "", ""),
+    (*OF_A, "t/a.x", REST[:1] + b"\xcd" + REST[2:], ""),
+    (*OF_A, *["t/a.x", REST, ""] * 1025),
+    *[(*OF_A, "ok/a.x", REST, "", "t/a.x", REST, extra) for extra in (
         b"\x90", b"\x81", b"\xc1", b"x", *map(msgpack.packb, ({"delay_ms": "1"}, {"delay_ms": -1}, {"not_before_ms": float("nan")},
                                                              {"to_start_ms": []}, {"to_close_ms": True}, {"owner": "o"})))],
-    *[(*OF_A, "t", "a.x", OWNED, extra) for extra in ("", b"\x80", *map(msgpack.packb, ({"owner": ""}, {"owner": 1}, {"owner": "o" * 129})))],
+    *[(*OF_A, "t/a.x", OWNED, extra) for extra in ("", b"\x80", *map(msgpack.packb, ({"owner": ""}, {"owner": 1}, {"owner": "o" * 129})))],
     ("claim", SID, "a", 0, 1, 10, 0, "12345678", "w"), ("claim", SID, "a", 1025, 1, 10, 0, "12345678", "w"),
     ("claim", "x" * 32, "a", 1, 1, 10, 0, "12345678", "w"), ("claim", SID[:31], "a", 1, 1, 10, 0, "12345678", "w"),
     ("claim", SID, "a", 1, "one", 10, 0, "12345678", "w"), ("claim", SID, "a", 1, 1, 0, 0, "12345678", "w"),
     ("claim", SID, "a", 1, 1, 10, 2, "12345678", "w"), ("claim", SID, "a", 1, 1, 10, 0, "1234567", "w"),
     ("claim", SID, "a", 1, 1, 10, 0, "12345678"), ("claim", SID, "a", 1, 1, 10, 0, "12345678", "w", "x"),
     ("claim", SID, "a", 1, 1, 10, 0, "12345678", "w" * 129), ("claim", SID, "", 1, 1, 10, 0, "12345678", "w"),
-    ("finish",), ("finish", SID), ("finish", SID, "w", "t", "a.x", T12, 4), ("finish", SID, "w", "t", "a.x", T12[:11], 4, b"\x80"),
-    ("finish", SID, "w", "t", "a.x", T12, 2, b"\x80"), ("finish", SID, "w", "t", "a.x", T12, 7, b"\x80"),
-    ("finish", SID, "w", "t", "a.x", T12, 4, ""), ("finish", SID, "w", "t", "a.x", T12, 4, b"\x90"),
-    ("finish", SID, "w", "held", "a.x", "HELD", 4, b"\x80", "t", "a.x", T12, 9, b"\x80"),
-    ("give_back",), ("give_back", SID, "w"), (*GIVE, "t", "a.x"), ("give_back", SID, "w", 0, "t", "a.x", T12, 0, "", "", ""),
-    *[(*GIVE, "held", "a.x", "HELD", 0, "", "", "", "t", "a.x", *wrong) for wrong in (
+    ("finish",), ("finish", SID), ("finish", SID, "w", "t/a.x", T12, 4), ("finish", SID, "w", "t/a.x", T12[:11], 4, b"\x80"),
+    ("finish", SID, "w", "t/a.x", T12, 2, b"\x80"), ("finish", SID, "w", "t/a.x", T12, 7, b"\x80"),
+    ("finish", SID, "w", "t/a.x", T12, 4, ""), ("finish", SID, "w", "t/a.x", T12, 4, b"\x90"),
+    ("finish", SID, "w", "held/a.x", "HELD", 4, b"\x80", "t/a.x", T12, 9, b"\x80"),
+    ("give_back",), ("give_back", SID, "w"), (*GIVE, "t/a.x"), ("give_back", SID, "w", 0, "t/a.x", T12, 0, "", "", ""),
+    *[(*GIVE, "held/a.x", "HELD", 0, "", "", "", "t/a.x", *wrong) for wrong in (
         ("short", 0, "", "", ""), (T12, 3, "", "", ""), (T12, "", "", "", ""), (T12, 1, "", "", ""), (T12, 1, "-1", b"\x80", ""),
         (T12, 2, "1.5", "", ""), (T12, 2, "9" * 21, "", ""), (T12, 1, "", b"\x90", ""), (T12, 0, "", "", b"c" * 65537))],
-    ("heartbeat", SID, "w", "a", 2, 1), ("heartbeat", SID, "w", "a", 2, -1, 10), (*BEAT, "t", "a.x", T12),
+    ("heartbeat", SID, "w", "a", 2, 1), ("heartbeat", SID, "w", "a", 2, -1, 10), (*BEAT, "t/a.x", T12),
     ("heartbeat", SID, "w", "a b", 2, 1, 10), ("heartbeat", SID, "w", "a" * 641, 2, 1, 10), ("heartbeat", SID, "w", "a", -2, 1, 10),
-    (*BEAT, "t", "a.x", T12, "2"), (*BEAT, "t", "a.x", T12, "nan"), (*BEAT, "t", "a.x", T12, "-0.1"), (*BEAT, "t", "a.x", T12[:5], ""),
+    (*BEAT, "t/a.x", T12, "2"), (*BEAT, "t/a.x", T12, "nan"), (*BEAT, "t/a.x", T12, "-0.1"), (*BEAT, "t/a.x", T12[:5], ""),
     ("get", 2, "t", ""), ("get", 0, "t"), ("cancel", "held"), ("cancel", "held", "", ""), ("timers",), ("timers", 0), ("timers", 1025), ("timers", 1, 2),
     ("register", "a.x"), ("register", "ax", b"\x80"), ("register", "a.x", b"\x80", "a.y", "text"),
     ("bye",), ("bye", "x"), ("sweep",), ("sweep", 0), ("sweep", "x"),
@@ -644,7 +645,8 @@ def test_malformed_arguments_write_nothing(gantry):
 
 
 def test_a_session_of_another_type_is_no_hindrance(gantry):
-    gantry.submit(("t1", "a.x", 1, None, {"to_close_ms": 3600000}), ("t2", "a.x", 2))
+    gantry.submit(("t1", "a.x", 1, None, {"to_close_ms": 3600000}))
+    gantry.submit(("t2", "a.x", 2))
     (handout,) = gantry.claim(1)
     gantry.heartbeat(sid=1)
     gantry.redis.set(gantry.shard + "running:" + sid_of(1), "x")

@@ -3,7 +3,7 @@ import pytest
 
 from audit_house import FINE, PUT_BACK, FREED, UNDECIDED, NONE_SEEN, ASTRAY, MANY_SEEN, Audit, audit, healthy, running, hold, begin
 from functions_library import (  # noqa: F401: fixtures
-    COMPLETED, FAILED, HIGH, LOW, NORMAL, OK, PENDING, PRIORITY_NAMES, RETRY, SCHEDULED, STALE, server, sid_of)
+    COMPLETED, FAILED, HIGH, LOW, NORMAL, OK, PENDING, PRIORITY_NAMES, RETRY, SCHEDULED, STALE, Hold, server, sid_of)
 from functions_tools import DAY, gantry, now_ms  # noqa: F401: fixtures
 
 # held by none
@@ -13,10 +13,10 @@ def test_an_entry_that_was_taken_out_of_its_queue(gantry, priority):
     gantry.put("t", priority=priority)
     gantry.put("u", priority=priority)
     key = gantry.key("queue:a:" + PRIORITY_NAMES[priority])
-    assert gantry.redis.lrem(key, 0, "t/a.x 0") == 1
+    assert gantry.redis.lrem(key, 0, "t/a.x") == 1
     assert gantry.books()["balanced"] == 0
     assert audit(gantry) == {("t/a.x", NONE_SEEN): PUT_BACK}
-    assert gantry.queue(priority=priority) == ["u/a.x 0", "t/a.x 1"]
+    assert gantry.queue(priority=priority) == ["u/a.x", "t/a.x 1"]
     assert gantry.events()[-1] == {b"q": b"a", b"0": b"t/a.x"}
     assert gantry.books()["requeues"] == 1
     healthy(gantry, 1)
@@ -49,23 +49,23 @@ def test_all_queues_lost(gantry):
 def test_a_lost_timer_is_set_again_for_the_same_moment(gantry):
     gantry.put("t", delay_ms=DAY)
     gantry.put("u", delay_ms=2 * DAY)
-    due = gantry.redis.zscore(gantry.key("timers"), "t/a.x 0")
-    gantry.redis.zrem(gantry.key("timers"), "t/a.x 0")
+    due = gantry.redis.zscore(gantry.key("timers"), "t/a.x")
+    gantry.redis.zrem(gantry.key("timers"), "t/a.x")
     assert gantry.books()["balanced"] == 0
     assert audit(gantry) == {("t/a.x", NONE_SEEN): PUT_BACK}
-    assert gantry.redis.zscore(gantry.key("timers"), "t/a.x 0") == due == gantry.get("t")["a.x"]["due_ms"]
+    assert gantry.redis.zscore(gantry.key("timers"), "t/a.x") == due == gantry.get("t")["a.x"]["due_ms"]
     assert gantry.events()[-1] == {b"t": b"%d" % due, b"1": b"t/a.x"}
     healthy(gantry, 1)
 
 
 def test_a_lost_timer_whose_moment_is_not_known_is_due_now(gantry):
     gantry.put("t", delay_ms=DAY)
-    packed = gantry.redis.hget(gantry.key("task:t"), "a.x.s")
+    packed = gantry.kept("states", "t/a.x")
     for tail in (b"", b"\x80", b"\xc1", b"\x81\xa6due_ms\xa1x", b"\x81\xa6due_ms\xff"):
-        gantry.redis.hset(gantry.key("task:t"), "a.x.s", packed[:89] + tail)
-        gantry.redis.zrem(gantry.key("timers"), "t/a.x 0")
+        gantry.keep("states", "t/a.x", packed[:89] + tail)
+        gantry.redis.zrem(gantry.key("timers"), "t/a.x")
         assert audit(gantry) == {("t/a.x", NONE_SEEN): PUT_BACK}
-        assert abs(gantry.redis.zscore(gantry.key("timers"), "t/a.x 0") - now_ms()) < 10000
+        assert abs(gantry.redis.zscore(gantry.key("timers"), "t/a.x") - now_ms()) < 10000
     assert gantry.timers()[2] == 1 and gantry.state("t") == PENDING
     healthy(gantry, 5)
 
@@ -125,41 +125,39 @@ def test_a_lost_session_whose_worker_lives(gantry):
 @pytest.mark.parametrize("end", ["lpush", "rpush"])
 def test_a_doubled_entry(gantry, other, end):
     gantry.put("t", "u")
-    getattr(gantry.redis, end)(gantry.key("queue:a:" + PRIORITY_NAMES[other]), "t/a.x 0", "t/a.x 0")
+    getattr(gantry.redis, end)(gantry.key("queue:a:" + PRIORITY_NAMES[other]), "t/a.x", "t/a.x")
     assert gantry.books()["balanced"] == 0
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
-    assert sorted(gantry.queue()) == ["t/a.x 0", "u/a.x 0"] and gantry.queue(priority=HIGH) == gantry.queue(priority=LOW) == []
+    assert sorted(gantry.queue()) == ["t/a.x", "u/a.x"] and gantry.queue(priority=HIGH) == gantry.queue(priority=LOW) == []
     healthy(gantry, 1)
 
 
 def test_the_entry_that_is_out_next_stays(gantry):
     gantry.put("t", "u")
-    gantry.redis.lpush(gantry.key("queue:a:normal"), "t/a.x 0")
-    assert gantry.queue() == ["t/a.x 0", "u/a.x 0", "t/a.x 0"]
+    gantry.redis.lpush(gantry.key("queue:a:normal"), "t/a.x")
+    assert gantry.queue() == ["t/a.x", "u/a.x", "t/a.x"]
     audit(gantry)
-    assert gantry.queue() == ["u/a.x 0", "t/a.x 0"]
+    assert gantry.queue() == ["u/a.x", "t/a.x"]
     healthy(gantry, 1)
 
 
 def test_an_entry_that_is_in_the_wrong_queue_alone_stays_there(gantry):
     gantry.put("t")
     gantry.redis.delete(gantry.key("queue:a:normal"))
-    gantry.redis.rpush(gantry.key("queue:a:low"), "t/a.x 0", "t/a.x 0")
+    gantry.redis.rpush(gantry.key("queue:a:low"), "t/a.x", "t/a.x")
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
-    assert gantry.queue(priority=LOW) == ["t/a.x 0"]
+    assert gantry.queue(priority=LOW) == ["t/a.x"]
     healthy(gantry, 1)
 
 
 def test_in_two_sessions_the_newer_attempt_stays(gantry):
     (old,) = begin(gantry, "t", worker="w0")
     gantry.heartbeat(sid=1, worker="w1")
-    copy = bytearray(hold(gantry))
-    copy[0:12] = b"x" * 12
-    copy[23] = 2  # the attempt's last byte
-    gantry.redis.hset(running(gantry, 1), "t/a.x", bytes(copy))
+    copy = Hold(hold(gantry)).with_token(b"x" * 12).with_counters(0, 2, 0, 0).bytes()
+    gantry.redis.hset(running(gantry, 1), "t/a.x", copy)
     assert gantry.books()["balanced"] == 0
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
-    assert hold(gantry, 0) is None and hold(gantry, 1) == bytes(copy)
+    assert hold(gantry, 0) is None and hold(gantry, 1) == copy
     assert gantry.heartbeat((old, "")) == ([old["token"]], [], 0)
     assert gantry.finish((old, COMPLETED)) == [STALE]
     healthy(gantry, 1)
@@ -172,7 +170,7 @@ def test_of_two_equal_attempts_the_later_start_stays(gantry, later):
     begin(gantry, "t")
     gantry.heartbeat(sid=1)
     first = hold(gantry)
-    second = first[:12] + first[12:43] + (int.from_bytes(first[43:51], "big") + 5).to_bytes(8, "big")
+    second = Hold(first).with_start(Hold(first).started_ms + 5).bytes()
     holds = [first, second] if later == 1 else [second, first]
     for sid in (0, 1):
         gantry.redis.hset(running(gantry, sid), "t/a.x", holds[sid])
@@ -183,7 +181,7 @@ def test_of_two_equal_attempts_the_later_start_stays(gantry, later):
 
 def test_an_entry_that_was_handed_out_twice(gantry):
     gantry.put("t")
-    gantry.redis.lpush(gantry.key("queue:a:normal"), "t/a.x 0", "t/a.x 0")
+    gantry.redis.lpush(gantry.key("queue:a:normal"), "t/a.x", "t/a.x")
     handouts = [gantry.claim(1, sid=sid)[0] for sid in range(3)]
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
     assert sorted(gantry.finish((h, COMPLETED), sid=sid)[0] for sid, h in enumerate(handouts)) == [OK, STALE, STALE]
@@ -194,7 +192,7 @@ def test_an_entry_that_was_handed_out_twice(gantry):
 def test_in_a_session_and_a_queue(gantry):
     (handout,) = begin(gantry, "t")
     for priority in PRIORITY_NAMES.values():
-        gantry.redis.lpush(gantry.key("queue:a:" + priority), "t/a.x 0")
+        gantry.redis.lpush(gantry.key("queue:a:" + priority), "t/a.x")
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
     assert gantry.claim(5, sid=1) == []
     healthy(gantry, 1)
@@ -204,7 +202,7 @@ def test_in_a_session_and_a_queue(gantry):
 
 def test_in_a_session_and_the_timers(gantry):
     begin(gantry, "t")
-    gantry.redis.zadd(gantry.key("timers"), {"t/a.x 0": now_ms() + DAY})
+    gantry.redis.zadd(gantry.key("timers"), {"t/a.x": now_ms() + DAY})
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED}
     assert gantry.redis.zcard(gantry.key("timers")) == 0
     healthy(gantry, 1)
@@ -212,25 +210,25 @@ def test_in_a_session_and_the_timers(gantry):
 
 def test_in_a_queue_and_the_timers_the_record_says_where_it_stays(gantry):
     gantry.put("t")
-    gantry.redis.zadd(gantry.key("timers"), {"t/a.x 0": now_ms() + DAY})
+    gantry.redis.zadd(gantry.key("timers"), {"t/a.x": now_ms() + DAY})
     gantry.put("u", delay_ms=DAY)
-    gantry.redis.rpush(gantry.key("queue:a:high"), "u/a.x 0")
+    gantry.redis.rpush(gantry.key("queue:a:high"), "u/a.x")
     assert audit(gantry) == {("t/a.x", MANY_SEEN): FREED, ("u/a.x", MANY_SEEN): FREED}
-    assert gantry.queue() == ["t/a.x 0"] and gantry.queue(priority=HIGH) == []
-    assert gantry.redis.zrange(gantry.key("timers"), 0, -1) == [b"u/a.x 0"]
+    assert gantry.queue() == ["t/a.x"] and gantry.queue(priority=HIGH) == []
+    assert gantry.redis.zrange(gantry.key("timers"), 0, -1) == [b"u/a.x"]
     healthy(gantry, 2)
 
 
 def test_in_a_place_that_is_not_its_states(gantry):
     gantry.put("t")
     gantry.redis.delete(gantry.key("queue:a:normal"))
-    gantry.redis.zadd(gantry.key("timers"), {"t/a.x 0": now_ms() + DAY})
+    gantry.redis.zadd(gantry.key("timers"), {"t/a.x": now_ms() + DAY})
     gantry.put("u", delay_ms=DAY)
-    gantry.redis.zrem(gantry.key("timers"), "u/a.x 0")
-    gantry.redis.rpush(gantry.key("queue:a:high"), "u/a.x 0")
+    gantry.redis.zrem(gantry.key("timers"), "u/a.x")
+    gantry.redis.rpush(gantry.key("queue:a:high"), "u/a.x")
     assert gantry.call("audit_fix", "t/a.x", 0, MANY_SEEN) == PUT_BACK and gantry.call("audit_fix", "u/a.x", 0, MANY_SEEN) == PUT_BACK
     assert gantry.queue() == ["t/a.x 1"] and gantry.queue(priority=HIGH) == []
-    assert gantry.redis.zrange(gantry.key("timers"), 0, -1) == [b"u/a.x 0"]
+    assert gantry.redis.zrange(gantry.key("timers"), 0, -1) == [b"u/a.x"]
     healthy(gantry, 2)
 
 
@@ -256,7 +254,7 @@ def test_a_stage_that_is_over_loses_what_holds_it(gantry, sessions):
     for sid in range(sessions):
         gantry.heartbeat(sid=sid)
         gantry.redis.hset(running(gantry, sid), "t/a.x", held)
-    gantry.redis.zadd(gantry.key("timers"), {"t/a.x 0": now_ms()})
+    gantry.redis.zadd(gantry.key("timers"), {"t/a.x": now_ms()})
     assert gantry.books()["balanced"] == 0
     assert audit(gantry) == {("t/a.x", ASTRAY): FREED}
     record = gantry.get("t")["a.x"]
@@ -270,7 +268,7 @@ def test_an_old_generation_that_somebody_has(gantry):
     gantry.give_back(handout)
     gantry.heartbeat(sid=1)
     gantry.redis.hset(running(gantry, 1), "t/a.x", held)
-    gantry.redis.zadd(gantry.key("timers"), {"t/a.x 0": now_ms() + DAY})
+    gantry.redis.zadd(gantry.key("timers"), {"t/a.x": now_ms() + DAY})
     assert audit(gantry) == {("t/a.x", ASTRAY): FREED}
     assert gantry.queue() == ["t/a.x 1"]
     healthy(gantry, 1)
@@ -309,21 +307,20 @@ def test_junk_breaks_nothing(gantry):
     gantry.put("t")
     gantry.put("s", delay_ms=DAY)
     gantry.put("lost")
-    gantry.redis.lrem(gantry.key("queue:a:normal"), 0, "lost/a.x 0")
+    gantry.redis.lrem(gantry.key("queue:a:normal"), 0, "lost/a.x")
     r, key = gantry.redis, gantry.key
-    r.set(key("task:string"), "x")
-    r.hset(key("task:short"), mapping={"a.x": "x", "a.x.s": "y"})
-    r.hset(key("task:odd"), mapping={"a.x": "x", "a.x.s": gantry.redis.hget(key("task:s"), "a.x.s").replace(b"\x9a\x01", b"\x9a\x02", 1)})
-    r.hset(key("task:fields"), mapping={"": "x", "a": "x", "A.x": "x", "a.x.y.z": "z", "a.x.s": "alone", "x" * 5000: "x"})
-    r.hset(key("task:with blank"), mapping={"a.x": "x"})
-    r.hset(key("task:"), mapping={"a.x": "x"})
+    gantry.spoil("short/a.x", "y")
+    gantry.spoil("odd/a.x", gantry.kept("states", "s/a.x").replace(b"\x9a\x01", b"\x9a\x02", 1))
+    gantry.keep("states", "bare/a.x", gantry.kept("states", "s/a.x"))
+    for field in ("", "fields", "fields/", "fields/a", "fields/A.x", "fields/a.x.y.z", "fields/" + "x" * 5000, "with blank/a.x", "/a.x", "a.x", "two/of/a.x"):
+        gantry.keep("bodies", field, "x")
     r.set(key("running:junk"), "x")
     r.set(key("running:" + sid_of(7)), "x")
     r.zadd(key("sessions"), {sid_of(8): now_ms() + DAY, sid_of(9): now_ms() + DAY})
     r.set(key("running:" + sid_of(8)), "x")
-    r.hset(key("running:" + sid_of(9)), mapping={"junk": "x" * 60, "lost/a.x": "short", "nobody/a.x": "y" * 51, "t/a.x": ""})
-    r.zadd(key("timers"), {"junk": 1, "": 2, "nobody/a.x 0": 3, "x" * 5000: 4})
-    r.lpush(key("queue:a:normal"), "junk", "", "nobody/a.x 0", "lost/a.x x", b"\xff\xfe\x00")
+    r.hset(key("running:" + sid_of(9)), mapping={"junk": "x" * 60, "lost/a.x": "short", "nobody/a.x": "y" * 87, "t/a.x": ""})
+    r.zadd(key("timers"), {"junk": 1, "": 2, "nobody/a.x": 3, "x" * 5000: 4})
+    r.lpush(key("queue:a:normal"), "junk", "", "nobody/a.x", "lost/a.x x", b"\xff\xfe\x00")
     r.sadd(key("queues"), "b", "string", "Odd name")
     r.set(key("queue:string:high"), "x")
     found = Audit(gantry)
@@ -334,13 +331,13 @@ def test_junk_breaks_nothing(gantry):
     assert gantry.call("audit_held", sid_of(9), "0", 10)[0:2] == [b"0", b"nobody/a.x"]
     assert gantry.call("audit_held", sid_of(55), "0", 10) == [b"0"]
     assert gantry.call("audit_queue", "string", HIGH, 0, 10) == [0] and gantry.call("audit_queue", "b", HIGH, 0, 10) == [0]
-    for id_ in ("string", "short", "odd", "fields", "nobody"):
+    for id_ in ("bare", "short", "odd", "fields", "nobody"):
         for seen in (NONE_SEEN, ASTRAY, MANY_SEEN):
             assert gantry.call("audit_fix", id_ + "/a.x", 0, seen) == FINE
     assert gantry.call("audit_fix", "lost/a.x", 0, NONE_SEEN) == PUT_BACK
     assert r.lindex(key("queue:a:normal"), -1) == b"lost/a.x 1" and r.hget(key("ledger"), "repaired") == b"1"
     # a queue that is no list cannot be searched
-    gantry.redis.lrem(key("queue:a:normal"), 0, "t/a.x 0")
+    gantry.redis.lrem(key("queue:a:normal"), 0, "t/a.x")
     r.set(key("queue:a:low"), "x")
     assert [gantry.call("audit_fix", "t/a.x", 0, seen) for seen in (NONE_SEEN, MANY_SEEN)] == [UNDECIDED] * 2
     r.delete(key("queue:a:low"))

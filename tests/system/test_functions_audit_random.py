@@ -9,7 +9,7 @@ import pytest
 
 from audit_house import FINE, NONE_SEEN, ASTRAY, MANY_SEEN, Audit, audit, healthy, running
 from functions_library import (  # noqa: F401: fixtures
-    CANCELLED, COMPLETED, FAILED, HIGH, LOW, NORMAL, PENDING, RETRY, RETURN, SEED, SNOOZE, Gantry, server, sid_of)
+    CANCELLED, COMPLETED, FAILED, HIGH, LOW, NORMAL, PENDING, RETRY, RETURN, SEED, SNOOZE, Gantry, Hold, entry_of, entry_parts, server, sid_of)
 from functions_tools import DAY, gantry, now_ms  # noqa: F401: fixtures
 
 # a busy store
@@ -146,14 +146,17 @@ class Vandal:
         return (key, self.random.choice(live)) if live else None
 
     def holds(self, entry):
-        field, generation = entry.split(" ")
+        field, generation = entry_parts(entry)
         id_, task = field.split("/")
         stage = self.gantry.get(id_, task)[task]
-        return stage["state"] == PENDING and stage["generation"] == int(generation)
+        return stage["state"] == PENDING and stage["generation"] == generation
 
     def held(self):
         key = self.some("running:*")
         return (key, self.random.choice(sorted(self.redis.hkeys(key)))) if key else None
+
+    def entry_held(self, found):
+        return entry_of(found[1].decode(), Hold(self.redis.hget(*found)).generation)
 
     def lose_entry(self):
         found = self.entry()
@@ -187,16 +190,14 @@ class Vandal:
         found = self.held()
         if not found:
             return 0
-        generation = int.from_bytes(self.redis.hget(*found)[15:19], "big")
         service = found[1].decode().split("/")[1][0]
-        return self.redis.rpush(self.gantry.key("queue:%s:low" % service), found[1] + b" %d" % generation)
+        return self.redis.rpush(self.gantry.key("queue:%s:low" % service), self.entry_held(found))
 
     def time_held(self):
         found = self.held()
         if not found:
             return 0
-        generation = int.from_bytes(self.redis.hget(*found)[15:19], "big")
-        return self.redis.zadd(self.gantry.key("timers"), {found[1] + b" %d" % generation: now_ms() + DAY})
+        return self.redis.zadd(self.gantry.key("timers"), {self.entry_held(found): now_ms() + DAY})
 
     def hold_over(self):
         over = [f for f, (state, _, _) in Gantry.stages_in(self.gantry.load()).items() if state >= COMPLETED]

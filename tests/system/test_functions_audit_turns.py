@@ -28,22 +28,22 @@ def test_a_deep_queue_is_searched_from_both_ends(gantry):
     fill(gantry, "normal", SEARCH_MAX, "lpush")
     # all of it is looked at: 400,000
     assert timed_fix(gantry, "t/a.x", 0, NONE_SEEN)[0] == FINE and timed_fix(gantry, "t/a.x", 0, MANY_SEEN)[0] == FINE
-    gantry.redis.lrem(queue, 1, "t/a.x 0")
-    gantry.redis.lpush(queue, "x/a.y 0", "x/a.y 0")
+    gantry.redis.lrem(queue, 1, "t/a.x")
+    gantry.redis.lpush(queue, "x/a.y", "x/a.y")
     answer, took = timed_fix(gantry, "t/a.x", 0, NONE_SEEN)
     assert answer == UNDECIDED and took < 0.25
     assert gantry.call("audit_fix", "t/a.x", 0, MANY_SEEN) == UNDECIDED
     assert gantry.books()["repaired"] == 0 and gantry.get("t")["a.x"]["generation"] == 0
     # near an end it is found, however deep the queue
     for end, out in (("rpush", "rpop"), ("lpush", "")):
-        getattr(gantry.redis, end)(queue, "t/a.x 0")
+        getattr(gantry.redis, end)(queue, "t/a.x")
         assert gantry.call("audit_fix", "t/a.x", 0, NONE_SEEN) == FINE
         assert gantry.call("audit_fix", "t/a.x", 0, MANY_SEEN) == UNDECIDED  # one in the middle may be there
-        assert not out or getattr(gantry.redis, out)(queue) == b"t/a.x 0"
-    gantry.redis.rpush(queue, "t/a.x 0")
+        assert not out or getattr(gantry.redis, out)(queue) == b"t/a.x"
+    gantry.redis.rpush(queue, "t/a.x")
     # now it is there twice
     assert gantry.call("audit_fix", "t/a.x", 0, MANY_SEEN) == FREED
-    assert gantry.redis.lpos(queue, "t/a.x 0", count=0) == [gantry.redis.llen(queue) - 1]
+    assert gantry.redis.lpos(queue, "t/a.x", count=0) == [gantry.redis.llen(queue) - 1]
     gantry.redis.rpop(queue)
     gantry.redis.rpop(queue, 2)
     gantry.redis.lpop(queue, 1)
@@ -56,16 +56,16 @@ def test_an_entry_in_the_middle_of_a_deep_queue_is_never_doubled(gantry):
     fill(gantry, "normal", SEARCH_MAX)
     fill(gantry, "normal", SEARCH_MAX, "lpush")
     queue = gantry.key("queue:a:normal")
-    assert gantry.redis.lpos(queue, "t/a.x 0") == SEARCH_MAX
+    assert gantry.redis.lpos(queue, "t/a.x") == SEARCH_MAX
     assert gantry.call("audit_fix", "t/a.x", 0, NONE_SEEN) == UNDECIDED
     # a session that has it too is preferred wherever the entry is
     gantry.put("h", task="b.y")
     gantry.claim(1, service="b")
     gantry.redis.hset(running(gantry, 0), "t/a.x", hold(gantry, field="h/b.y"))
     assert gantry.call("audit_fix", "t/a.x", 0, NONE_SEEN) == FINE
-    gantry.redis.lpush(queue, "t/a.x 0")
+    gantry.redis.lpush(queue, "t/a.x")
     assert gantry.call("audit_fix", "t/a.x", 0, MANY_SEEN) == FREED
-    assert gantry.redis.lpos(queue, "t/a.x 0") is None
+    assert gantry.redis.lpos(queue, "t/a.x") is None
 
 
 def test_slices_are_paged_to_their_end(gantry):
@@ -81,7 +81,7 @@ def test_slices_are_paged_to_their_end(gantry):
         assert sorted(set(found.held + found.queued)) == sorted(found.stages)
     assert set(gantry.call("audit_queues")) == {b"a", b"b"}
     length, *page = gantry.call("audit_queue", "a", NORMAL, 290, 20)
-    assert length == 300 and page == [b"t%d/a.x 0" % i for i in range(409, 399, -1)]
+    assert length == 300 and page == [b"t%d/a.x" % i for i in range(409, 399, -1)]
 
 
 @pytest.mark.parametrize("shard", ["g*", "g?", "[abc]", "a\\", "a\\*", "g[1]:", "^g", "%d+", "{g*}"])

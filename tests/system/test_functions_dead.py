@@ -44,7 +44,7 @@ def test_a_failed_stage_runs_again(gantry):
     assert [stage[k] for k in ("generation", "attempt", "failures", "crashes")] == [before["generation"] + 1, 2, 0, 0]
     assert [(h["state"], h["error"]["code"], h["attempt"]) for h in stage["history"]] == [(FAILED, "A", 1), (FAILED, "B", 2)]
     assert stage["body"] == before["body"]
-    assert dead(gantry) == [] and gantry.queue() == ["t/a.x 2", "u/a.x 0"]
+    assert dead(gantry) == [] and gantry.queue() == ["t/a.x 2", "u/a.x"]
     assert gantry.events()[-1] == {b"q": b"a", b"0": b"t/a.x"}
     assert gantry.ledger()["accepted"] == 3
     gantry.check()
@@ -123,11 +123,11 @@ def test_what_is_not_dead_is_left(gantry):
 
 def test_an_entry_of_dead_that_is_no_dead_stage_is_not_replayed(gantry):
     gantry.end("t")
-    gantry.redis.hset(gantry.key("task:short"), mapping={"a.x": "x", "a.x.s": "y"})
-    gantry.redis.set(gantry.key("task:string"), "x")
-    gantry.redis.zadd(gantry.key("dead"), {"t/a.x": 1, "short/a.x": 1, "string/a.x": 1})
+    gantry.spoil("short/a.x", "y")
+    gantry.keep("states", "bare/a.x", gantry.kept("states", "t/a.x"))
+    gantry.redis.zadd(gantry.key("dead"), {"t/a.x": 1, "short/a.x": 1, "bare/a.x": 1})
     assert replay(gantry, "t")[0] == CONFLICT and gantry.call("replay", "short", "a.x", 9)[0] == CONFLICT
-    assert replay(gantry, "string") == (NOT_FOUND, {})
+    assert replay(gantry, "bare") == (NOT_FOUND, {})
 
 
 def test_a_second_replay_is_a_conflict(gantry):
@@ -153,7 +153,7 @@ def test_a_full_queue_takes_none(gantry):
     gantry.put("other", task="a.x")
     assert replay(gantry, "t", "a.x", queue_max=1) == (BUSY, {"a.x": FAILED})
     assert replay(gantry, "t", "a.x", queue_max=0) == (BUSY, {"a.x": FAILED})
-    assert dead(gantry) == ["t/a.x", "t/a.y", "t/b.x"] and gantry.queue() == ["other/a.x 0"]
+    assert dead(gantry) == ["t/a.x", "t/a.y", "t/b.x"] and gantry.queue() == ["other/a.x"]
     gantry.check()
     status, states = replay(gantry, "t", queue_max=2)
     assert status == BUSY and sorted(states.values()) == [PENDING, PENDING, FAILED]
@@ -175,10 +175,10 @@ def test_purge_forgets_the_dead_letter_and_keeps_the_record(gantry):
     gantry.end("t", state=FAILED)
     gantry.end("t", state=FAILED, task="b.y")
     gantry.end("u", state=FAILED)
-    record = gantry.redis.hgetall(gantry.key("task:t"))
+    record = gantry.record("t/a.x")
     assert purge(gantry, "t", "b.y") == 1 and dead(gantry) == ["t/a.x", "u/a.x"]
     assert purge(gantry, "t") == 1 and purge(gantry, "t") == 0 and dead(gantry) == ["u/a.x"]
-    assert gantry.redis.hgetall(gantry.key("task:t")) == record and gantry.books()["dead"] == 1
+    assert gantry.record("t/a.x") == record and gantry.books()["dead"] == 1
     assert replay(gantry, "t")[0] == CONFLICT
     gantry.put("t")
     assert gantry.state("t") == PENDING

@@ -81,8 +81,8 @@ def ended_long_ago(gantry, hours):
         gantry.redis.rpop(gantry.key("ended:%d" % (was // 3600000)))
         gantry.redis.rpush(gantry.key("ended:%d" % (ms // 3600000)), "%s/a.x 4 %d" % (id_, ms))
         gantry.redis.zadd(gantry.key("hours"), {ms // 3600000: ms // 3600000})
-        packed = gantry.redis.hget(gantry.key("task:" + id_), "a.x.s")
-        gantry.redis.hset(gantry.key("task:" + id_), "a.x.s", packed[:80] + ms.to_bytes(8, "big") + packed[88:])
+        packed = gantry.kept("states", id_ + "/a.x")
+        gantry.keep("states", id_ + "/a.x", packed[:80] + ms.to_bytes(8, "big") + packed[88:])
         times.append(ms)
     return times
 
@@ -158,17 +158,17 @@ def test_members_are_ordered_as_redis_does(gantry):
             seen += [id_ for id_, *_ in page]
             if not cursor:
                 break
-            gantry.redis.zrem(gantry.key("timers"), "%s/a.x 0" % seen[-1])
+            gantry.redis.zrem(gantry.key("timers"), "%s/a.x" % seen[-1])
         assert seen == sorted(ids, key=lambda id_: id_ + "/")
-        gantry.redis.zadd(gantry.key("timers"), {"%s/a.x 0" % id_: now_ms() + DAY for id_ in ids})
+        gantry.redis.zadd(gantry.key("timers"), {"%s/a.x" % id_: now_ms() + DAY for id_ in ids})
 
 
 def test_the_work_of_a_call_is_bounded(gantry):
     gantry.put(*["d%d" % i for i in range(1000)], delay_ms=DAY)
     pipe = gantry.redis.pipeline(transaction=False)
     for start in range(0, 25000, 1000):
-        pipe.zadd(gantry.key("timers"), {"x%d/b.y 0" % i: now_ms() for i in range(start, start + 1000)})
-        pipe.lpush(gantry.key("queue:a:normal"), *["x%d/a.y 0" % i for i in range(start, start + 1000)])
+        pipe.zadd(gantry.key("timers"), {"x%d/b.y" % i: now_ms() for i in range(start, start + 1000)})
+        pipe.lpush(gantry.key("queue:a:normal"), *["x%d/a.y" % i for i in range(start, start + 1000)])
     pipe.sadd(gantry.key("queues"), "a")
     pipe.execute()
     found, pages = gantry.list_all(state="scheduled", task="a.x", limit=1000)
@@ -195,13 +195,13 @@ def test_junk_is_passed_over(gantry):
     one_of_each(gantry)
     before = gantry.list_all()[0], gantry.list_all(state="dead")[0]
     redis_ = gantry.redis
-    redis_.zadd(gantry.key("timers"), {"junk": 5, "x" * 10000: 6, "t/a.x 0": float("inf"), "u/a.x 0": -7, "t/a.x": 8, "": 9, "t/ax 0": 1})
+    redis_.zadd(gantry.key("timers"), {"junk": 5, "x" * 10000: 6, "t/a.x": float("inf"), "u/a.x": -7, "t/a.x x": 8, "t/a.x 0 0": 8, "": 9, "t/ax 0": 1})
     redis_.zadd(gantry.key("dead"), {"junk": 5, "x" * 10000: 6, "gone/a.x": 7, "failed/c.z ": 9})
-    redis_.set(gantry.key("task:string"), "x")
-    redis_.hset(gantry.key("task:short"), mapping={"a.x": "x", "a.x.s": "short"})
-    redis_.zadd(gantry.key("dead"), {"string/a.x": now_ms(), "short/a.x": now_ms()})
-    redis_.lpush(gantry.key("queue:a:normal"), "junk", "string/a.x 0", "short/a.x 0", "none/a.x 0")
-    redis_.rpush(gantry.key("ended:%d" % (now_ms() // 3600000)), "junk", "string/a.x 4 5", "short/a.x 4 5", "none/a.x 4 5")
+    gantry.keep("states", "bare/a.x", "no body")
+    gantry.spoil("short/a.x")
+    redis_.zadd(gantry.key("dead"), {"bare/a.x": now_ms(), "short/a.x": now_ms()})
+    redis_.lpush(gantry.key("queue:a:normal"), "junk", "bare/a.x", "short/a.x", "short/a.x 1", "none/a.x", " ", "", "failed/c.z 5 5")
+    redis_.rpush(gantry.key("ended:%d" % (now_ms() // 3600000)), "junk", "bare/a.x 4 5", "short/a.x 4 5", "none/a.x 4 5")
     for limit in (1, 2, 1000):
         assert (gantry.list_all(limit=limit)[0], gantry.list_all(state="dead", limit=limit)[0]) == before
 

@@ -8,7 +8,7 @@ import random
 import struct
 
 from functions_library import (CANCELLED, CAP_MS, COMPLETED, FAILED, HOUR, PRIORITY_NAMES, RETRY, RETURN, SEED, SKIPPED, SNOOZE, Gantry, back_off,
-                               server, sid_of)
+                               entry_of, server, sid_of)
 from functions_model import Model, deadline_member
 
 STEPS = int(os.environ.get("GANTRY_STEPS", "3000"))
@@ -151,7 +151,7 @@ class Walk:
         self.random.shuffle(deadlines)
         self.random.shuffle(timers)
         self.gantry.due(*map(deadline_member, deadlines), key="deadlines")
-        self.gantry.due(*["%s/%s %d" % (*f, self.model.stages[f].generation) for f in timers])
+        self.gantry.due(*[entry_of("%s/%s" % f, self.model.stages[f].generation) for f in timers])
         most, fired = self.random.randrange(1, 12), None
         while fired is None or fired == most:
             _, _, fired, crons = self.gantry.timers(most)
@@ -185,8 +185,7 @@ class Walk:
                for k, v in self.gantry.get(id_).items()}
         assert got == {f[1]: (s.state, s.generation, s.attempt, s.failures, s.crashes, s.history)
                        for f, s in self.model.stages.items() if f[0] == id_}
-        kept = self.gantry.redis.hgetall("task:" + id_)
-        assert {k: kept.get(b"%s.c" % k.encode(), b"") for k in got} == {f[1]: s.checkpoint for f, s in self.model.stages.items() if f[0] == id_}
+        assert {k: self.gantry.kept("checkpoints", f"{id_}/{k}") or b"" for k in got} == {f[1]: s.checkpoint for f, s in self.model.stages.items() if f[0] == id_}
 
     # after every operation
 
@@ -194,7 +193,7 @@ class Walk:
         """Each new timer has the time that the rules say, reckoned from its event; then it is moved out of the way."""
         for at, name in self.gantry.scheduled:
             field = tuple(name.split("/"))
-            member = "%s %d" % (name, self.model.stages[field].generation)
+            member = entry_of(name, self.model.stages[field].generation)
             assert self.gantry.redis.zscore("timers", member) == at + self.model.timers[field], (name, self.model.timers[field])
             self.gantry.redis.zadd("timers", {member: at + DAY})
         self.gantry.scheduled.clear()
@@ -211,9 +210,9 @@ class Walk:
 
     def compare(self):
         for (service, priority), entries in self.model.queues.items():
-            assert self.gantry.queue(service, priority) == ["%s/%s %d" % (*f, g) for f, g in entries]
+            assert self.gantry.queue(service, priority) == [entry_of("%s/%s" % f, g) for f, g in entries]
         assert {m.decode() for m in self.gantry.redis.zrange("deadlines", 0, -1)} == set(map(deadline_member, self.model.deadlines))
-        assert {m.decode() for m in self.gantry.redis.smembers("stale")} == {"%s/%s %d" % (*f, g) for f, g in self.model.stale}
+        assert {m.decode() for m in self.gantry.redis.smembers("stale")} == {entry_of("%s/%s" % f, g) for f, g in self.model.stale}
         assert {m.decode() for m in self.gantry.redis.zrange("dead", 0, -1)} == {"%s/%s" % f for f in self.model.dead}
         assert {k.decode(): v.decode() for k, v in self.gantry.redis.hgetall("owned").items()} == \
             {"%s/%s" % f: o for f, o in self.model.owned.items()}

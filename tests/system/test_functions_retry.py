@@ -8,8 +8,8 @@ import msgpack
 import pytest
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, CAP_MS, COMPLETED, FAILED, HIGH, HOUR, MISS, OK, OVER_ALL, OVER_USER, PENDING,
-                               QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT, Gantry, back_off, read_history,
-                               server, sid_of)
+                               QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT, Gantry, Hold, back_off, entry_of,
+                               read_history, server, sid_of)
 
 FAULT = {"error": {"code": "FAILED", "message": "no"}, "usage": {"wall_ms": 3}, "worker": "w"}
 
@@ -71,7 +71,7 @@ def test_the_last_failure_allowed_is_for_good(gantry):
         assert handout["failures"] == attempt - 1
         assert gantry.put_back((handout, RETRY, "1", FAULT)) == [OK]
         if attempt < 3:
-            fire(gantry, "t/a.x %d" % attempt)
+            fire(gantry, entry_of("t/a.x", attempt))
     stage = gantry.get("t")["a.x"]
     assert stage["state"] == FAILED and stage["failures"] == 3 and stage["error"] == FAULT["error"]
     assert [(h["attempt"], h["state"]) for h in stage["history"]] == [(1, FAILED), (2, FAILED)]
@@ -104,8 +104,8 @@ def test_the_back_off_grows_with_jitter_from_the_token(gantry, random8):
                 (handout,) = gantry.claim(1, random8=random8)
                 assert gantry.put_back((handout, RETRY), cap_ms=HOUR) == [OK]
                 if attempt < failure - 1:
-                    fire(gantry, "%s/a.x %d" % (field, attempt + 1))
-            wait = waits(gantry, "%s/a.x %d" % (field, failure))
+                    fire(gantry, entry_of(field + "/a.x", attempt + 1))
+            wait = waits(gantry, entry_of(field + "/a.x", failure))
             least = 400 * 2 ** (failure - 1) if retry_ms else (failure ** 4 + 15) * 1000
             most = least * 1.1 if retry_ms else least + 10000 * (failure + 1)
             assert wait == min(HOUR, wait) == back_off(failure, retry_ms, handout["token"], HOUR)
@@ -116,9 +116,9 @@ def test_the_back_off_grows_with_jitter_from_the_token(gantry, random8):
 
 def test_the_back_off_of_a_thousandth_failure_is_the_cap(gantry):
     handout = submit_and_claim(gantry, failures_max=1001, retry_ms=2 ** 32 - 1)
-    hold = bytearray(gantry.redis.hget(gantry.shard + "running:" + sid_of(0), "t/a.x"))
-    hold[25:29] = struct.pack(">I", 999)
-    gantry.redis.hset(gantry.shard + "running:" + sid_of(0), "t/a.x", bytes(hold))
+    running = gantry.shard + "running:" + sid_of(0)
+    hold = Hold(gantry.redis.hget(running, "t/a.x")).with_counters(0, 1, 999, 0)
+    gantry.redis.hset(running, "t/a.x", hold.bytes())
     assert gantry.put_back((handout, RETRY), cap_ms=777) == [OK]
     assert waits(gantry) == 777 and gantry.get("t")["a.x"]["failures"] == 1000
 
@@ -172,7 +172,7 @@ def test_a_receipt_that_was_lost_is_given_again_at_every_stage_of_its_life(gantr
     task = ("t", "a.x", 1, None, {"delay_ms": HOUR, "owner": "ann", "to_close_ms": HOUR})
     submit = lambda: gantry.submit(task, quota_user=1, quota_all=1)
     assert submit() == [(OK, SCHEDULED, MISS)] and submit() == [(OK, SCHEDULED, MISS)]
-    fire(gantry, "t/a.x 0")
+    fire(gantry, "t/a.x")
     assert submit() == [(OK, PENDING, MISS)]
     (handout,) = gantry.claim(1)
     assert submit() == [(OK, PENDING, MISS)]
@@ -201,8 +201,8 @@ def test_a_snooze_is_no_failure(gantry):
         assert gantry.put_back((handout, SNOOZE, "60000")) == [OK]
         stage = gantry.get("t")["a.x"]
         assert (stage["state"], stage["failures"], stage["reason"], stage["history"]) == (SCHEDULED, 0, "snoozed", [])
-        assert waits(gantry, "t/a.x %d" % generation) == 60000
-        fire(gantry, "t/a.x %d" % generation)
+        assert waits(gantry, entry_of("t/a.x", generation)) == 60000
+        fire(gantry, entry_of("t/a.x", generation))
         (handout,) = gantry.claim(1)
     assert gantry.ledger() == {"accepted": 1}
     gantry.check()
@@ -216,12 +216,12 @@ def test_a_snooze_of_nothing_still_waits(gantry, after):
 
 def test_a_checkpoint_goes_to_the_next_attempt_until_the_stage_is_done(gantry):
     handout = submit_and_claim(gantry)
-    field = lambda: gantry.redis.hget(gantry.shard + "task:t", "a.x.c")
+    field = lambda: gantry.kept("checkpoints", "t/a.x")
     for generation, (how, given) in enumerate([(RETRY, b"one"), (SNOOZE, b""), (RETURN, b"two"), (RETURN, b""), (RETRY, b"c" * 65536)], 1):
         assert gantry.put_back((handout, how, "1", FAULT, given)) == [OK]
         last = given or last
         if how != RETURN:
-            fire(gantry, "t/a.x %d" % generation)
+            fire(gantry, entry_of("t/a.x", generation))
         (handout,) = gantry.claim(1)
         assert handout["checkpoint"] == last == field()
     assert gantry.get("t")["a.x"]["state"] == RUNNING
@@ -239,7 +239,7 @@ def test_a_crash_and_a_failure_keep_the_checkpoint_a_new_submit_does_not(gantry)
     (handout,) = gantry.claim(1)
     assert handout["checkpoint"] == b"kept"
     gantry.finish((handout, FAILED))
-    assert gantry.redis.hget(gantry.shard + "task:t", "a.x.c") == b"kept"
+    assert gantry.kept("checkpoints", "t/a.x") == b"kept"
     gantry.submit(("t", "a.x", 2))
     assert gantry.claim(1)[0]["checkpoint"] == b""
 
@@ -249,7 +249,7 @@ def test_returns_and_retries_of_one_call_are_each_taken(gantry):
     out = gantry.claim(5)
     gantry.cancel("t4")
     assert gantry.put_back((out[0], RETURN), (out[1], RETRY, "7"), (out[2], RETURN), (out[3], SNOOZE, "9"), (out[4], RETRY, "1")) == [OK] * 5
-    assert gantry.queue() == ["t5/a.x 0", "t2/a.x 1", "t0/a.x 1"] and gantry.state("t4") == CANCELLED
+    assert gantry.queue() == ["t5/a.x", "t2/a.x 1", "t0/a.x 1"] and gantry.state("t4") == CANCELLED
     assert gantry.redis.zcard(gantry.shard + "timers") == 2
     assert gantry.ledger() == {"accepted": 6, "requeues": 2, "retries": 1, "cancelled": 1}
     assert gantry.events()[-1] == {b"q": b"a", b"0": b"t2/a.x t0/a.x", b"1": b"t1/a.x t3/a.x", b"8": b"t4/a.x",
@@ -303,7 +303,7 @@ def test_the_history_has_the_latest_sixteen(gantry):
             gantry.sweep()
         else:
             gantry.put_back((handout, RETRY, "1", {"error": {"code": "FAILED", "message": "x" * attempt}}))
-            fire(gantry, "t/a.x %d" % attempt)
+            fire(gantry, entry_of("t/a.x", attempt))
     history = gantry.get("t")["a.x"]["history"]
     assert [h["attempt"] for h in history] == list(range(25, 41))
     assert all((h["state"] == QUARANTINED) == (h["attempt"] % 4 == 0) for h in history)
@@ -321,21 +321,22 @@ def test_a_very_long_tail_is_left_out_of_the_history(gantry):
 @pytest.mark.parametrize("wrong", [b"junk", b"\xc6\0\0\0\xffshort", b"\xc6\0\0"])
 def test_a_history_that_an_outsider_spoiled_begins_anew(gantry, wrong):
     handout = submit_and_claim(gantry)
-    gantry.redis.hset(gantry.shard + "task:t", "a.x.h", wrong)
+    gantry.keep("histories", "t/a.x", wrong)
     assert gantry.put_back((handout, RETRY, "1", FAULT)) == [OK]
-    assert len(read_history(gantry.redis.hget(gantry.shard + "task:t", "a.x.h"))) == 1
+    assert len(read_history(gantry.kept("histories", "t/a.x"))) == 1
 
 
 @pytest.mark.parametrize("how", [RETRY, SNOOZE, RETURN])
 def test_a_record_that_an_outsider_replaced_does_not_stop_the_others(gantry, how):
     gantry.submit(("t", "a.x", 1), ("u", "a.x", 2), ("v", "a.x", 3))
     out = gantry.claim(3)
-    gantry.redis.delete(gantry.shard + "task:u")
-    gantry.redis.set(gantry.shard + "task:u", "outside")
+    gantry.redis.hdel(gantry.shard + "bodies", "u/a.x")
+    gantry.keep("states", "u/a.x", "outside")
+    gantry.keep("histories", "u/a.x", "outside")
     assert gantry.put_back(*[(h, how, "1", FAULT, b"c") for h in out]) == [OK] * 3
     assert gantry.redis.exists(gantry.shard + "running:" + sid_of(0)) == 0
     gantry.timers()
-    assert {gantry.state(i) for i in "tv"} <= {PENDING, SCHEDULED} and gantry.redis.get(gantry.shard + "task:u") == b"outside"
+    assert {gantry.state(i) for i in "tv"} <= {PENDING, SCHEDULED} and gantry.get("u") == {}
 
 
 # quota

@@ -147,7 +147,7 @@ def test_an_entry_in_another_queue_than_its_own_is_found(gantry, other):
     gantry.put("t")
     gantry.redis.delete(gantry.key("queue:a:normal"))
     gantry.put("u", "v", priority=HIGH)
-    gantry.redis.lpush(gantry.key("queue:a:" + PRIORITY_NAMES[other]), "t/a.x 0")
+    gantry.redis.lpush(gantry.key("queue:a:" + PRIORITY_NAMES[other]), "t/a.x")
     stage = why(gantry, task="a.x")
     assert (stage["position"], stage["before"], stage["found"]) == (3 if other == HIGH else 1, 0 if other == HIGH else 2, FOUND)
 
@@ -155,7 +155,7 @@ def test_an_entry_in_another_queue_than_its_own_is_found(gantry, other):
 def test_unheld(gantry):
     serve(gantry)
     gantry.put("t", "u")
-    gantry.redis.lrem(gantry.key("queue:a:normal"), 0, "t/a.x 0")
+    gantry.redis.lrem(gantry.key("queue:a:normal"), 0, "t/a.x")
     stage = why(gantry, task="a.x")
     assert (stage["state"], stage["position"], stage["before"], stage["found"]) == (PENDING, 0, 0, ABSENT)
     gantry.redis.lpush(gantry.key("queue:a:normal"), "t/a.x 1")  # of another generation
@@ -222,8 +222,8 @@ def test_every_stage_of_a_task_in_order(gantry):
 
 def test_no_such_stage(gantry):
     gantry.put("t")
-    gantry.redis.set(gantry.key("task:string"), "x")
-    assert why(gantry, "nobody") == [] and gantry.call("why", "t", "a.y") == [] and gantry.call("why", "string", "") == []
+    gantry.keep("states", "bare/a.x", "x")
+    assert why(gantry, "nobody") == [] and gantry.call("why", "t", "a.y") == [] and gantry.call("why", "bare", "") == []
 
 
 def fill(gantry, queue, count):
@@ -235,12 +235,12 @@ def test_a_deep_queue_is_looked_at_from_its_head(gantry):
     gantry.put("t")
     stage = why(gantry, task="a.x")
     assert (stage["position"], stage["found"]) == (SEARCH_MAX, FOUND)
-    gantry.redis.rpush(gantry.key("queue:a:normal"), "y/a.y 0")
+    gantry.redis.rpush(gantry.key("queue:a:normal"), "y/a.y")
     stage = why(gantry, task="a.x")
     assert (stage["position"], stage["found"]) == (0, UNKNOWN)
     # one that is in another queue is found all the same
     gantry.redis.lpop(gantry.key("queue:a:normal"))
-    gantry.redis.lpush(gantry.key("queue:a:low"), "t/a.x 0")
+    gantry.redis.lpush(gantry.key("queue:a:low"), "t/a.x")
     fill(gantry, "a:normal", 10)
     stage = why(gantry, task="a.x")
     assert (stage["position"], stage["before"], stage["found"]) == (1, SEARCH_MAX + 10, FOUND)
@@ -252,7 +252,7 @@ def test_the_work_of_a_call_is_bounded(gantry):
     for service in "abcd":
         gantry.put("t", task=service + ".x")
     assert [(s["position"], s["found"]) for s in why(gantry)] == [(0, UNKNOWN)] * 4
-    gantry.redis.rpush(gantry.key("queue:d:normal"), "t/d.x 0")
+    gantry.redis.rpush(gantry.key("queue:d:normal"), "t/d.x")
     assert why(gantry)[3]["found"] == UNKNOWN  # what was allowed was spent on the others
     assert why(gantry, task="d.x")["found"] == FOUND
 

@@ -27,7 +27,7 @@ TEST(a_socket_that_never_ends_starves_neither_its_neighbour_nor_timers)
         (void)uv_run(loop, UV_RUN_NOWAIT);
         CHECK(greedy.reads > before);
         CHECK(greedy.reads - before <= TURN_READS_MAX);
-        CHECK_INT(modest.reads, told ? turn : turn + 1); /* descriptors are asked after the hub */
+        CHECK(modest.reads >= turn + !told); /* the loop asks descriptors after the hub */
         if (turn % 10 == 0)
             (void)usleep(2000);
     }

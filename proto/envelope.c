@@ -4,6 +4,7 @@
 #include "proto/codec.h"
 #include "proto/message.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -68,13 +69,33 @@ bool header_encode(const struct header *header, uint8_t bytes[WIRE_HEADER_MAX], 
     return true;
 }
 
+/* Bytes that follow the first one of a whole number as all peers write it; -1: something else. */
+static int uint_size(uint8_t first)
+{
+    if (first < 0x80)
+        return 0;
+    return first >= 0xcc && first <= 0xcf ? 1 << (first - 0xcc) : -1;
+}
+
+/* Eight in every message: those written as usual do not go through a token. A load takes eight
+ * bytes, so the last ones of a header do. */
 static bool take_u64(struct reader *r, uint64_t most, uint64_t *ret)
 {
     struct token t;
-    if (!reader_next(r, &t) || t.kind != KIND_UINT || t.whole > most)
+    uint64_t bytes;
+    int size = r->at < r->end ? uint_size(*r->at) : -1;
+    if (size == 0) {
+        *ret = *r->at++;
+    } else if (size > 0 && r->end - r->at > (ptrdiff_t)sizeof bytes) {
+        memcpy(&bytes, r->at + 1, sizeof bytes);
+        *ret = be64toh(bytes) >> (64 - 8 * size);
+        r->at += 1 + size;
+    } else if (reader_next(r, &t) && t.kind == KIND_UINT) {
+        *ret = t.whole;
+    } else {
         return false;
-    *ret = t.whole;
-    return true;
+    }
+    return *ret <= most;
 }
 
 static bool take_u32(struct reader *r, uint32_t *ret)
@@ -156,20 +177,23 @@ static int receive_frame(zmq_msg_t *frame, void *socket)
 
 int envelope_receive(struct envelope *self, void *socket, bool routed)
 {
-    envelope_clear(self);
-    int r = 0;
-    if (routed) {
-        r = receive_frame(&self->peer, socket);
-        if (r)
-            return r;
-        if (!more(&self->peer))
-            return STATUS_MALFORMED;
+    int r = receive_frame(routed ? &self->peer : &self->frame, socket);
+    if (r) {
+        envelope_clear(self);
+        return r;
     }
-    r = receive_frame(&self->frame, socket);
+    memset(&self->header, 0, sizeof self->header);
+    if (routed && !more(&self->peer))
+        return STATUS_MALFORMED;
+    if (routed)
+        r = receive_frame(&self->frame, socket);
     if (r)
         return r;
-    if (!more(&self->frame))
+    if (!more(&self->frame)) {
+        zmq_msg_close(&self->body);
+        zmq_msg_init(&self->body);
         return header_decode(&self->header, frame_slice(&self->frame));
+    }
     r = receive_frame(&self->body, socket);
     if (r)
         return r;

@@ -33,13 +33,13 @@ local function at(field)
 end
 for _, key in ipairs(redis.call('KEYS', 'queue:*')) do
   for _, entry in ipairs(redis.call('LRANGE', key, 0, -1)) do
-    local id, task, generation = string.match(entry, '^([^/]+)/(%S+) (%d+)$')
-    local packed = redis.call('HGET', 'task:' .. id, task .. '.s')
+    local field, generation = string.match(entry, '^(%S+) ?(%d*)$')
+    local packed = redis.call('HGET', 'states', field)
     local state = packed and string.byte(packed, 2) or 0
     local now = packed and struct.unpack('>I4', packed, 4) or 0
-    if state == 0 and now == tonumber(generation) then
+    if state == 0 and now == (tonumber(generation) or 0) then
       waiting = waiting + 1
-      at(id .. '/' .. task)
+      at(field)
     end
   end
 end

@@ -156,7 +156,9 @@ static int pack_one(begun_t *self, const struct gantry_task *task, size_t i)
     uint8_t random[TICKETS_SIZE];
     char *id = self->receipts[i].id;
     struct fault fault;
-    int r = task->id && task->token ? 0 : mint_take(&client->mint, random, sizeof random);
+    int r = task->token ? 0 : mint_take(&client->mint, random, TICKET_SIZE);
+    if (r == 0 && !task->id)
+        r = mint_take(&client->mint, random + TICKET_SIZE, TICKET_SIZE);
     if (r)
         return r;
     if (task->id)

@@ -5,7 +5,7 @@ import statistics
 import time
 
 from figures import Progress, hint, size
-from house import ROOM, System, Trouble, rss_bytes
+from house import CONNECT_S, ROOM, System, Trouble, rss_bytes
 
 SMALL = 10_000          # the backlog that a large one is compared with
 SMALL_ROUNDS = 5        # before, and as many after
@@ -102,6 +102,7 @@ def workers_ready(system):
     workers = system.add("work", system.options.workers, window=256)
     for load in workers:
         load.go()
+    time.sleep(CONNECT_S)
     return workers
 
 

@@ -15,6 +15,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 ROOM = TOP / "build" / "bench"  # every system has a folder in it
 NAMES = {"redis-server": "redis", "gantry-broker": "broker", "gantry-state": "state", "gantry-node": "node"}
 TICK = os.sysconf("SC_CLK_TCK")
+CONNECT_S = 0.3  # within which a worker that was told to go is there
 SETTLE_S = 0.1  # results that are still on their way belong to the round
 LOG_LINES = 20  # of the system's, told with trouble
 made = 0

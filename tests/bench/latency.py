@@ -3,7 +3,7 @@ import statistics
 import time
 
 from figures import percentile
-from house import System, Trouble
+from house import CONNECT_S, System, Trouble
 
 WAYS = (("to_worker_us", "submit to worker", 0), ("to_result_us", "submit to result", 1))
 WARM = 20  # one in so many is left out, the first ones
@@ -14,6 +14,7 @@ def one_round(options, folder):
         worker, = system.add("work", 1, window=1)
         asker, = system.add("rtt", 1, tasks=options.tasks, payload=options.payload)
         worker.go()
+        time.sleep(CONNECT_S)
         asker.go()
         if asker.wait(60 + options.tasks):
             raise Trouble("a task did not come back")

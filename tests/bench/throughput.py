@@ -4,7 +4,7 @@ import statistics
 import time
 
 from figures import spread
-from house import SETTLE_S, System, busy_seconds, cpu_seconds, rss_bytes
+from house import CONNECT_S, SETTLE_S, System, busy_seconds, cpu_seconds, rss_bytes
 
 ORDER = ("redis", "state", "broker", "node", "producers", "workers", "sum")
 
@@ -20,8 +20,11 @@ def one_round(options, folder, batch):
         workers = system.add("work", options.workers, window=256)
         producers = system.add("produce", options.producers, tasks=each, window=options.window, batch=batch,
                                payload=options.payload, merge=0 if options.no_merge else 1)
+        for load in workers:
+            load.go()
+        time.sleep(CONNECT_S)
         before, busy, begun = system.sums(cpu_seconds), busy_seconds(), time.monotonic()
-        for load in workers + producers:
+        for load in producers:
             load.go()
         done, progress = 0, time.monotonic()
         while done < total:

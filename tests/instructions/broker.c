@@ -17,6 +17,7 @@ static struct end {
     uint64_t request;
 } clients[PEERS], workers[PEERS], state;
 
+static unsigned peers = PEERS; /* that take part */
 static msgpack_sbuffer body;
 static uint8_t tokens[BATCH * WIRE_LEASE_TOKEN_SIZE];
 
@@ -56,13 +57,13 @@ static void answer(const struct end *ends, uint32_t verb, unsigned count,
                    void (*write)(unsigned place, unsigned count))
 {
     struct heard heard;
-    for (unsigned i = 0; i < PEERS; i++) {
+    for (unsigned i = 0; i < peers; i++) {
         hear(&state, verb, &heard);
         write(i, count);
         wire_say(state.peer, &(struct says){ VERB_ANSWER, heard.request, state.epoch, NULL, count },
                  &body);
     }
-    for (unsigned i = 0; i < PEERS; i++)
+    for (unsigned i = 0; i < peers; i++)
         hear(&ends[i], VERB_ANSWER, &heard);
 }
 
@@ -83,7 +84,7 @@ static void write_outcomes(unsigned place, unsigned count)
 
 static void submit(unsigned count)
 {
-    for (unsigned i = 0; i < PEERS; i++) {
+    for (unsigned i = 0; i < peers; i++) {
         body_submit(&body, i * count, count);
         say(&clients[i], VERB_SUBMIT, count);
     }
@@ -92,7 +93,7 @@ static void submit(unsigned count)
 
 static void claim(unsigned count)
 {
-    for (unsigned i = 0; i < PEERS; i++) {
+    for (unsigned i = 0; i < peers; i++) {
         body_claim(&body, i, workers[i].request);
         say(&workers[i], VERB_CLAIM, count);
     }
@@ -101,11 +102,27 @@ static void claim(unsigned count)
 
 static void done(unsigned count)
 {
-    for (unsigned i = 0; i < PEERS; i++) {
+    for (unsigned i = 0; i < peers; i++) {
         body_done(&body, i, i * count, count, tokens);
         say(&workers[i], VERB_DONE, count);
     }
     answer(workers, VERB_DONE, count, write_outcomes);
+}
+
+/* A whole life with nothing beside it, whose end is waited for: what each step costs when no other
+ * shares its turn. */
+static void lone(unsigned count)
+{
+    struct heard asked, heard;
+    submit(count);
+    claim(count);
+    body_wait(&body, 0);
+    say(&clients[0], VERB_WAIT, 0);
+    hear(&state, VERB_WAIT, &asked);
+    done(count);
+    body_record(&body, 0);
+    wire_say(state.peer, &(struct says){ VERB_ANSWER, asked.request, state.epoch, NULL, 0 }, &body);
+    hear(&clients[0], VERB_ANSWER, &heard);
 }
 
 /* Twice, and the second time counts: what a first time sets up is none of a task's work. */
@@ -113,7 +130,7 @@ static void phase(const char *name, void (*round)(unsigned count), unsigned coun
 {
     for (int twice = 0; twice < 2; twice++) {
         phase_begin();
-        for (unsigned tasks = 0; tasks < TASKS; tasks += PEERS * count)
+        for (unsigned tasks = 0; tasks < TASKS; tasks += peers * count)
             round(count);
     }
     phase_end(name, TASKS);
@@ -133,6 +150,8 @@ static void script(void)
     phase("broker.claim.16", claim, BATCH);
     phase("broker.done.1", done, 1);
     phase("broker.done.16", done, BATCH);
+    peers = 1;
+    phase("broker.lone", lone, 1);
 }
 
 int main(void)

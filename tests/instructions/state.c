@@ -17,6 +17,7 @@ static const char broker_at[] = "tcp://127.0.0.1:3";
 
 static peer_t *broker;
 static uint64_t requests, claims;
+static unsigned in_turn = IN_TURN; /* tasks */
 static msgpack_sbuffer body;
 /* tasks that wait, from `claimed` on, and that are held, from `ended` on */
 static unsigned submitted, claimed, ended;
@@ -71,11 +72,11 @@ static void check_items(const struct heard *heard, unsigned count)
 static void submit(unsigned count)
 {
     struct heard heard;
-    for (unsigned i = 0; i < IN_TURN; i += count, submitted += count) {
+    for (unsigned i = 0; i < in_turn; i += count, submitted += count) {
         body_submit(&body, submitted, count);
         say(VERB_SUBMIT, count);
     }
-    for (unsigned i = 0; i < IN_TURN; i += count) {
+    for (unsigned i = 0; i < in_turn; i += count) {
         hear(&heard);
         check_items(&heard, count);
     }
@@ -94,11 +95,11 @@ static void keep_tokens(const struct heard *heard, unsigned count)
 static void claim(unsigned count)
 {
     struct heard heard;
-    for (unsigned i = 0; i < IN_TURN; i += count) {
+    for (unsigned i = 0; i < in_turn; i += count) {
         body_claim(&body, 0, ++claims);
         say(VERB_CLAIM, count);
     }
-    for (unsigned i = 0; i < IN_TURN; i += count) {
+    for (unsigned i = 0; i < in_turn; i += count) {
         hear(&heard);
         keep_tokens(&heard, count);
     }
@@ -107,14 +108,31 @@ static void claim(unsigned count)
 static void done(unsigned count)
 {
     struct heard heard;
-    for (unsigned i = 0; i < IN_TURN; i += count, ended += count) {
+    for (unsigned i = 0; i < in_turn; i += count, ended += count) {
         body_done(&body, 0, ended, count, tokens[ended % (2 * TASKS)]);
         say(VERB_DONE, count);
     }
-    for (unsigned i = 0; i < IN_TURN; i += count) {
+    for (unsigned i = 0; i < in_turn; i += count) {
         hear(&heard);
         check_items(&heard, count);
     }
+}
+
+/* A whole life with nothing beside it, whose end is waited for. */
+static void lone(unsigned count)
+{
+    struct heard heard;
+    submit(count);
+    claim(count);
+    body_wait(&body, ended);
+    say(VERB_WAIT, 0);
+    round_trip();
+    round_trip();
+    body_done(&body, 0, ended, count, tokens[ended % (2 * TASKS)]);
+    say(VERB_DONE, count);
+    ended += count;
+    hear(&heard);
+    hear(&heard);
 }
 
 /* What follows an answer, such as reading the events, is a part of the phase. */
@@ -132,7 +150,7 @@ static void settle(void)
 static void phase(const char *name, void (*round)(unsigned count), unsigned count)
 {
     phase_begin();
-    for (unsigned tasks = 0; tasks < TASKS; tasks += IN_TURN) {
+    for (unsigned tasks = 0; tasks < TASKS; tasks += in_turn) {
         round(count);
         settle();
     }
@@ -182,6 +200,8 @@ static void script(void)
     life(warm, BATCH);
     life(singles, 1);
     life(batches, BATCH);
+    in_turn = 1;
+    phase("state.lone", lone, 1);
 }
 
 int main(void)

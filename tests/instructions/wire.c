@@ -271,6 +271,21 @@ void body_done(msgpack_sbuffer *body, unsigned worker, unsigned first, unsigned 
     }
 }
 
+void body_wait(msgpack_sbuffer *body, unsigned number)
+{
+    msgpack_packer pk = packer(body);
+    msgpack_pack_map(&pk, 2);
+    pair_id(&pk, number);
+}
+
+void body_record(msgpack_sbuffer *body, unsigned number)
+{
+    msgpack_packer pk = packer(body);
+    msgpack_pack_map(&pk, 3);
+    pair_id(&pk, number);
+    pair_text(&pk, "status", "completed");
+}
+
 void body_outcomes(msgpack_sbuffer *body, unsigned first, unsigned count)
 {
     msgpack_packer pk = packer(body);

@@ -43,4 +43,7 @@ void body_handouts(msgpack_sbuffer *body, unsigned worker, unsigned first, unsig
 /* tokens: of WIRE_LEASE_TOKEN_SIZE bytes, one behind the other. */
 void body_done(msgpack_sbuffer *body, unsigned worker, unsigned first, unsigned count,
                const uint8_t *tokens);
+void body_wait(msgpack_sbuffer *body, unsigned number);
+/* Of a task that is completed. */
+void body_record(msgpack_sbuffer *body, unsigned number);
 void body_outcomes(msgpack_sbuffer *body, unsigned first, unsigned count);

@@ -21,11 +21,6 @@ static void answer_one(ask_t *ask, struct m_cron *plan)
     ask_answer(&ask, STATUS_OK, 1, state_packed(ask->state));
 }
 
-static int64_t now_of(const state_t *self)
-{
-    return self->redis_ahead_ms ? clock_ms() + self->redis_ahead_ms : clock_wall_ms();
-}
-
 static void on_set(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
@@ -44,7 +39,7 @@ static void on_set(void *arg, int status, const redisReply *reply)
     }
     /* both were good a moment ago */
     (void)message_decode(&m_cron_layout, ask_body(ask), &plan, NULL);
-    (void)cron_plan_next(&plan, now_of(self), &next_ms);
+    (void)cron_plan_next(&plan, state_now_ms(self), &next_ms);
     plan.next_ms = (uint64_t)next_ms;
     answer_one(ask, &plan);
 }
@@ -52,7 +47,7 @@ static void on_set(void *arg, int status, const redisReply *reply)
 static int next_of(const state_t *self, const struct m_cron *plan, int64_t *ret_next_ms,
                    struct refusal *why)
 {
-    int r = cron_plan_next(plan, now_of(self), ret_next_ms);
+    int r = cron_plan_next(plan, state_now_ms(self), ret_next_ms);
     if (r < 0)
         return refusal_say(why, STATUS_UNAVAILABLE, NULL, "the state service is out of memory");
     if (*ret_next_ms == 0)

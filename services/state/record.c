@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { STATE_HEAD = 10, BODY_LIMITS = 4, HISTORY_MOST = 16 };
+enum { STATE_HEAD = 12, BODY_LIMITS = 4, HISTORY_MOST = 16 };
+/* Where they stand in the packed state's head. */
+enum { AT_GENERATION = 2, AT_ATTEMPT, AT_FAILURES, AT_CRASHES, AT_STARTED = 9, AT_ENDED = 11 };
 
 /* The values of the packed state's head, in order. */
 struct head {
@@ -112,12 +114,12 @@ static bool read_state(struct slice bytes, int *ret_state, struct m_stage *ret_t
     *ret_state = (int)head.whole[0];
     *ret_told = (struct m_stage){
         .state = slice_of(state_text(*ret_state)),
-        .generation = (uint32_t)head.whole[1],
-        .attempt = (uint32_t)head.whole[2],
-        .failures = (uint32_t)head.whole[3],
-        .crashes = (uint32_t)head.whole[4],
-        .started_ms = head.whole[7],
-        .ended_ms = head.whole[8],
+        .generation = (uint32_t)head.whole[AT_GENERATION],
+        .attempt = (uint32_t)head.whole[AT_ATTEMPT],
+        .failures = (uint32_t)head.whole[AT_FAILURES],
+        .crashes = (uint32_t)head.whole[AT_CRASHES],
+        .started_ms = head.whole[AT_STARTED],
+        .ended_ms = head.whole[AT_ENDED],
     };
     read_tail(tail, ret_told);
     return true;

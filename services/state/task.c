@@ -73,18 +73,20 @@ void limits_fill(struct limits *self, const struct limits *from)
 }
 
 /* The functions read these by their offset, so all have fixed widths. */
-static void pack_prefix(const struct m_task *task, const struct limits *limits, msgpack_packer *pk)
+static void pack_prefix(const struct m_task *task, const struct limits *limits, int64_t created_ms,
+                        msgpack_packer *pk)
 {
+    msgpack_pack_fix_uint64(pk, (uint64_t)created_ms);
     msgpack_pack_uint8(pk, task->owner.size ? BODY_OWNED : 0);
     msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
     msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
     msgpack_pack_fix_uint32(pk, limits->retry_ms);
 }
 
-void task_pack_rest(const struct m_task *task, const struct limits *limits, uint32_t priority,
-                    msgpack_packer *pk)
+void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,
+                    int64_t created_ms, msgpack_packer *pk)
 {
-    pack_prefix(task, limits, pk);
+    pack_prefix(task, limits, created_ms, pk);
     msgpack_pack_map(pk, 2u + (task->owner.size ? 1 : 0) + (task->timeout_ms ? 1 : 0));
     pack_text(pk, "input");
     if (task->input.size && !codec_is_nil(task->input))

@@ -21,8 +21,8 @@ int task_read(struct slice bytes, int64_t now_ms, struct m_task *ret_task, struc
 /* Fills what self does not say. */
 void limits_fill(struct limits *self, const struct limits *from);
 
-/* What gantry_submit calls rest: the stage's body from the token on. */
-void task_pack_rest(const struct m_task *task, const struct limits *limits, uint32_t priority,
-                    msgpack_packer *pk);
+/* The stage's body as Redis keeps it. created_ms is Redis' wall clock. */
+void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,
+                    int64_t created_ms, msgpack_packer *pk);
 /* What it calls extra; nothing is written when there is none. */
 void task_pack_extra(const struct m_task *task, msgpack_packer *pk);

@@ -1,7 +1,8 @@
 #!lua name=gantry
 -- The functions that change and read Gantry's records.  See README.md for keys, packings and the
 -- calling conventions.  Rules: check every argument, then write (an error does not roll back);
--- TIME is read once; one redis.call a batch, none a task: a call costs a microsecond, a field of one a tenth.
+-- TIME is read once; one redis.call a batch, none a task: a call costs a microsecond, a field of one a tenth; every byte of
+-- every string that comes into being here is hashed, a nanosecond each: so few strings a task, and short ones.
 -- The files are one chunk, which may have 200 locals: files from 30 on keep theirs between `do` and `end`.
 
 local VERSION = 3000 -- major * 1000 + minor; raise it with every change of these files
@@ -103,10 +104,13 @@ local function get_many(key, fields)
 end
 
 -- The packed state: fixed widths, so that reading is by offset.  Its `counters` are the 20 bytes of generation, attempt,
--- failures and crashes, `started` the 9 bytes of started_ms; a hold has the same bytes, so finish only joins strings.
+-- failures and crashes, `started` the 9 bytes of started_ms.  Behind state a hold stands in it as it is (below), so finish
+-- only joins strings; then come `ended`, the 9 bytes of ended_ms, and the tail.
 local COUNTERS_FORMAT = '>BI4BI4BI4BI4'
 local FIRST_RUN = '\206\0\0\0\0\206\0\0\0\1\206\0\0\0\0\206\0\0\0\0'
-local NOT_STARTED = '\207\0\0\0\0\0\0\0\0'
+local NOT_STARTED, NO_CLAIM = '\207\0\0\0\0\0\0\0\0', '\207\0\0\0\0\0\0\0\0'
+local STATE_SIZE = 99 -- without its tail
+local STATE_HEAD = {} -- by state: its first two bytes
 
 local function counters_pack(generation, attempt, failures, crashes)
   return pack(COUNTERS_FORMAT, 0xce, generation, 0xce, attempt, 0xce, failures, 0xce, crashes)
@@ -121,22 +125,21 @@ local function time_pack(ms) return '\207' .. pack('>I8', ms) end
 
 -- started, ended: as time_pack; priority: one character
 local function state_pack(state, counters, token, sid, started, ended, priority)
-  return '\154' .. char(state) .. counters .. '\196\012' .. token .. '\217 ' .. sid .. started .. ended .. priority
+  return STATE_HEAD[state] .. '\0' .. counters .. priority .. '\217 ' .. sid .. '\196\012' .. token .. started .. NO_CLAIM .. ended
 end
-
-local STATE_SIZE = 89 -- without its tail
 
 -- Anything shorter was not written by these functions: its stage is no task any more, and nobody else's harm.
 local function state_good(packed) return #packed >= STATE_SIZE end
 local function state_of(packed) return byte(packed, 2) end
-local function state_counters(packed) return counters_unpack(packed, 3) end
-local function state_generation(packed) return (unpack_bytes('>I4', packed, 4)) end
-local function state_token(packed) return sub(packed, 25, 36) end
-local function state_ended(packed) return (unpack_bytes('>I8', packed, 81)) end
-local function state_priority(packed) return sub(packed, 89, 89) end
+local function state_counters(packed) return counters_unpack(packed, 4) end
+local function state_packed_counters(packed) return sub(packed, 4, 23) end
+local function state_generation(packed) return (unpack_bytes('>I4', packed, 5)) end
+local function state_priority(packed) return sub(packed, 24, 24) end
+local function state_token(packed) return sub(packed, 61, 72) end
+local function state_started(packed) return sub(packed, 73, 81) end
+local function state_ended(packed) return (unpack_bytes('>I8', packed, 92)) end
+local function state_changed(packed, state) return STATE_HEAD[state] .. sub(packed, 3, STATE_SIZE) end
 local function terminal(state) return state >= COMPLETED end
-
-local function state_started(packed) return sub(packed, 71, 79) end
 
 -- A stage waits again.  started: when its last attempt began, if it ran at all.
 local function pending_pack(generation, attempt, failures, crashes, priority, started)
@@ -145,8 +148,6 @@ local function pending_pack(generation, attempt, failures, crashes, priority, st
 end
 
 -- A body: created_ms 9, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map; at its end the submit token, 18.
--- There it is for Lua's sake, who hashes long strings by a few bytes counted from their end: bodies that differ in
--- none of these make one long chain.
 local BODY_MAP, BODY_TOKEN, BODY_LEAST = 21, 18, 39
 local FLAG_OWNED = 1
 
@@ -164,11 +165,11 @@ local function body_limits(body)
   return crashes, failures, retry
 end
 
--- A hold, the fence: flags 1, priority 1, then what the packed state has from its counters to its start (77 bytes, with
--- the token), claim sequence 8, and progress as a big-endian double once there is one.  With more than 64 bytes Redis
--- keeps it in a hash table: a list would be searched from its start for each of hundreds.  Lua hashes every third byte
--- of such a string, counted from its end: the token's last byte, in which the holds of a claim differ, is one of them.
-local HOLD_SIZE = 87
+-- A hold, the fence: flags 1, counters 20, priority 1, session 34, token 14, started 9, claim sequence 9, all as in the
+-- packed state; then progress as a big-endian double once there is one.  With more than 64 bytes Redis keeps it in a hash
+-- table: a list would be searched from its start for each of hundreds.
+local HOLD_SIZE = 88
+local HOLD_FIRST = '\0\206\0\0\0\0' -- how it begins at a stage's first handout, if it is nobody's and not to stop
 local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
 
 -- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
@@ -188,27 +189,28 @@ local function hold_flags(hold) return byte(hold) end
 local function hold_flag(hold, flag) return floor(byte(hold) / flag) % 2 == 1 end
 local function hold_stopping(hold) return byte(hold) % 4 > 0 end -- its worker is told to stop it
 local function hold_flagged(hold, flag) return char(byte(hold) + flag) .. sub(hold, 2) end
-local function hold_priority(hold) return sub(hold, 2, 2) end
-local function hold_counters(hold) return sub(hold, 3, 22) end
-local function hold_numbers(hold) return counters_unpack(hold, 3) end
-local function hold_again(hold) return sub(hold, 4, 7) ~= '\0\0\0\0' end -- not its first handout
-local function hold_token(hold) return sub(hold, 25, 36) end
-local function hold_index(hold) return (unpack_bytes('>I4', hold, 33)) end -- its place in its claim
-local function hold_session(hold) return sub(hold, 39, 70) end
+local function hold_first(hold) return sub(hold, 1, 6) == HOLD_FIRST end
+local function hold_counters(hold) return sub(hold, 2, 21) end
+local function hold_numbers(hold) return counters_unpack(hold, 2) end
+local function hold_priority(hold) return sub(hold, 22, 22) end
+local function hold_session(hold) return sub(hold, 25, 56) end
+local function hold_token(hold) return sub(hold, 59, 70) end
+local function hold_index(hold) return (unpack_bytes('>I4', hold, 67)) end -- its place in its claim
 local function hold_started(hold) return sub(hold, 71, 79) end
 local function hold_started_ms(hold) return (unpack_bytes('>I8', hold, 72)) end
-local function hold_seq(hold) return (unpack_bytes('>I8', hold, 80)) end
-local function hold_progress(hold) return #hold == 95 and sub(hold, 88) or nil end
+local function hold_seq(hold) return (unpack_bytes('>I8', hold, 81)) end
+local function hold_progress(hold) return #hold > HOLD_SIZE and sub(hold, HOLD_SIZE + 1) or nil end
 local function hold_with_progress(hold, progress) return sub(hold, 1, HOLD_SIZE) .. progress end
 
 -- Its counters are others by now.
 local function hold_counted(hold, generation, attempt, failures, crashes)
-  return sub(hold, 1, 2) .. counters_pack(generation, attempt, failures, crashes) .. sub(hold, 23)
+  return sub(hold, 1, 1) .. counters_pack(generation, attempt, failures, crashes) .. sub(hold, 22)
 end
 
--- The packed state, without its tail, of an attempt that was held.
-local function state_of_hold(hold, state, ended)
-  return '\154' .. char(state) .. sub(hold, 3, 79) .. ended .. sub(hold, 2, 2)
+-- The packed state, with its tail, of an attempt that was held.
+local function state_of_hold(hold, state, ended, tail)
+  if #hold > HOLD_SIZE then hold = sub(hold, 1, HOLD_SIZE) end
+  return STATE_HEAD[state] .. hold .. ended .. tail
 end
 
 local function text_pack(s)
@@ -252,7 +254,7 @@ end
 -- Field, generation; nil: not what these functions write.
 local function entry_parts(entry)
   if not find(entry, ' ', 1, true) then return entry, 0 end
-  local field, generation = match(entry, '^(%S+) (%d+)$')
+  local field, generation = match(entry, '^(%S+) ([1-9]%d*)$') -- spelled one way only: what is equal is found
   return field, tonumber(generation)
 end
 
@@ -264,6 +266,7 @@ local function prepare()
   call, floor = redis.call, math.floor
   find, sub, byte, char, match = string.find, string.sub, string.byte, string.char, string.match
   pack, unpack_bytes = struct.pack, struct.unpack
+  for state = PENDING, CANCELLED do STATE_HEAD[state] = '\156' .. char(state) end
   PENDING_STATE = pending_pack(0, 0, 0, 0, '\0')
 end
 

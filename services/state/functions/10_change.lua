@@ -1,8 +1,8 @@
 -- A change: what one call gathers about stages that came into another state, written once at its end.
 
 local function change_new(prefix, now)
-  return { prefix = prefix, now = now, packed_now = time_pack(now), moved = {}, ended = {}, suffix = {}, states = {},
-    counts = {}, event = {} }
+  return { prefix = prefix, now = now, packed_now = time_pack(now), moved = {}, ended = 0, states = {}, counts = {},
+    event = {} }
 end
 
 local function change_count(change, counter, by)
@@ -48,14 +48,9 @@ end
 
 -- The stage reached a terminal state.
 local function change_final(change, field, state, packed)
-  local suffix = change.suffix[state]
-  if not suffix then
-    suffix = ' ' .. state .. ' ' .. change.now
-    change.suffix[state] = suffix
-  end
   change_state(change, field, packed)
   change_moved(change, field, state)
-  change.ended[#change.ended + 1] = field .. suffix
+  change.ended = change.ended + 1
   if state == FAILED or state == QUARANTINED then
     local dead = change_list(change, 'dead')
     dead[#dead + 1] = change.now
@@ -108,6 +103,28 @@ local function event_add(P, now, count, fields)
   end
 end
 
+-- Adds to the timers or deadlines.  Returns the earliest of what was added when it is the earliest of all.
+local function arm(P, key, list)
+  local least = math.huge
+  for i = 1, #list, 2 do least = math.min(least, list[i]) end
+  call_many('ZADD', P .. key, list)
+  local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+  return least <= tonumber(first[2]) and least or math.huge
+end
+
+local PIECE = 128
+
+-- What came into a state, joined by spaces, in pieces that Lua joins at one go.
+local function pieces_of(list)
+  local pieces = {}
+  for i = 1, #list, PIECE do pieces[#pieces + 1] = table.concat(list, ' ', i, math.min(i + PIECE - 1, #list)) end
+  return pieces
+end
+
+local change_write
+
+do -- what only it needs
+
 -- Pushes what goes into queues; a `q` of the event says whose services have work.
 local function change_push(change)
   local said = {}
@@ -141,16 +158,21 @@ local function drop_deadlines(change)
   call_many('ZREM', key, members)
 end
 
-local function change_end(change)
-  local P, n = change.prefix, #change.ended
+-- texts: by state, what came into it, in pieces.
+local function change_end(change, texts)
+  local P, lines = change.prefix, {}
   local hour = floor(change.now / HOUR_MS)
+  for state = COMPLETED, CANCELLED do
+    if texts[state] then
+      local head = state .. ' ' .. change.now .. ' '
+      for _, piece in ipairs(texts[state]) do lines[#lines + 1] = head .. piece end
+      change_count(change, COUNTERS[state], #change.moved[state])
+    end
+  end
   -- a list as long as what was pushed is new: so the index of hours costs nothing per batch
-  if call_many('RPUSH', P .. 'ended:' .. hour, change.ended) <= n then call('ZADD', P .. 'hours', hour, hour) end
+  if call_many('RPUSH', P .. 'ended:' .. hour, lines) <= #lines then call('ZADD', P .. 'hours', hour, hour) end
   if change.dead then call_many('ZADD', P .. 'dead', change.dead) end
   drop_deadlines(change)
-  for state = COMPLETED, CANCELLED do
-    if change.moved[state] then change_count(change, COUNTERS[state], #change.moved[state]) end
-  end
 end
 
 local function disown(P, fields)
@@ -159,15 +181,6 @@ local function disown(P, fields)
     if owners[i] then call('SREM', P .. 'user:' .. owners[i], fields[i]) end
   end
   call_many('HDEL', P .. 'owned', fields)
-end
-
--- Adds to the timers or deadlines.  Returns the earliest of what was added when it is the earliest of all.
-local function arm(P, key, list)
-  local least = math.huge
-  for i = 1, #list, 2 do least = math.min(least, list[i]) end
-  call_many('ZADD', P .. key, list)
-  local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
-  return least <= tonumber(first[2]) and least or math.huge
 end
 
 local function change_arm(change)
@@ -180,26 +193,37 @@ local function change_arm(change)
   end
 end
 
-local function change_write(change)
-  local P, event, count = change.prefix, change.event, 0
+local function change_texts(change)
+  local texts = {}
+  for state, list in pairs(change.moved) do
+    if #list > 0 then texts[state] = pieces_of(list) end
+  end
+  return texts
+end
+
+change_write = function(change)
+  local P, event, count, texts = change.prefix, change.event, 0, change_texts(change)
   call_many('HSET', P .. 'states', change.states)
   if change.histories then call_many('HSET', P .. 'histories', change.histories) end
   if change.checkpoints then call_many('HSET', P .. 'checkpoints', change.checkpoints) end
   if change.unchecked then call_many('HDEL', P .. 'checkpoints', change.unchecked) end
   if change.heads or change.tails then change_push(change) end
-  if #change.ended > 0 then change_end(change) end
+  if change.ended > 0 then change_end(change, texts) end
   if change.undead then call_many('ZREM', P .. 'dead', change.undead) end
   if change.stale then call_many('SADD', P .. 'stale', change.stale) end
   if change.disowned then disown(P, change.disowned) end
   if change.timers or change.deadlines then change_arm(change) end
   for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, by) end
   for state = PENDING, CANCELLED do
-    local list = change.moved[state]
-    if list and #list > 0 then
-      count = count + #list
-      event[#event + 1] = state
-      event[#event + 1] = table.concat(list, ' ')
+    if texts[state] then
+      count = count + #change.moved[state]
+      for _, piece in ipairs(texts[state]) do
+        event[#event + 1] = state
+        event[#event + 1] = piece
+      end
     end
   end
   if #event > 0 then event_add(P, change.now, count, event) end
+end
+
 end

@@ -75,7 +75,7 @@ local function waiting_end(change, stage, state, tail)
     stale[#stale + 1] = entry_of(field, state_generation(packed))
   end
   if body_owned(stage[3]) then change_disown(change, field) end
-  change_final(change, field, state, state_pack(state, sub(packed, 3, 22), NO_TOKEN, NO_SESSION, NOT_STARTED, change.packed_now,
+  change_final(change, field, state, state_pack(state, state_packed_counters(packed), NO_TOKEN, NO_SESSION, NOT_STARTED, change.packed_now,
     stage[4] and state_priority(packed) or body_priority(stage[3])) .. tail)
 end
 

@@ -11,7 +11,7 @@ end
 -- The stage ended while it was held.
 local function hold_end(change, field, hold, state, tail)
   if hold_flags(hold) >= HOLD_OWNED then change_disown(change, field) end
-  change_final(change, field, state, state_of_hold(hold, state, change.packed_now) .. tail)
+  change_final(change, field, state, state_of_hold(hold, state, change.packed_now, tail))
 end
 
 -- A lost lease.  Returns the state and the tail that it ends in, or nothing: it waits again, and its history says why.
@@ -20,7 +20,7 @@ local function crash(change, worker, field, hold, crashes)
     return QUARANTINED, tail_error(worker, 'FAILED',
       'the lease was lost ' .. crashes .. ' times: each time the worker died, hung or was cut off')
   end
-  local attempt = state_of_hold(hold, QUARANTINED, change.packed_now) .. tail_of(worker)
+  local attempt = state_of_hold(hold, QUARANTINED, change.packed_now, tail_of(worker))
   change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), attempt))
 end
 

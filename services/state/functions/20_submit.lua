@@ -33,16 +33,13 @@ local function check_extra(packed, owned)
   return extra
 end
 
--- Field, rest and extra of each, which C has checked: here only that they have the shape which others read them by.
+-- Field, body and extra of each, which C has checked.  Where there is no extra nobody owns the stage.
 local function check_tasks(args, n)
   local fields, extras = {}, {}
   for i = 1, n do
     local at = 3 + 3 * i
-    local rest, extra = args[at + 1], args[at + 2]
-    local flags = byte(rest)
-    if #rest <= BODY_LEAST - 10 or byte(rest, 2) ~= 0xcc then refuse('submit', 'rest') end
-    if extra ~= '' or flags ~= 0 then extras[i] = check_extra(extra, flags % 2 == FLAG_OWNED) end
     fields[i] = args[at]
+    if args[at + 2] ~= '' then extras[i] = check_extra(args[at + 2], body_owned(args[at + 1])) end
   end
   return fields, extras
 end
@@ -69,12 +66,12 @@ end
 
 local NO_EXTRA = { delay_ms = 0, not_before_ms = 0, to_start_ms = 0, to_close_ms = 0 }
 
--- The stage is to run: for the first time, or again after its end.  body, packed: what it has of before.
-local function place(batch, field, rest, extra, body, packed)
+-- The stage is to run: for the first time, or again after its end.  old, packed: what it has of before.
+local function place(batch, field, body, extra, old, packed)
   local change, priority = batch.change, char(batch.priority)
   local generation, attempt = 0, 0
   -- the task's age is that of its first submit
-  call('HSET', change.prefix .. 'bodies', field, (body and sub(body, 1, 9) or batch.created) .. rest)
+  call('HSET', change.prefix .. 'bodies', field, old and sub(old, 1, 9) .. sub(body, 10) or body)
   if packed then
     generation, attempt = state_counters(packed) -- attempts go on so that no two share a folder
     generation = generation + 1
@@ -103,13 +100,13 @@ local function place(batch, field, rest, extra, body, packed)
 end
 
 -- Same token = same answer; completed = hit; under way = wait; else it runs, if there is room.  Returns status, state, reuse.
-local function decide(batch, field, rest, extra)
+local function decide(batch, field, body, extra)
   local P = batch.change.prefix
-  local body, packed = call('HGET', P .. 'bodies', field), call('HGET', P .. 'states', field)
-  if body then
+  local old, packed = call('HGET', P .. 'bodies', field), call('HGET', P .. 'states', field)
+  if old then
     if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
     local state = packed and state_of(packed) or PENDING
-    if body_token(body) == body_token(rest) then return OK, state, MISS end
+    if body_token(old) == body_token(body) then return OK, state, MISS end
     if state == COMPLETED then return OK, state, HIT end
     if not terminal(state) then return OK, state, WAIT end
   end
@@ -119,7 +116,7 @@ local function decide(batch, field, rest, extra)
     local status, current, over = over_quota(batch, extra.owner)
     if status then return status, current, over end
   end
-  return place(batch, field, rest, extra or NO_EXTRA, body, packed)
+  return place(batch, field, body, extra or NO_EXTRA, old, packed)
 end
 
 -- What this call has gathered, written: the same stage comes once more in it.
@@ -133,7 +130,7 @@ end
 -- Takes all that are new and plain; returns the places of the others.
 local function take_new(batch, args, fields, extras)
   local found = get_many(batch.change.prefix .. 'bodies', fields)
-  local bodies, entries, moved, seen, others, created = batch.bodies, batch.entries, batch.moved, batch.seen, {}, batch.created
+  local bodies, entries, moved, seen, others = batch.bodies, batch.entries, batch.moved, batch.seen, {}
   local room, count = batch.most - batch.depth, 0
   for i = 1, #fields do
     local field = fields[i]
@@ -141,9 +138,10 @@ local function take_new(batch, args, fields, extras)
       others[#others + 1] = i
     else
       count = count + 1
-      bodies[2 * count - 1], bodies[2 * count] = field, created .. args[4 + 3 * i]
-      entries[count], moved[count], seen[field] = field, field, true
+      bodies[2 * count - 1], bodies[2 * count] = field, args[4 + 3 * i]
+      entries[count], moved[count] = field, field
     end
+    seen[field] = true -- what names it once more comes after it
   end
   if count > 0 then change_count(batch.change, 'accepted', count) end
   return others
@@ -163,7 +161,7 @@ submit = function(keys, args)
   local change = change_new(P, now_ms())
   local moved, reply = {}, {}
   change.moved[PENDING] = moved
-  local batch = { change = change, created = time_pack(change.now), priority = priority, most = most, quota_user = quota_user,
+  local batch = { change = change, priority = priority, most = most, quota_user = quota_user,
     quota_all = quota_all, depth = call('LLEN', queue_key(P, service, priority)), bodies = {}, seen = {},
     entries = change_queue(change, 'tails', service, priority), moved = moved }
   local others = take_new(batch, args, fields, extras)

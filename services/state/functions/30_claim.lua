@@ -15,39 +15,39 @@ local function index_of(n)
   return packed
 end
 
--- What waits again: its counters for the reply and the hold, and its checkpoint; nil: the entry no longer holds.
-local function again(P, field, generation, packed)
+-- An entry of a later run: its field and body, its counters for the reply and the hold, its checkpoint; nil: it no longer
+-- holds.
+local function again(P, entry)
+  local field, generation = entry_parts(entry)
+  local body = field and call('HGET', P .. 'bodies', field)
+  local packed = body and call('HGET', P .. 'states', field)
   if not packed or not state_good(packed) or state_of(packed) ~= PENDING or state_generation(packed) ~= generation then return end
   local now, attempt, failures, crashes = state_counters(packed)
-  return counters_pack(now, attempt + 1, failures, crashes), call('HGET', P .. 'checkpoints', field) or ''
+  return field, body, counters_pack(now, attempt + 1, failures, crashes), call('HGET', P .. 'checkpoints', field) or ''
 end
 
--- Hands out the entries that still hold, drops the others.  Fills reply, holds and moved.
+-- Hands out the entries that still hold, drops the others.  Fills reply, holds and moved.  The entry of a first run is its
+-- field, so that most are found as they stand.
 local function hand_out(claim, list, priority)
   local P, reply, holds, moved, count = claim.P, claim.reply, claim.holds, claim.moved, claim.count
-  local fields, generations = {}, {}
+  local bodies, states = get_many(P .. 'bodies', list), get_many(P .. 'states', list)
+  local behind, times = char(priority) .. claim.session, claim.times
+  local first, first_owned = '\0' .. FIRST_RUN .. behind, '\4' .. FIRST_RUN .. behind
   for i = 1, #list do
-    local field, generation = entry_parts(list[i])
-    fields[i], generations[i] = field or list[i], generation or -1
-  end
-  local bodies, states = get_many(P .. 'bodies', fields), get_many(P .. 'states', fields)
-  local plain, owned = '\0' .. char(priority), '\4' .. char(priority)
-  local first, session = FIRST_RUN .. claim.token8, claim.session
-  for i = 1, #list do
-    local field, body, packed = fields[i], bodies[i], states[i]
-    local counters, checkpoint, rest
+    local field, body = list[i], bodies[i]
+    local head, rest = first, ''
     if not body then
-      counters = nil
-    elseif not packed and generations[i] == 0 then
-      counters, rest = first, ''
-    elseif packed then
-      counters, checkpoint = again(P, field, generations[i], packed)
-      if counters then counters, rest = counters .. claim.token8, counters .. checkpoint end
+      local counters, checkpoint
+      field, body, counters, checkpoint = again(P, field)
+      if field then head, rest = (body_owned(body) and '\4' or '\0') .. counters .. behind, counters .. checkpoint end
+    elseif states[i] then
+      field = nil -- what is no first run has a generation in its entry
+    elseif body_owned(body) then
+      head = first_owned
     end
-    if counters then
-      holds[2 * count + 1] = field
-      holds[2 * count + 2] = (body_owned(body) and owned or plain) .. counters .. index_of(count) .. session
+    if field then
       local r = 2 + HANDOUT * count
+      holds[2 * count + 1], holds[2 * count + 2] = field, head .. index_of(count) .. times
       reply[r + 1], reply[r + 2], reply[r + 3] = field, body, rest
       count = count + 1
       moved[count] = field
@@ -92,7 +92,7 @@ local function claim(keys, args)
   if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0, args[7] } end
   local now = now_ms()
   local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, P = P,
-    token8 = '\196\012' .. args[7], session = '\217 ' .. sid .. time_pack(now) .. pack('>I8', seq) }
+    session = '\217 ' .. sid .. '\196\012' .. args[7], times = time_pack(now) .. '\207' .. pack('>I8', seq) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
   call_many('SREM', P .. 'stale', taken.dropped)
   if taken.count == 0 then
@@ -104,7 +104,12 @@ local function claim(keys, args)
   if call('ZADD', P .. 'sessions', 'NX', now + lease, sid) == 1 and worker ~= '' then
     call('HSET', P .. 'workers', sid, worker)
   end
-  event_add(P, now, taken.count, { RUNNING, table.concat(taken.moved, ' ') })
+  local event = {}
+  for _, piece in ipairs(pieces_of(taken.moved)) do
+    event[#event + 1] = RUNNING
+    event[#event + 1] = piece
+  end
+  event_add(P, now, taken.count, event)
   return taken.reply
 end
 

@@ -20,22 +20,19 @@ local function check_results(args, n)
   for i = 1, n do
     local at = RESULT * i - 1
     fields[i] = args[at]
-    if #args[at + 1] ~= 12 then refuse('finish', 'token') end
     if not MAY_SAY[args[at + 2]] then refuse('finish', 'state') end
-    if not is_map(args[at + 3], 1) then refuse('finish', 'tail') end
   end
   return fields
 end
 
 -- The end of a stage that its worker holds, as it says or as it was told to.
-local function end_of(change, worker, field, hold, said, tail)
-  local state = MAY_SAY[said]
+local function end_of(change, worker, field, hold, state, tail)
   if hold_stopping(hold) then
     state, tail = stopped(hold, worker)
   elseif state == FAILED then
     local generation, attempt, failures, crashes = hold_numbers(hold)
     hold = hold_counted(hold, generation, attempt, failures + 1, crashes)
-  elseif state ~= CANCELLED and hold_again(hold) then
+  elseif state ~= CANCELLED and not hold_first(hold) then
     change_uncheck(change, field)
   end
   hold_end(change, field, hold, state, tail)
@@ -52,18 +49,30 @@ local function finish(keys, args)
   local holds = get_many(P .. 'running:' .. sid, fields)
   local change = change_new(P, now_ms())
   local gone, seen, late_ones, done = {}, {}, {}, 0
+  local states, completed, count, head, ended = change.states, {}, 0, STATE_HEAD[COMPLETED], change.packed_now
+  change.moved[COMPLETED] = completed
   for i = 1, n do
     local at, field, hold = RESULT * i - 1, fields[i], holds[i]
-    if hold and not seen[field] and hold_token(hold) == args[at + 1] then
-      end_of(change, worker, field, hold, args[at + 2], args[at + 3])
+    if not hold or seen[field] or hold_token(hold) ~= args[at + 1] then
+      late_ones[#late_ones + 1] = i
+    else
+      local state = MAY_SAY[args[at + 2]]
       seen[field] = true
       done = done + 1
       gone[done] = field
-    else
-      late_ones[#late_ones + 1] = i
+      if state == COMPLETED and #hold == HOLD_SIZE and hold_first(hold) then -- as nearly all
+        count = count + 1
+        completed[count] = field
+        states[#states + 1] = field
+        states[#states + 1] = head .. hold .. ended .. args[at + 3]
+      else
+        end_of(change, worker, field, hold, state, args[at + 3])
+        count = #completed
+      end
     end
   end
   if done > 0 then
+    change.ended = done
     call_many('HDEL', P .. 'running:' .. sid, gone)
     change_write(change)
   end
@@ -115,7 +124,7 @@ local function put_off(change, worker, field, hold, item, cap)
     hold = hold_counted(hold, generation, attempt, failures, crashes)
     if failures >= failures_max then return hold_end(change, field, hold, FAILED, item.tail) end
     wait = wait or back_off(failures, retry_ms, hold_token(hold), cap)
-    local attempt_was = state_of_hold(hold, FAILED, change.packed_now) .. item.tail
+    local attempt_was = state_of_hold(hold, FAILED, change.packed_now, item.tail)
     change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), attempt_was))
     change_count(change, 'retries')
   end

@@ -14,7 +14,7 @@ local function bye(keys, args)
   local change = change_new(keys[1], now_ms())
   session_end(change, sid, false)
   change_write(change)
-  return { change.counts.requeues or 0, #change.ended }
+  return { change.counts.requeues or 0, change.ended }
 end
 
 local function extend(P, sids, lease_end)
@@ -63,7 +63,7 @@ local function sweep(keys, args)
   end
   extend(P, later, now + lease)
   change_write(change)
-  return { 1, expired, #later, change.counts.requeues or 0, #change.ended }
+  return { 1, expired, #later, change.counts.requeues or 0, change.ended }
 end
 
 define('bye', bye, 'allow-oom')

@@ -12,7 +12,7 @@ local function fire(change, member)
   local service = field and match(field, '^[^/]+/([^.]+)%.')
   local packed = service and call('HGET', change.prefix .. 'states', field)
   if not packed or not state_good(packed) or state_of(packed) ~= SCHEDULED or state_generation(packed) ~= generation then return end
-  change_state(change, field, '\154' .. char(PENDING) .. sub(packed, 3, STATE_SIZE) .. EMPTY_MAP)
+  change_state(change, field, state_changed(packed, PENDING) .. EMPTY_MAP)
   local list = change_queue(change, 'tails', service, byte(state_priority(packed)))
   list[#list + 1] = member
   change_moved(change, field, PENDING)
@@ -62,12 +62,12 @@ local function fire_deadlines(change, most)
   local stages, closed = {}, {}
   for _, member in ipairs(due) do stages[#stages + 1] = deadline_stage(P, member) end
   local held = holders_of(P, stages)
-  local before = #change.ended
+  local before = change.ended
   for _, stage in ipairs(stages) do
     local field = stage[1] .. '/' .. stage[2]
     if not closed[field] then close(change, stage, held[field]) end
-    closed[field] = #change.ended > before
-    before = #change.ended
+    closed[field] = change.ended > before
+    before = change.ended
   end
   call_many('ZREM', P .. 'deadlines', due)
   return #due

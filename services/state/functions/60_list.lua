@@ -11,6 +11,7 @@ end
 
 do
   local PAGE = 100
+  local ENDS_PAGE, ENDS_MAX = 8, 99999 -- lines of what ended; more than one line ever has
   local WORK_MAX = 10000            -- entries looked at in one call
   local BYTES_MAX = 8 * 1024 * 1024 -- read in one call: bodies and outputs may be large
   local MEMBER_MAX = 220            -- of a sorted set: a longer one is not ours, and no place to go on from
@@ -116,21 +117,33 @@ do
     end
   end
 
-  local function look_ended(walk, line)
-    local id, task, service, state, ended = match(line, '^([^/]+)/(([^.]+)%.%S+) (%d) (%d+)$')
-    state = tonumber(state)
+  local function look_ended(walk, field, state, ended)
+    local id, task, service = match(field, '^([^/]+)/(([^.]+)%..+)$')
     if not id or not wanted(walk, service, task) then return end
-    if walk.states ~= true and not walk.states[state] then return end
     -- a stage that ran again since is listed under its latest end only
     local packed = read(walk, 'states', id .. '/' .. task)
     walk.work = walk.work + 4
-    if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == tonumber(ended) then
-      add(walk, id, task, state, tonumber(ended))
+    if packed and state_good(packed) and state_of(packed) == state and state_ended(packed) == ended then
+      add(walk, id, task, state, ended)
+    end
+  end
+
+  -- What ended in one call, the last first: from the place `from` downwards.  Returns where it stopped, or nil.
+  local function look_ends(walk, line, from)
+    local state, ended, fields = match(line, '^(%d) (%d+) (.+)$')
+    state, ended = tonumber(state), tonumber(ended)
+    if not state or (walk.states ~= true and not walk.states[state]) then return end
+    local list = {}
+    for field in string.gmatch(fields, '%S+') do list[#list + 1] = field end
+    for i = math.min(from or #list, #list), 1, -1 do
+      if full(walk) then return i end
+      look_ended(walk, list[i], state, ended)
+      walk.work = walk.work + 1
     end
   end
 
   local function list_ended(walk, at)
-    local from, index = match(at or '', '^(%d+) (%d+)$')
+    local from, index, place = match(at or '', '^(%d+) (%d+) (%d+)$')
     local newest = from or (walk.before > 0 and floor((walk.before - 1) / HOUR_MS)) or '+inf'
     local hours = call('ZREVRANGEBYSCORE', walk.prefix .. 'hours', newest, floor(walk.since / HOUR_MS))
     for _, hour in ipairs(hours) do
@@ -138,10 +151,11 @@ do
       local i = call('LLEN', key) - 1
       if hour == from then i = math.min(i, tonumber(index)) end
       while i >= 0 do
-        local page = call('LRANGE', key, math.max(0, i - PAGE + 1), i)
+        local page = call('LRANGE', key, math.max(0, i - ENDS_PAGE + 1), i)
         for j = #page, 1, -1 do
-          if full(walk) then return hour .. ' ' .. i end
-          look_ended(walk, page[j])
+          local here = hour == from and i == tonumber(index) and tonumber(place) or nil
+          local stopped = full(walk) and (here or ENDS_MAX) or look_ends(walk, page[j], here)
+          if stopped then return hour .. ' ' .. i .. ' ' .. stopped end
           walk.work = walk.work + 1
           i = i - 1
         end
@@ -229,7 +243,7 @@ do
 
   local WALKS = { { 'pending', 'p', list_pending }, { 'scheduled', 's', list_scheduled }, { 'running', 'r', list_running },
     { 'ended', 'e', list_ended }, { 'dead', 'd', list_dead } }
-  local CURSORS = { p = '^%S+ [123] (%d+)$', s = '^(%-?%w+) ', r = '^%x+ (%S*)$', e = '^%d+ (%d+)$', d = '^(%-?%w+) ' }
+  local CURSORS = { p = '^%S+ [123] (%d+)$', s = '^(%-?%w+) ', r = '^%x+ (%S*)$', e = '^%d+ (%d+) %d+$', d = '^(%-?%w+) ' }
 
   -- A longer number is no place in a list, and Redis would not read it.
   local function cursor_good(phase, at)

@@ -38,12 +38,12 @@ do
     local hour = floor(look.now / HOUR_MS)
     for h = hour, hour - 1, -1 do
       local lines = left > 0 and call('LRANGE', look.prefix .. 'ended:' .. h, -left, -1) or {}
-      left = left - #lines
-      for _, line in ipairs(lines) do
-        local of, ended = match(line, '^[^/]+/([^.]+)%.%S+ %d (%d+)$')
+      for i = #lines, 1, -1 do
+        local ended, fields = match(lines[i], '^%d (%d+) (.+)$')
         ended = tonumber(ended)
-        if of == service and ended > look.now - ENDS_AGE_MS then
-          n, oldest = n + 1, math.min(oldest, ended)
+        for of in string.gmatch(ended and ended > look.now - ENDS_AGE_MS and fields or '', '[^/]+/([^.]+)%.%S+') do
+          if left > 0 and of == service then n, oldest = n + 1, math.min(oldest, ended) end
+          left = left - 1
         end
       end
     end

@@ -40,15 +40,17 @@ static void write_body(msgpack_packer *pk, int created)
 static void write_state(msgpack_packer *pk, int state)
 {
     static const uint64_t numbers[] = { 2, 3, 1, 4 };
-    msgpack_pack_array(pk, 10);
+    msgpack_pack_array(pk, 12);
     msgpack_pack_int(pk, state);
+    msgpack_pack_int(pk, 0); /* flags */
     for (size_t i = 0; i < 4; i++)
         msgpack_pack_uint64(pk, numbers[i]); /* generation, attempt, failures, crashes */
-    pack_bin(pk, SLICE("0123456789ab"));
+    msgpack_pack_int(pk, 1);                 /* priority */
     pack_text(pk, "00000000000000000000000000000000");
+    pack_bin(pk, SLICE("0123456789ab"));
     msgpack_pack_int(pk, 1111);
+    msgpack_pack_int(pk, 7); /* claim sequence */
     msgpack_pack_int(pk, 2222);
-    msgpack_pack_int(pk, 1);
     msgpack_pack_map(pk, 4);
     pack_text(pk, "due_ms");
     msgpack_pack_fix_uint64(pk, 3333);

@@ -96,18 +96,20 @@ TEST(a_submit_goes_before_a_node_and_a_node_before_the_settings)
     CHECK_INT(said.retry_ms, 10);
 }
 
-/* The functions read it by these offsets, less the 9 bytes that they put in front. */
+/* The functions read it by these offsets. */
 TEST(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token)
 {
     UNUSED;
-    static const char nobodys[] = "\x00\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x82";
+    static const char nobodys[] =
+        "\xcf\0\0\0\0\0\0\x01\x02\x00\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x82";
     static const char token[] = "\xc4\x10"
                                 "0123456789abcdef";
-    static const char anns[] = "\x01\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x84";
+    static const char anns[] =
+        "\xcf\0\0\0\0\0\0\x01\x02\x01\xcc\x03\xcd\x03\xe8\xce\x01\x02\x03\x04\x84";
     struct m_task task = plain();
     const struct limits limits = { .failures_max = 1000, .crashes_max = 3, .retry_ms = 0x01020304 };
     msgpack_packer pk = packer();
-    task_pack_rest(&task, &limits, PRIORITY_HIGH, &pk); /* {input, priority} */
+    task_pack_body(&task, &limits, PRIORITY_HIGH, 0x0102, &pk); /* {input, priority} */
     CHECK(buffer.size > sizeof nobodys);
     assert_memory_equal(buffer.data, nobodys, sizeof nobodys - 1);
     assert_memory_equal(buffer.data + buffer.size - (sizeof token - 1), token, sizeof token - 1);
@@ -115,7 +117,7 @@ TEST(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token)
     task.owner = SLICE("ann");
     task.timeout_ms = 5000;
     pk = packer();
-    task_pack_rest(&task, &limits, PRIORITY_LOW, &pk);
+    task_pack_body(&task, &limits, PRIORITY_LOW, 0x0102, &pk);
     CHECK(buffer.size > sizeof anns);
     assert_memory_equal(buffer.data, anns, sizeof anns - 1);
 }

@@ -1,5 +1,6 @@
 #include "services/state/state.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "proto/codec.h"
@@ -11,6 +12,11 @@
 
 enum { LONG_AT_ONCE = 1, RECORDS_AT_ONCE = 8, ENDS_AT_ONCE = 4 };
 enum { SWEEP_MS = 1000, SWEEP_FIELDS = 5, FAREWELL_MS = 100, SHARD_MAX = 64 };
+
+int64_t state_now_ms(const state_t *self)
+{
+    return self->redis_ahead_ms ? clock_ms() + self->redis_ahead_ms : clock_wall_ms();
+}
 
 msgpack_packer *state_packer(state_t *self)
 {

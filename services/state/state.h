@@ -117,6 +117,9 @@ void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 /* Claims go last of a turn, so that one finds what was submitted right before it. */
 void claims_flush(state_t *self);
 
+/* Redis' wall clock, as far as it is known. */
+int64_t state_now_ms(const state_t *self);
+
 /* What a task's limits are: the submit says it, else the node, else the settings. */
 struct limits submit_limits(const state_t *state, const struct m_task *task);
 /* gantry_submit's arguments before the tasks. */

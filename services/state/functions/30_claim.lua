@@ -15,7 +15,7 @@ local function index_of(n)
   return packed
 end
 
--- An entry of a later run: its field and body, its counters for the reply and the hold, its checkpoint; nil: it no longer
+-- An entry of a stage that has a state: its field and body, its counters for the reply and the hold, its checkpoint; nil: it no longer
 -- holds.
 local function again(P, entry)
   local field, generation = entry_parts(entry)
@@ -36,12 +36,10 @@ local function hand_out(claim, list, priority)
   for i = 1, #list do
     local field, body = list[i], bodies[i]
     local head, rest = first, ''
-    if not body then
+    if not body or states[i] then -- a later run, or one that was put off before its first
       local counters, checkpoint
       field, body, counters, checkpoint = again(P, field)
       if field then head, rest = (body_owned(body) and '\4' or '\0') .. counters .. behind, counters .. checkpoint end
-    elseif states[i] then
-      field = nil -- what is no first run has a generation in its entry
     elseif body_owned(body) then
       head = first_owned
     end

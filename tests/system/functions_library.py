@@ -45,9 +45,38 @@ def read_state(packed):
     unpacker = msgpack.Unpacker(raw=False)
     unpacker.feed(packed)
     head, tail = unpacker.unpack(), unpacker.unpack()
-    names = ["state", "generation", "attempt", "failures", "crashes", "token", "session", "started_ms", "ended_ms", "priority"]
+    names = ["state", "flags", "generation", "attempt", "failures", "crashes", "priority", "session", "token", "started_ms", "seq", "ended_ms"]
     assert len(head) == len(names)
     return dict(zip(names, head), **tail)
+
+
+STATE_SIZE = 99  # and a tail
+
+
+def put_at(bytes_, at, new):
+    return bytes_[:at] + new + bytes_[at + len(new):]
+
+
+def with_state(packed, state):
+    return put_at(packed, 1, bytes([state]))
+
+
+def with_end(packed, ms):
+    return put_at(packed, STATE_SIZE - 8, ms.to_bytes(8, "big"))
+
+
+def with_tail(packed, tail):
+    return packed[:STATE_SIZE] + tail
+
+
+def read_end(line):
+    """What ended in one call: its state, when, and which."""
+    state, ms, *fields = line.decode().split(" ")
+    return int(state), int(ms), fields
+
+
+def end_line(state, ms, *fields):
+    return " ".join([str(state), str(ms), *fields])
 
 
 def read_body(body):
@@ -69,22 +98,22 @@ class Hold:
 
     def __init__(self, packed):
         self.packed = bytearray(packed)
-        assert len(packed) in (87, 95)
+        assert len(packed) in (88, 96)
 
     flags = property(lambda self: self.packed[0])
-    counters = property(lambda self: read_counters(self.packed[2:22]))
+    counters = property(lambda self: read_counters(self.packed[1:21]))
     generation = property(lambda self: self.counters[0])
     started_ms = property(lambda self: int.from_bytes(self.packed[71:79], "big"))
 
-    def put(self, at, bytes_):
-        self.packed[at:at + len(bytes_)] = bytes_
+    def put(self, at, new):
+        self.packed = put_at(self.packed, at, new)
         return self
 
     def with_counters(self, *counters):
-        return self.put(2, b"".join(struct.pack(">BI", 0xce, n) for n in counters))
+        return self.put(1, b"".join(struct.pack(">BI", 0xce, n) for n in counters))
 
     def with_token(self, token):
-        return self.put(24, token)
+        return self.put(58, token)
 
     def with_start(self, ms):
         return self.put(71, ms.to_bytes(8, "big"))
@@ -103,10 +132,11 @@ def read_history(history):
     return out
 
 
-def rest_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0):
+def body_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0, created_ms=None):
+    created = struct.pack(">BQ", 0xcf, int(time.time() * 1000) if created_ms is None else created_ms)
     fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
     said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
-    return fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
+    return created + fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
 
 
 def entry_of(field, generation=0):
@@ -133,6 +163,14 @@ def moves_of(fields):
     return [(name, int(key)) for key, value in fields.items() if key.isdigit() for name in value.decode().split(" ")]
 
 
+def entry_of_stream(flat):
+    """Its fields; what came into one state may be in several pieces."""
+    out = {}
+    for key, value in zip(flat[::2], flat[1::2]):
+        out[key] = out[key] + b" " + value if key.isdigit() and key in out else value
+    return out
+
+
 class Gantry:
     """The calling conventions of services/state/functions/README.md."""
 
@@ -153,8 +191,8 @@ class Gantry:
         for id_, task, token, *given in tasks:
             options = dict(given[1]) if len(given) > 1 else {}
             limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
-            rest = rest_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), priority, **limits)
-            args += [f"{id_}/{task}", rest, msgpack.packb(options) if options else ""]
+            body = body_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), priority, **limits)
+            args += [f"{id_}/{task}", body, msgpack.packb(options) if options else ""]
             self.know(task)
         answer = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
         usual = [(OK, PENDING, MISS)] * len(tasks)
@@ -291,16 +329,21 @@ class Gantry:
     def queue(self, service="a", priority=NORMAL):
         return [e.decode() for e in self.redis.lrange(f"{self.shard}queue:{service}:{PRIORITY_NAMES[priority]}", 0, -1)]
 
+    def stream(self, start="-"):
+        """id, fields of each entry from there on; the client would lose those that come twice"""
+        flat = self.redis.eval("return redis.call('XRANGE', KEYS[1], ARGV[1], '+')", 1, self.shard + "events", start)
+        return [(id_, entry_of_stream(fields)) for id_, fields in flat]
+
     def events(self):
         """the entries of the stream without their times"""
-        out = [fields for _, fields in self.redis.xrange(self.shard + "events")]
+        out = [fields for _, fields in self.stream()]
         for fields in out:
             assert next(iter(fields)) == b"at" and abs(int(fields.pop(b"at")) - time.time() * 1000) < 600000
         return out
 
     def follow(self):
         """Reads the stream on: no number is left out or comes twice; keeps the latest state of each stage."""
-        for id_, fields in self.redis.xrange(self.shard + "events", "(%d-0" % self.seen):
+        for id_, fields in self.stream("(%d-0" % self.seen):
             moves = moves_of(fields)
             assert id_ == b"%d-0" % (self.seen + max(1, len(moves))), (id_, self.seen, moves)
             self.seen += max(1, len(moves))
@@ -328,7 +371,7 @@ class Gantry:
         out, states = {}, store.get("states", {})
         for field, body in store.get("bodies", {}).items():
             packed = states.get(field)
-            head = (packed[1], struct.unpack(">I", packed[3:7])[0]) if packed else (PENDING, 0)
+            head = (packed[1], struct.unpack(">I", packed[4:8])[0]) if packed else (PENDING, 0)
             out[field.decode()] = (*head, body)
         return out
 
@@ -346,7 +389,7 @@ class Gantry:
                     assert field.decode() not in holds
                     holds[field.decode()] = Hold(hold)
             elif k.startswith("ended:"):
-                ended += len(value)
+                ended += sum(len(read_end(line)[2]) for line in value)
         timers = {t.decode() for t in store.get("timers", [])}
         for kept in ("states", "histories", "checkpoints"):
             assert {f.decode() for f in store.get(kept, {})} <= set(stages)

@@ -3,7 +3,7 @@ import pytest
 
 from functions_library import (
     BUSY, CANCELLED, COMPLETED, CONFLICT, FAILED, HIT, HOUR, LOW, MISS, OK, OVER_USER, PENDING, RETRY, RUNNING, SCHEDULED, STALE, WAIT,
-    rest_of, server, sid_of, token_of)  # noqa: F401: fixtures
+    body_of, server, sid_of, token_of)  # noqa: F401: fixtures
 from functions_tools import gantry, now_ms  # noqa: F401: fixtures
 
 NEW = (OK, PENDING, MISS)
@@ -78,7 +78,7 @@ def test_a_full_queue_in_the_middle_of_a_batch(gantry):
 def test_batches_of_every_size(gantry, size):
     ids = ["t%d" % n for n in range(size)]
     tasks = [stage(id_, n) for n, id_ in enumerate(ids)]
-    assert gantry.call("submit", "a", 0, 10 ** 6, 0, 0, *[a for n, id_ in enumerate(ids) for a in (id_ + "/a.x", rest_of(n, {"n": n}), "")]) == size
+    assert gantry.call("submit", "a", 0, 10 ** 6, 0, 0, *[a for n, id_ in enumerate(ids) for a in (id_ + "/a.x", body_of(n, {"n": n}), "")]) == size
     gantry.know("a.x")
     assert gantry.submit(*tasks) == [NEW] * size  # once more: each is known
     assert gantry.submit(*tasks[:-1], stage("last", 9999)) == [NEW] * size

@@ -3,7 +3,7 @@ import pytest
 import redis
 
 from functions_library import (CANCELLED, COMPLETED, FAILED, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SCHEDULED, SKIPPED,
-                               server, sid_of)
+                               end_line, read_end, server, sid_of, with_end)
 from functions_tools import DAY, gantry, now_ms
 
 
@@ -77,12 +77,12 @@ def ended_long_ago(gantry, hours):
         id_, ms = "old%d" % n, now_ms() - n * 3600000
         gantry.end(id_)
         hour = gantry.redis.lrange(gantry.key("ended:%d" % (now_ms() // 3600000)), -1, -1)[0]
-        was = int(hour.split()[2])
+        was = read_end(hour)[1]
         gantry.redis.rpop(gantry.key("ended:%d" % (was // 3600000)))
-        gantry.redis.rpush(gantry.key("ended:%d" % (ms // 3600000)), "%s/a.x 4 %d" % (id_, ms))
+        gantry.redis.rpush(gantry.key("ended:%d" % (ms // 3600000)), end_line(COMPLETED, ms, id_ + "/a.x"))
         gantry.redis.zadd(gantry.key("hours"), {ms // 3600000: ms // 3600000})
         packed = gantry.kept("states", id_ + "/a.x")
-        gantry.keep("states", id_ + "/a.x", packed[:80] + ms.to_bytes(8, "big") + packed[88:])
+        gantry.keep("states", id_ + "/a.x", with_end(packed, ms))
         times.append(ms)
     return times
 
@@ -201,7 +201,8 @@ def test_junk_is_passed_over(gantry):
     gantry.spoil("short/a.x")
     redis_.zadd(gantry.key("dead"), {"bare/a.x": now_ms(), "short/a.x": now_ms()})
     redis_.lpush(gantry.key("queue:a:normal"), "junk", "bare/a.x", "short/a.x", "short/a.x 1", "none/a.x", " ", "", "failed/c.z 5 5")
-    redis_.rpush(gantry.key("ended:%d" % (now_ms() // 3600000)), "junk", "bare/a.x 4 5", "short/a.x 4 5", "none/a.x 4 5")
+    redis_.rpush(gantry.key("ended:%d" % (now_ms() // 3600000)), "junk", "4", "4 5", "4 5 ", "4 x t/a.x", " 4 5 t/a.x",
+                 *[end_line(COMPLETED, 5, *fields) for fields in (["bare/a.x"], ["short/a.x", "none/a.x"], ["", "/", "a/", "/a.x", "x" * 5000])])
     for limit in (1, 2, 1000):
         assert (gantry.list_all(limit=limit)[0], gantry.list_all(state="dead", limit=limit)[0]) == before
 

@@ -3,7 +3,7 @@ import pytest
 import redis
 
 from functions_library import (CANCELLED, CANCELLING, COMPLETED, FAILED, HIGH, HOUR, LOW, NORMAL, OK, PENDING, PRIORITY_NAMES, RETRY,
-                               RUNNING, SCHEDULED, SNOOZE, read_body, read_state, server, sid_of)
+                               RUNNING, SCHEDULED, SNOOZE, end_line, read_body, read_state, server, sid_of)
 from functions_tools import DAY, gantry, now_ms
 
 NAMES = ["task", "body", "state", "worker", "paused", "workers", "draining", "position", "before", "ended", "span", "found"]
@@ -182,7 +182,7 @@ def test_the_pace_of_its_service(gantry):
 def ended(gantry, *ages, service="a"):
     for age in ages:
         ms = now_ms() - age
-        gantry.redis.rpush(gantry.key("ended:%d" % (ms // HOUR)), "x/%s.x 4 %d" % (service, ms))
+        gantry.redis.rpush(gantry.key("ended:%d" % (ms // HOUR)), end_line(COMPLETED, ms, "x/%s.x" % service))
 
 
 def test_ends_of_the_last_hour_count(gantry):
@@ -204,7 +204,7 @@ def test_the_last_hundred_ends_of_all_services_count(gantry):
 def test_an_end_in_the_future_harms_nothing(gantry):
     gantry.put("t")
     ended(gantry, -5000)
-    gantry.redis.rpush(gantry.key("ended:%d" % (now_ms() // HOUR)), "junk", "x/a.x", "x/a.x 4 x")
+    gantry.redis.rpush(gantry.key("ended:%d" % (now_ms() // HOUR)), "junk", "4 5", "4 x x/a.x", end_line(COMPLETED, now_ms(), "", "x", "x/a", "/"))
     assert why(gantry, task="a.x")["span"] >= 1
 
 

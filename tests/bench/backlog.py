@@ -1,4 +1,5 @@
 """Many tasks that wait: what they cost, how they drain, how long the audit and every start take with them."""
+import json
 import os
 import shutil
 import statistics
@@ -15,7 +16,7 @@ TASK_MEMORY = 900       # bytes a waiting task may take in Redis, and in the log
 TASK_DISK = 900
 LOG_S = 2.5             # after so long everything is in the log, flushed every second
 UP_S = 1800
-NO_AUDIT_MS = 86400000  # none but the one that is timed: it would be taken for that
+NO_AUDIT_MS = 86400000  # after the first one none but that which is timed: it would be taken for that
 
 
 def check_room(options):
@@ -173,6 +174,7 @@ def run(options, report):
     check_room(options)
     small = min(SMALL, options.tasks)
     with System(options, keep=1, **{"queue-max": 2 * options.tasks + 1000, "audit-interval-ms": NO_AUDIT_MS}) as system:
+        system.until(lambda: json.loads(system.gantry("ledger", "--json"))["audits"] > 0, 30, "the first audit")
         workers = workers_ready(system)
         system.gantry("pause", "system")
         hint("a small backlog, several times")

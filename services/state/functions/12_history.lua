@@ -3,7 +3,7 @@
 local HISTORY_MAX = 16
 local HISTORY_TAIL_MAX = 65536 -- a longer tail (its worker said very much) is left out
 
--- `old` as Redis has it, or false; `packed` as a .s is.
+-- `old` as Redis has it, or false; `packed`: a packed state and its tail.
 local function history_add(old, packed)
   old = old or ''
   if #packed > STATE_SIZE + HISTORY_TAIL_MAX then packed = sub(packed, 1, STATE_SIZE) .. EMPTY_MAP end

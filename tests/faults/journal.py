@@ -89,28 +89,25 @@ def read_final(ref, packed):
     unpacker = msgpack.Unpacker(raw=True)
     unpacker.feed(packed)
     head, tail = unpacker.unpack(), unpacker.unpack()
-    state, generation, attempt, failures, crashes = head[:5]
+    state, _, generation, attempt, failures, crashes = head[:6]
     output = {k.decode(errors="replace"): v.decode(errors="replace") if isinstance(v, bytes) else v
               for k, v in (tail.get(b"output") or {}).items() if isinstance(k, bytes)}
     return Sight(0, 0, STATES[state], attempt, generation, failures, crashes, nonce_of(output, node))
 
 
 def read_store(history, db):
-    for key in db.scan_iter("task:*", count=1000):
-        id_, fields = key[5:].decode(errors="replace"), db.hgetall(key)
-        for field in fields:
-            node = field.decode(errors="replace")
-            if node.endswith((".s", ".h", ".c")) and node[:-2].encode() in fields:
-                continue
-            ref, packed = f"{id_}/{node}", fields.get(field + b".s")
-            history.finals[ref] = read_final(ref, packed) if packed else Sight(0, 0, "pending")
+    states = dict(db.hscan_iter("states", count=1000))
+    for field in db.hkeys("bodies"):
+        ref, packed = field.decode(errors="replace"), states.get(field)
+        history.finals[ref] = read_final(ref, packed) if packed else Sight(0, 0, "pending")
     for key in db.scan_iter("running:*"):
         for field in db.hkeys(key):  # the packed state is of an earlier attempt, if there is one
             ref = field.decode(errors="replace")
             history.finals[ref] = Sight(0, 0, "running", 1 << 30)
     ended = collections.Counter()
     for key in db.scan_iter("ended:*"):
-        ended.update(line.decode(errors="replace").split()[0] for line in db.lrange(key, 0, -1))
+        for line in db.lrange(key, 0, -1):
+            ended.update(line.decode(errors="replace").split()[2:])  # behind the state and the time
     history.ends = dict(ended)
 
 

@@ -72,7 +72,7 @@ def test_a_state_that_is_none_takes_no_other_stage_with_it(system, packed):
     system.workers[0].kill()
     tasks = [front.task(f"t{n}", value=n) for n in range(6)]
     front.submit(*tasks)
-    system.db.hset("task:t3", "system.echo.s", packed)
+    system.db.hset("states", "t3/system.echo", packed)
     assert front.ask("LIST", {}).status == OK
     assert front.ask("GET", {"id": "t3"}).status == NOT_FOUND
     assert front.submit(front.task("t3", value=1))[0]["status"] == harness.CONFLICT

@@ -138,15 +138,15 @@ def test_one_that_is_put_off_for_ever_costs_others_little(town):
     assert town.front.ask("LEDGER").body["balanced"]
 
 
-def pack_rest(n):
-    return (b"\xc4\x10" + struct.pack(">QQ", n, 7) + b"\0\xcc\x03\xcd\0\x05\xce\0\0\0\0" +
-            msgpack.packb({"input": {}, "priority": "normal"}))
+def pack_body(n):
+    return (b"\xcf" + struct.pack(">Q", int(time.time() * 1000)) + b"\0\xcc\x03\xcd\0\x05\xce\0\0\0\0" +
+            msgpack.packb({"input": {}, "priority": "normal"}) + b"\xc4\x10" + struct.pack(">QQ", n, 7))
 
 
 def fill(db, count):
     """Long names in full entries: what a reader of the stream gets most of."""
     for first in range(0, count, 1000):
-        args = [a for n in range(first, first + 1000) for a in (f"t{n}".ljust(120, "x"), "other." + "y" * 50, pack_rest(n), "")]
+        args = [a for n in range(first, first + 1000) for a in (f"t{n}".ljust(120, "x") + "/other." + "y" * 50, pack_body(n), "")]
         db.execute_command("FCALL", "gantry_submit", 1, "", "other", 0, 10 ** 8, 0, 0, *args)
 
 

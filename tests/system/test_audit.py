@@ -80,19 +80,19 @@ def said(house):
 def test_a_queue_entry_that_is_gone_comes_back(house, worker):
     first_audit(house)
     submit(house, task("lost"), task("kept"), task("high"))
-    assert house.redis.client.lrem("queue:system:normal", 0, "lost/system.echo 0") == 1
+    assert house.redis.client.lrem("queue:system:normal", 0, "lost/system.echo") == 1
     assert audit(house) == 1
     assert audit(house) == 0
     [line] = [line for line in said(house) if "audit_repaired" in line]
-    assert "lost/system.echo 0" in line and "held by none" in line and "put back" in line
+    assert "lost/system.echo" in line and "held by none" in line and "put back" in line
     run(house, worker, "lost", "kept", "high")
 
 
 def test_a_queue_entry_that_is_there_twice_is_there_once(house, worker):
     first_audit(house)
     submit(house, task("double"), task("kept"))
-    house.redis.client.rpush("queue:system:normal", "double/system.echo 0")
-    house.redis.client.lpush("queue:system:high", "double/system.echo 0")
+    house.redis.client.rpush("queue:system:normal", "double/system.echo")
+    house.redis.client.lpush("queue:system:high", "double/system.echo")
     assert audit(house) == 1
     assert house.redis.client.llen("queue:system:normal") + house.redis.client.llen("queue:system:high") == 2
     assert audit(house) == 0
@@ -128,7 +128,7 @@ def test_a_stage_that_runs_and_waits_only_runs(house, worker):
     first_audit(house)
     submit(house, task("both"))
     [handout] = worker.claim()
-    house.redis.client.lpush("queue:system:normal", "both/system.echo 0")
+    house.redis.client.lpush("queue:system:normal", "both/system.echo")
     assert audit(house) == 1
     assert not isinstance(worker.claim(), list)
     assert worker.done(worker.result(handout, output={"text": "x"})).body[0]["status"] == OK
@@ -143,7 +143,7 @@ def test_what_holds_a_stage_that_has_ended_lets_it_go(house, worker):
     hold = house.redis.client.hget(key, "over/system.echo")
     worker.done(*[worker.result(h, output={"text": "x"}) for h in handouts])
     house.redis.client.hset(key, "over/system.echo", hold)
-    house.redis.client.zadd("timers", {"timed/system.echo 0": 4e12})
+    house.redis.client.zadd("timers", {"timed/system.echo": 4e12})
     assert not ledger(house)["balanced"]
     assert audit(house) == 2
     assert house.redis.client.zcard("timers") == house.redis.client.hlen(key) == 0
@@ -153,7 +153,7 @@ def test_the_pass_comes_by_itself(house, worker):
     """Two passes at the usual pace: a suspect is one that was so in two of them."""
     submit(house, task("lost"))
     house.states.pop().stop()
-    assert house.redis.client.lrem("queue:system:normal", 0, "lost/system.echo 0") == 1
+    assert house.redis.client.lrem("queue:system:normal", 0, "lost/system.echo") == 1
     house.broker.peers.clear()
     house.state(audit_interval_ms=200)
     until(lambda: ledger(house)["repaired"] == 1)
@@ -235,14 +235,13 @@ def test_a_pass_survives_its_walker_and_its_redis(house, worker):
 def test_what_is_no_stage_of_ours_is_left_alone(house, worker):
     first_audit(house)
     db = house.redis.client
-    db.set("task:text", "x")
-    db.hset("task:short", "system.echo", "y")
-    db.hset("task:short", "system.echo.s", "zz")
+    db.hset("bodies", mapping={"short/system.echo": "y", "text": "x", "": "x", "a/b/c.d": "x"})
+    db.hset("states", mapping={"short/system.echo": "zz", "bare/system.echo": "zz"})
     db.set("running:" + "0" * 32, "x")
-    db.lpush("queue:system:normal", "rubbish", "short/system.echo 0", "nobody/system.echo 0")
+    db.lpush("queue:system:normal", "rubbish", "", "short/system.echo", "nobody/system.echo", "nobody/system.echo 0", "bare/system.echo 1")
     db.sadd("queues", "system", "../..", "x" * 300)
     db.zadd("sessions", {"nobody": 4e12, "Z" * 32: 4e12})
-    db.zadd("timers", {"rubbish": 4e12, "nobody/system.echo 3": 4e12})
+    db.zadd("timers", {"rubbish": 4e12, "": 4e12, "nobody/system.echo 3": 4e12, "nobody/system.echo": 4e12, "nobody/system.echo 0": 4e12})
     submit(house, task("good"))
     before = dict(ledger(house))
     answer = house.broker.ask("STEER", {"action": "audit"})

@@ -59,7 +59,7 @@ def due(db, name, ms=None):
 
 
 def fired(db, name):
-    return sorted(key.decode()[5:] for key in db.scan_iter("task:" + name + "-*"))
+    return sorted(key.decode().split("/")[0] for key in db.hkeys("bodies") if key.startswith(name.encode() + b"-"))
 
 
 def said(house, event):

@@ -348,12 +348,12 @@ def test_a_full_queue_is_busy(house):
 
 def test_strangers_in_redis_break_nothing(house, broker, worker):
     client = house.redis.client
-    client.set("task:string", "x")
-    client.hset("task:junk", mapping={"system.echo": "junk", "system.echo.s": "junk", "other": "x"})
-    client.rpush("queue:system:normal", "junk", "junk/system.echo 0", "no/system.echo 0", b"\xff\xfe")
-    assert submit(broker, task("string"))[0]["status"] == CONFLICT
-    assert broker.ask("GET", {"id": "string"}).status == NOT_FOUND
-    assert broker.ask("GET", {"id": "junk"}).status in (OK, NOT_FOUND)
+    client.hset("bodies", mapping={"junk/system.echo": "junk", "bare/system.echo": "junk", "junk": "junk", "": "junk"})
+    client.hset("states", mapping={"junk/system.echo": "junk", "none/system.echo": "junk"})
+    client.rpush("queue:system:normal", "junk", "", "junk/system.echo", "junk/system.echo 1", "no/system.echo", "bare/system.echo", b"\xff\xfe", "fine/system.echo 0")
+    assert submit(broker, task("junk"))[0]["status"] == CONFLICT
+    for id_ in ("junk", "none", "bare"):
+        assert broker.ask("GET", {"id": id_}).status in (OK, NOT_FOUND)
     submit(broker, task("fine"))
     assert "fine" in [h["id"] for h in worker.claim(n=10)]
 

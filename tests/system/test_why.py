@@ -131,7 +131,7 @@ def test_a_queue_whose_workers_all_drain(broker, worker):
 
 def test_what_nothing_holds(house, broker, worker):
     receipt_of(broker, task("t1"))
-    assert house.redis.client.lrem("queue:system:normal", 0, "t1/system.echo 0") == 1
+    assert house.redis.client.lrem("queue:system:normal", 0, "t1/system.echo") == 1
     row = why(broker, "t1")
     assert row["reason"] == "unheld" and "audit" in row["text"] and "position" not in row
 

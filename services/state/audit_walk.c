@@ -147,7 +147,8 @@ static int take_held(struct walk *self, const redisReply *reply)
     return r;
 }
 
-/* "<id>/<task>", with a generation or without: what else there may be is nobody's stage. */
+/* "<id>/<task>", with a generation or, when that is 0, without: what else there may be is nobody's
+ * stage. */
 static bool is_entry(struct slice text)
 {
     char digits[WALK_CURSOR_MAX];
@@ -157,7 +158,7 @@ static bool is_entry(struct slice text)
         return false;
     if (!generation.data)
         return true;
-    return generation.size && slice_copy(generation, digits, sizeof digits) &&
+    return generation.size && slice_copy(generation, digits, sizeof digits) && *digits != '0' &&
            !digits[strspn(digits, "0123456789")] && strtoull(digits, NULL, 10) <= UINT32_MAX;
 }
 

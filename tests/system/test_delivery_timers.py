@@ -41,7 +41,7 @@ def test_a_delayed_task_starts_on_time(house, broker, worker):
     receipt = receipt_of(broker, task("d1", delay_ms=400))
     assert receipt["state"] == "scheduled" and receipt["reuse"] == "miss"
     waits = stage_of(broker, "d1")
-    assert waits["state"] == "scheduled" and waits["due_ms"] - waits["created_ms"] == 400
+    assert waits["state"] == "scheduled" and abs(waits["due_ms"] - waits["created_ms"] - 400) <= 100
     assert worker.claim().status == EMPTY
     is_balanced(broker, scheduled=1, pending=0)
     broker.ready.clear()

@@ -37,7 +37,7 @@ static struct sockaddr_un address_of(const char *path)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof address.sun_path)
         count_die("%s: too long", path);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path));
     return address;
 }
 

@@ -198,9 +198,10 @@ EXPORT int zmq_getsockopt(void *socket, int option, void *value, size_t *size)
 
 static int name(struct socket *self, const char *endpoint)
 {
-    if (strlen(endpoint) >= sizeof self->endpoint)
+    size_t size = strlen(endpoint) + 1;
+    if (size > sizeof self->endpoint)
         count_die("%s: too long", endpoint);
-    strcpy(self->endpoint, endpoint);
+    memcpy(self->endpoint, endpoint, size);
     return 0;
 }
 

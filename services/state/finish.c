@@ -135,10 +135,12 @@ static int add_result(ask_t *ask, uint32_t index, struct slice bytes, struct ref
     struct command *command = attempt_join(batches, ask, index, &attempt, result.worker);
     if (!command)
         return 0;
-    if (saying->how)
+    if (saying->how) {
         put_again(state, command, &result, saying);
-    else
+    } else {
         put_end(state, command, &result, saying);
+        looks_ending(state, result.id);
+    }
     return 0;
 }
 

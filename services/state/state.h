@@ -45,6 +45,7 @@ struct state {
     char name[128]; /* as brokers show it */
 
     batches_t *submits, *finishes, *returns;
+    uint32_t submits_open; /* calls under way */
     waits_t *waits;
     struct looks *looks;
     waits_t *subs;     /* the parked ones of subscribe.c: id and service, or empty */
@@ -114,6 +115,10 @@ void state_verdict(ask_t *ask);
 void submit_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 
+/* Sends the submits that were gathered, unless Redis is busy with others: then they go, with those
+ * that still come, when it has answered. Claims that were asked behind them are not kept waiting.
+ */
+void submits_flush(state_t *self);
 /* Claims go last of a turn, so that one finds what was submitted right before it. */
 void claims_flush(state_t *self);
 
@@ -137,6 +142,8 @@ int looks_new(state_t *self);
 void looks_destroy(state_t *self);
 /* A stage of this task has ended, by whomever. */
 void looks_ended(state_t *self, struct slice id);
+/* A result of this task goes out in this turn: who waits is answered by a look right behind it. */
+void looks_ending(state_t *self, struct slice id);
 /* Whatever waits is looked up again. */
 void looks_all(state_t *self);
 void looks_flush(state_t *self);

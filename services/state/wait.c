@@ -13,6 +13,11 @@
 
 enum { WAIT_MOST_MS = 60000, EXPIRY_MS = 100, LOOKS_A_CALL = 64, RETRY_WAITS_MS = 1000 };
 
+/* What a wait's note says. While a look at its task is on its way, the end that an event tells of
+ * needs no look of its own, unless this one turns out not to show it: results and their events come
+ * at the same time, and a look goes out right behind the result. */
+enum note { NOTE_LOOKING, NOTE_LOOK_AGAIN, NOTE_QUIET };
+
 struct look {
     uint8_t size;
     bool holders; /* stages that run shall read so: an answer depends on it */
@@ -94,15 +99,30 @@ static void queue_look(state_t *self, struct slice id, bool holders)
     memcpy(look->id, id.data, id.size);
 }
 
-void looks_ended(state_t *self, struct slice id)
+static void look_at(void *arg, wait_t *wait)
 {
-    if (waits_have(self->waits, id))
-        queue_look(self, id, false);
+    *wait_note(wait) = NOTE_LOOKING;
+    queue_look(arg, wait_id(wait), false);
 }
 
-static void queue_wait(void *arg, wait_t *wait)
+void looks_ending(state_t *self, struct slice id)
 {
-    looks_ended(arg, wait_id(wait));
+    if (waits_count(self->waits))
+        waits_find(self->waits, id, look_at, self);
+}
+
+static void meet_end(void *arg, wait_t *wait)
+{
+    if (*wait_note(wait) == NOTE_QUIET)
+        look_at(arg, wait);
+    else
+        *wait_note(wait) = NOTE_LOOK_AGAIN;
+}
+
+void looks_ended(state_t *self, struct slice id)
+{
+    if (waits_count(self->waits))
+        waits_find(self->waits, id, meet_end, self);
 }
 
 void looks_all(state_t *self)
@@ -135,6 +155,14 @@ static void tell(struct sight *sight, wait_t *wait, bool found)
         ref_missing(&ask, &ref);
 }
 
+static void show_nothing(struct sight *sight, wait_t *wait)
+{
+    if (*wait_note(wait) == NOTE_LOOK_AGAIN)
+        look_at(sight->state, wait);
+    else
+        *wait_note(wait) = NOTE_QUIET;
+}
+
 static void show(void *arg, wait_t *wait)
 {
     struct sight *sight = arg;
@@ -148,6 +176,8 @@ static void show(void *arg, wait_t *wait)
         sight->again = true;
     else if (ended)
         tell(sight, wait, true);
+    else
+        show_nothing(sight, wait);
 }
 
 static void see(state_t *self, const struct look *look, const struct look_call *call, int status,
@@ -209,7 +239,7 @@ void looks_flush(state_t *self)
         return;
     if (looks->all && !looks->queued) {
         looks->all = false;
-        waits_each(self->waits, queue_wait, self);
+        waits_each(self->waits, look_at, self);
     }
     while (looks->queued) {
         struct command *command = store_function(self->store, "get");

@@ -19,7 +19,7 @@ struct wait {
     uint64_t hash;
     int64_t due_ms;
     void *arg;
-    uint8_t id_size, task_size;
+    uint8_t id_size, task_size, note;
     char id[TASK_ID_MAX];
     char task[TASK_NAME_MAX];
 };
@@ -149,15 +149,6 @@ void waits_find(waits_t *self, struct slice id, wait_fn *found, void *arg)
     }
 }
 
-bool waits_have(const waits_t *self, struct slice id)
-{
-    uint64_t hash = slice_hash(id);
-    for (const wait_t *wait = self->buckets[hash & self->mask]; wait; wait = wait->bucket.next)
-        if (wait->hash == hash && slice_equal(wait_id(wait), id))
-            return true;
-    return false;
-}
-
 void waits_each(waits_t *self, wait_fn *found, void *arg)
 {
     for (size_t i = 0; i <= self->mask && self->count; i++) {
@@ -206,4 +197,9 @@ struct slice wait_task(const wait_t *self)
 void *wait_arg(const wait_t *self)
 {
     return self->arg;
+}
+
+uint8_t *wait_note(wait_t *self)
+{
+    return &self->note;
 }

@@ -21,7 +21,6 @@ void waits_find(waits_t *self, struct slice id, wait_fn *found, void *arg);
 void waits_each(waits_t *self, wait_fn *found, void *arg);
 /* Those whose time is over by now; called at least every second. */
 void waits_tick(waits_t *self, int64_t now_ms, wait_fn *expired, void *arg);
-bool waits_have(const waits_t *self, struct slice id);
 
 void waits_remove(waits_t *self, wait_t *wait);
 size_t waits_count(const waits_t *self);
@@ -29,3 +28,5 @@ size_t waits_count(const waits_t *self);
 struct slice wait_id(const wait_t *self);
 struct slice wait_task(const wait_t *self);
 void *wait_arg(const wait_t *self);
+/* A number of the caller's, 0 at first. */
+uint8_t *wait_note(wait_t *self);

@@ -105,6 +105,11 @@ uint32_t batch_count(const batch_t *batch)
     return batch->count;
 }
 
+void *batch_arg(const batch_t *batch)
+{
+    return batch->owner->arg;
+}
+
 static void send_off(batches_t *self, struct gather *gather)
 {
     batch_t *batch = gather->batch;

@@ -39,3 +39,5 @@ void batches_flush(batches_t *self);
 /* Ends all items of a batch, in order, and takes it. */
 void batch_end(batch_t *batch, int status, const void *result);
 uint32_t batch_count(const batch_t *batch);
+/* What batches_new() was given. */
+void *batch_arg(const batch_t *batch);

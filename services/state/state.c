@@ -99,7 +99,7 @@ void state_verdict(ask_t *ask)
 
 void state_flush(state_t *self)
 {
-    batches_flush(self->submits);
+    submits_flush(self);
     batches_flush(self->finishes);
     batches_flush(self->returns);
     claims_flush(self);

@@ -14,6 +14,7 @@ enum {
     RETRY_QUEUE_FULL_MS = 1000,
     RETRY_QUOTA_MS = 5000,
     REPLY_FIELDS = 3,
+    SUBMITS_AT_ONCE = 3, /* calls, as long as none is full */
     KEY_MAX = ASK_SERVICE_MAX + 1,
     /* what a BUSY item has as its reuse */
     OVER_USER = 3,
@@ -164,16 +165,28 @@ static void begin(void *arg, struct command *command, struct slice key)
 static void on_submitted(void *arg, int status, const redisReply *reply)
 {
     batch_t *batch = arg;
+    state_t *self = batch_arg(batch);
+    self->submits_open--;
     if (!status && !reply_is(reply, batch_count(batch)) &&
         !reply_is_array(reply, (size_t)batch_count(batch) * REPLY_FIELDS))
         status = STATUS_INTERNAL;
     batch_end(batch, status, reply);
+    submits_flush(self);
 }
 
 static int send_batch(void *arg, struct slice command, batch_t *batch)
 {
     state_t *self = arg;
-    return store_send(self->store, command, on_submitted, batch);
+    int r = store_send(self->store, command, on_submitted, batch);
+    if (!r)
+        self->submits_open++;
+    return r;
+}
+
+void submits_flush(state_t *self)
+{
+    if (self->submits_open < SUBMITS_AT_ONCE || self->claims_asked)
+        batches_flush(self->submits);
 }
 
 static void ended(void *arg, void *message, uint32_t index, int status, const void *result,

@@ -87,6 +87,7 @@ TEST(items_of_a_key_share_a_call)
     CHECK_TEXT(sent.text[0], "*3\r\n$1\r\nx\r\n$1\r\ni\r\n$1\r\ni\r\n");
     CHECK_TEXT(sent.text[1], "*2\r\n$1\r\ny\r\n$1\r\ni\r\n");
     CHECK_INT(batch_count(sent.batches[0]), 2);
+    CHECK(!batch_arg(sent.batches[0])); /* as setup() gave none */
     int result = 0;
     batch_end(sent.batches[0], 0, &result);
     CHECK_INT(a.ended[0], 1);

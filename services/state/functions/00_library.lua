@@ -28,6 +28,7 @@ local EMPTY_MAP = '\128'
 -- Redis hides Lua's libraries while a library loads, so these are set by the first call.
 local call, floor, find, sub, byte, char, match, pack, unpack_bytes
 local PENDING_STATE
+local DIGITS = {} -- of the numbers of a batch
 
 local function refuse(name, what)
   error({ err = 'ERR gantry_' .. name .. ': ' .. what })
@@ -35,9 +36,18 @@ end
 
 -- A decimal text as a number, or the refusal of the call.
 local function whole(name, what, text, least, most)
-  local n = text and find(text, '^%d+$') and tonumber(text)
-  if not n or n < least or n > most then refuse(name, what) end
+  local n = text and tonumber(text)
+  if not n or n < least or n > most or n ~= floor(n) then refuse(name, what) end
   return n
+end
+
+-- A whole number for redis.call, which would write it as a fraction: that costs ten times as much.
+local function digits(n)
+  local text = DIGITS[n]
+  if text then return text end
+  text = string.format('%d', n)
+  if n >= 0 and n <= BATCH_MAX then DIGITS[n] = text end
+  return text
 end
 
 local function text(name, what, value, most)

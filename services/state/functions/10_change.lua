@@ -91,13 +91,14 @@ end
 -- number of its last transition.  Nothing here may fail: the call has written already.
 local function event_add(P, now, count, fields)
   local by = count > 0 and count or 1
-  local number = redis.pcall('INCRBY', P .. 'events_seq', by)
+  local number = redis.pcall('INCRBY', P .. 'events_seq', digits(by))
   if type(number) ~= 'number' then
     call('SET', P .. 'events_seq', by)
     number = by
   end
+  local oldest, id, at = digits(math.max(0, number - EVENTS_KEPT)), digits(number) .. '-0', digits(now)
   for _ = 1, 2 do
-    local added = redis.pcall('XADD', P .. 'events', 'MINID', '~', math.max(0, number - EVENTS_KEPT), number .. '-0', 'at', now, unpack(fields))
+    local added = redis.pcall('XADD', P .. 'events', 'MINID', '~', oldest, id, 'at', at, unpack(fields))
     if type(added) == 'string' then return end
     call('DEL', P .. 'events') -- the number was lost and begins anew: what the stream has is another count's
   end
@@ -164,7 +165,7 @@ local function change_end(change, texts)
   local hour = floor(change.now / HOUR_MS)
   for state = COMPLETED, CANCELLED do
     if texts[state] then
-      local head = state .. ' ' .. change.now .. ' '
+      local head = digits(state) .. ' ' .. digits(change.now) .. ' '
       for _, piece in ipairs(texts[state]) do lines[#lines + 1] = head .. piece end
       change_count(change, COUNTERS[state], #change.moved[state])
     end
@@ -213,12 +214,12 @@ change_write = function(change)
   if change.stale then call_many('SADD', P .. 'stale', change.stale) end
   if change.disowned then disown(P, change.disowned) end
   if change.timers or change.deadlines then change_arm(change) end
-  for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, by) end
+  for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, digits(by)) end
   for state = PENDING, CANCELLED do
     if texts[state] then
       count = count + #change.moved[state]
       for _, piece in ipairs(texts[state]) do
-        event[#event + 1] = state
+        event[#event + 1] = digits(state)
         event[#event + 1] = piece
       end
     end

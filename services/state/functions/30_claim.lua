@@ -63,7 +63,7 @@ local function take(claim, service, want, order)
     local queue = queue_key(claim.P, service, order[i])
     while claim.count < want and looked < POPS_MAX do
       local asked = want - claim.count
-      local list = redis.pcall('RPOP', queue, asked)
+      local list = redis.pcall('RPOP', queue, digits(asked))
       if not list or list.err then break end -- empty, or no list: what was taken before must not be lost
       looked = looked + #list
       hand_out(claim, list, order[i])
@@ -99,12 +99,12 @@ local function claim(keys, args)
   end
 
   call_many('HSET', P .. 'running:' .. sid, taken.holds)
-  if call('ZADD', P .. 'sessions', 'NX', now + lease, sid) == 1 and worker ~= '' then
+  if call('ZADD', P .. 'sessions', 'NX', digits(now + lease), sid) == 1 and worker ~= '' then
     call('HSET', P .. 'workers', sid, worker)
   end
   local event = {}
   for _, piece in ipairs(pieces_of(taken.moved)) do
-    event[#event + 1] = RUNNING
+    event[#event + 1] = digits(RUNNING)
     event[#event + 1] = piece
   end
   event_add(P, now, taken.count, event)

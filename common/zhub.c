@@ -15,10 +15,12 @@ struct zsource {
     zsource_read_fn *read;
     zsource_drained_fn *drained;
     void *arg;
-    bool fed;    /* something happened in this turn */
-    bool look;   /* a message may be there, and the descriptor need not say so */
-    bool told;   /* see zsource_told(): else look is always meant */
-    bool closed; /* destroyed; unlinked at the end of the turn */
+    bool fed;      /* something happened in this turn */
+    bool look;     /* a message may be there, and the descriptor need not say so */
+    bool visited;  /* read was called in this turn */
+    bool told;     /* see zsource_told(): else look is always meant */
+    bool writable; /* as last seen: it changes with a connection made or lost */
+    bool closed;   /* destroyed; unlinked at the end of the turn */
 };
 
 struct zhub {
@@ -30,21 +32,35 @@ struct zhub {
     int open;     /* handles not closed yet; 0 frees */
 };
 
-static bool readable(const zsource_t *source)
+static int events_of(const zsource_t *source)
 {
     int events = 0;
     size_t size = sizeof events;
-    return !source->closed && zmq_getsockopt(source->socket, ZMQ_EVENTS, &events, &size) == 0 &&
-           (events & ZMQ_POLLIN);
+    return zmq_getsockopt(source->socket, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
 }
 
-/* What read answered with false has taken all that the descriptor told: the next message tells
- * anew.
+/* Every call on the socket in this turn, read's last one too, may have taken what the descriptor
+ * would tell: a message, or a connection made or lost. True: the next turn is to see to it. */
+static bool missed(zsource_t *source)
+{
+    if (source->closed || (source->told && !source->look && !source->visited))
+        return false;
+    const int events = events_of(source);
+    const bool writable = events & ZMQ_POLLOUT;
+    source->fed = writable != source->writable;
+    source->writable = writable;
+    source->visited = false;
+    return source->fed || (events & ZMQ_POLLIN);
+}
+
+/* What read answered with false has taken all messages that the descriptor told of: the next one
+ * tells anew.
  */
 static bool drain(zsource_t *source)
 {
     if (source->closed || (source->told && !source->look))
         return false;
+    source->visited = true;
     for (int i = 0; i < PASS_READS && !source->closed && !source->hub->closed; i++) {
         source->look = false;
         if (!source->read(source->arg))
@@ -97,8 +113,8 @@ static void turn(zhub_t *self)
     }
     more = false;
     for (zsource_t *s = self->sources; s && !self->closed; s = s->next) {
-        s->look = (s->look || !s->told) && readable(s);
-        more |= s->look; /* drained() may have sent, which can swallow an edge */
+        s->look = missed(s);
+        more |= s->look;
     }
     if (self->closed)
         return;
@@ -191,6 +207,7 @@ zsource_t *zhub_add(zhub_t *self, void *socket, zsource_read_fn *read, zsource_d
     source->poll.data = source;
     uv_poll_start(&source->poll, UV_READABLE, on_poll);
     source->look = true; /* what came before tells nothing */
+    source->writable = events_of(source) & ZMQ_POLLOUT;
     source->next = self->sources;
     self->sources = source;
     return source;

@@ -1,12 +1,13 @@
 #pragma once
 /* ZeroMQ sockets as sources of events on a libuv loop.
  *
- * ZMQ_FD is edge-triggered and only says "look", and any send on a socket can swallow the edge of a
- * message coming in. So one hub per loop looks at all its sockets just before the loop sleeps,
- * round robin and bounded; when the bound is met it keeps the loop awake instead of sleeping on a
- * spent edge. Timers, Redis and HTTP callbacks run before that look, so what they send is covered
- * too. A look costs system calls: whose owner says when the socket was used is looked at only then,
- * and when its descriptor says so. */
+ * ZMQ_FD is edge-triggered and only says "look", and any call on a socket, even a receive that
+ * finds nothing, can swallow the edge of a message coming in or of a connection made or lost. So
+ * one hub per loop looks at all its sockets just before the loop sleeps, round robin and bounded;
+ * when the bound is met it keeps the loop awake instead of sleeping on a spent edge. Timers, Redis
+ * and HTTP callbacks run before that look, so what they send is covered too. A look costs system
+ * calls: whose owner says when the socket was used is looked at only then, and when its descriptor
+ * says so. */
 #include <stdbool.h>
 #include <uv.h>
 

@@ -28,6 +28,7 @@ struct pair {
     bool ends_in_drain;
     zhub_t **ends_hub;
     bool drain_swallows; /* the first drain lets a message come in and takes its edge */
+    bool drain_loses;    /* the first drain lets the connection go and takes its edge */
 };
 
 static uv_loop_t *loop;
@@ -53,6 +54,17 @@ static inline void swallow(struct pair *pair)
 {
     zmq_poll(NULL, 0, 20); /* ipc: let the message come in first */
     our_send(pair);
+}
+
+/* The peer goes away, and a send that goes nowhere takes the edge of that. */
+static inline void lose_peer(struct pair *pair)
+{
+    CHECK_INT(zmq_close(pair->peers), 0);
+    pair->peers = NULL;
+    zmq_poll(NULL, 0, 20);
+    CHECK_INT(zmq_send(pair->ours, "x", 1, ZMQ_DONTWAIT), -1);
+    if (told)
+        zsource_used(pair->source);
 }
 
 static inline void end_pair(struct pair *pair)
@@ -95,6 +107,8 @@ static inline void on_drained(void *arg)
         peer_send(pair);
         swallow(pair);
     }
+    if (pair->drain_loses && pair->drains == 1)
+        lose_peer(pair);
     if (pair->ends_in_drain)
         end_pair(pair);
 }
@@ -135,7 +149,8 @@ static inline void close_pair(struct pair *pair)
     zsource_destroy(&pair->source);
     if (pair->ours)
         CHECK_INT(zmq_close(pair->ours), 0);
-    CHECK_INT(zmq_close(pair->peers), 0);
+    if (pair->peers)
+        CHECK_INT(zmq_close(pair->peers), 0);
 }
 
 static inline int begin(void **state)

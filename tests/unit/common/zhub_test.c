@@ -120,6 +120,53 @@ TEST(an_answer_in_the_handler_does_not_lose_the_next_message)
     close_pair(&pair);
 }
 
+static void on_timer_lose(uv_timer_t *timer)
+{
+    lose_peer(timer->data);
+}
+
+static void turn_often(void)
+{
+    for (int turn = 0; turn < 20; turn++) {
+        (void)uv_run(loop, UV_RUN_NOWAIT);
+        zmq_poll(NULL, 0, 5);
+    }
+}
+
+TEST(a_loss_whose_edge_was_swallowed_in_a_timer_is_drained)
+{
+    UNUSED;
+    for (int i = 0; i < 2; i++) {
+        struct pair pair = { .reads = 0 };
+        open_pair(&pair, transports[i]);
+        turn_often();
+        CHECK_INT(pair.drains, 0);
+        uv_timer_t timer;
+        (void)uv_timer_init(loop, &timer);
+        timer.data = &pair;
+        (void)uv_timer_start(&timer, on_timer_lose, 20, 0);
+        turn_often();
+        CHECK(pair.drains >= 1);
+        uv_close((uv_handle_t *)&timer, NULL);
+        close_pair(&pair);
+        (void)uv_run(loop, UV_RUN_NOWAIT);
+    }
+}
+
+TEST(a_loss_whose_edge_was_swallowed_in_drained_is_drained)
+{
+    UNUSED;
+    for (int i = 0; i < 2; i++) {
+        struct pair pair = { .drain_loses = true };
+        open_pair(&pair, transports[i]);
+        peer_send(&pair);
+        turn_often();
+        CHECK_INT(pair.reads, 1);
+        CHECK(pair.drains >= 2);
+        close_pair(&pair);
+    }
+}
+
 int main(void)
 {
     scratch_enter("zhub_test.d.d");
@@ -130,6 +177,8 @@ int main(void)
         HOLDS_HUB(an_edge_swallowed_in_another_sources_handler_is_not_lost),
         HOLDS_HUB(an_edge_swallowed_in_drained_is_not_lost),
         HOLDS_HUB(an_answer_in_the_handler_does_not_lose_the_next_message),
+        HOLDS_HUB(a_loss_whose_edge_was_swallowed_in_a_timer_is_drained),
+        HOLDS_HUB(a_loss_whose_edge_was_swallowed_in_drained_is_drained),
     };
     return cmocka_run_group_tests_name("zhub", tests, NULL, NULL);
 }

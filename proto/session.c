@@ -31,7 +31,6 @@ struct session {
     int64_t again_ms;
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
-    int64_t heard_ms;   /* last message */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
     int64_t due_ms;     /* no request times out before */
     struct m_welcome welcome;
@@ -312,7 +311,6 @@ bool session_read(session_t *self, int64_t now_ms)
     if (r < 0)
         return false;
     self->unheard_ms = 0;
-    self->heard_ms = now_ms;
     if (r > 0)
         return true; /* not of our protocol: nothing to answer to */
     if (self->in.header.verb == VERB_ANSWER)
@@ -347,11 +345,10 @@ static void ping(session_t *self, int64_t now_ms)
     (void)transmit(self, &header, NULL);
 }
 
-/* Asking costs system calls, and whoever was heard in this moment is there. */
-static bool connected(session_t *self, int64_t now_ms)
+/* Asked in every tick, whoever was heard just now: this may be the only one that is caused by the
+ * loss, and the connection is soon made again. */
+static bool connected(session_t *self)
 {
-    if (self->heard_ms == now_ms)
-        return true;
     bool stands = dealer_connected(self->socket);
     tell_used(self);
     return stands;
@@ -362,7 +359,7 @@ static int64_t tick_up(session_t *self, int64_t now_ms)
     int64_t heartbeat = self->welcome.heartbeat_ms, liveness = self->welcome.liveness_ms;
     bool silent = self->unheard_ms && now_ms - self->unheard_ms > liveness;
     bool useless = endpoints_useless(&self->brokers, now_ms, 2 * heartbeat);
-    if (silent || useless || !connected(self, now_ms)) {
+    if (silent || useless || !connected(self)) {
         lose(self, now_ms);
         return self->again_ms;
     }

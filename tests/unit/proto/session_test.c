@@ -265,6 +265,26 @@ TEST(a_broker_that_ended_is_noticed_though_nothing_is_open)
     CHECK_INT(w->losses, 1);
 }
 
+/* The tick that the loss causes may be the only one before the connection is made again. */
+TEST(a_broker_that_ended_in_the_moment_it_was_heard_is_noticed)
+{
+    struct world *w = *state_;
+    struct header header = { .verb = VERB_PING, .request = 99 };
+    w->heartbeat_ms = 60000;
+    come_up(w);
+    CHECK_INT(envelope_send(w->broker, frame_slice(&w->in.peer), &header, NULL), 0);
+    usleep(50000);
+    int64_t now_ms = clock_ms();
+    CHECK(session_read(w->session, now_ms));
+    zmq_close(w->broker);
+    bind_broker(w, other);
+    usleep(50000);
+    CHECK(!session_read(w->session, now_ms));
+    CHECK_INT(w->losses, 0);
+    (void)session_tick(w->session, now_ms);
+    CHECK_INT(w->losses, 1);
+}
+
 TEST(a_broker_that_refuses_the_greeting_is_left_at_once)
 {
     struct world *w = *state_;
@@ -460,6 +480,7 @@ int main(void)
         IN_WORLD(a_request_for_once_ends_with_its_connection),
         IN_WORLD(a_broker_that_forgot_the_peer_is_greeted_again),
         IN_WORLD(a_broker_that_ended_is_noticed_though_nothing_is_open),
+        IN_WORLD(a_broker_that_ended_in_the_moment_it_was_heard_is_noticed),
         IN_WORLD(a_broker_that_refuses_the_greeting_is_left_at_once),
         IN_WORLD(a_broker_that_forgets_and_then_refuses_is_left_for_the_next),
         IN_WORLD(a_broker_to_which_all_is_unavailable_is_left_for_the_next),

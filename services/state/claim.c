@@ -212,14 +212,26 @@ void claim_asked(state_t *self, ask_t *ask)
     self->claims_end = &ask->next;
 }
 
-void claims_flush(state_t *self)
+static ask_t *take_asked(state_t *self)
 {
-    ask_t *next = self->claims_asked;
+    ask_t *first = self->claims_asked;
     self->claims_asked = NULL;
     self->claims_end = &self->claims_asked;
-    while (next) {
-        ask_t *ask = next;
+    return first;
+}
+
+void claims_flush(state_t *self)
+{
+    for (ask_t *ask = take_asked(self), *next; ask; ask = next) {
         next = ask->next;
         claim(ask);
+    }
+}
+
+void claims_forget(state_t *self)
+{
+    for (ask_t *ask = take_asked(self), *next; ask; ask = next) {
+        next = ask->next;
+        ask_drop(&ask);
     }
 }

@@ -121,6 +121,7 @@ void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void submits_flush(state_t *self);
 /* Claims go last of a turn, so that one finds what was submitted right before it. */
 void claims_flush(state_t *self);
+void claims_forget(state_t *self);
 
 /* Redis' wall clock, as far as it is known. */
 int64_t state_now_ms(const state_t *self);

@@ -247,6 +247,7 @@ static void state_destroy(void *arg)
     events_destroy(&self->events);
     audit_destroy(&self->audit);
     nodes_forget(self);
+    claims_forget(self);
     looks_destroy(self);
     subs_forget(self, NULL);
     brokers_destroy(self);
@@ -293,6 +294,7 @@ static void on_farewell(uv_timer_t *timer)
 static void state_stop(void *arg)
 {
     state_t *self = arg;
+    batches_flush(self->submits); /* no answer of Redis is waited for, nothing is gathered later */
     state_flush(self);
     self->stopping = true;
     brokers_leave(self);

@@ -700,3 +700,13 @@ def test_the_end_is_said(house, broker, worker):
     assert state.stop() == 0
     broker.expect(lambda: broker.left)
     assert broker.hellos[0]["role"] == "state"
+
+
+def test_the_end_comes_though_redis_hangs_with_submits(house, broker, worker):
+    """Some are on their way, and those behind them would wait for their answers."""
+    house.redis.process.send_signal(19)  # SIGSTOP
+    for i in range(8):
+        broker.begin("SUBMIT", [task("t%d" % i)], service="system")
+        broker.pump(0.05)
+    assert house.states[0].stop() == 0
+    house.redis.process.send_signal(18)

@@ -115,7 +115,9 @@ GANTRY_API int gantry_submit_begin(gantry_client_t *self, const struct gantry_ta
 /* Calls begun one after the other, of one service, priority and timeout, share a message of up to
  * tasks_max tasks (64 unless told otherwise; 1: a message for each call). The first goes at once;
  * those begun while it is under way go when the message is full, with any other call, or with the
- * client's next turn. Each has its receipts and its callback as if it were alone. */
+ * client's next turn. Each has its receipts and its callback as if it were alone; only when the
+ * client went on to a broker with lower limits, for which the message is too large, all of its
+ * calls end with UNAVAILABLE: begun again they fit. */
 GANTRY_API void gantry_client_merge(gantry_client_t *self, size_t tasks_max);
 
 typedef struct gantry_record gantry_record_t;

@@ -189,19 +189,29 @@ static int pack(begun_t *self, const struct gantry_task *tasks)
     return r;
 }
 
+/* What the broker takes in a message is known from its first WELCOME on. */
 static bool is_full(const gantry_client_t *client, size_t more)
 {
     const struct parcel *parcel = &client->gathered.parcel;
-    size_t most =
-        client->merge_max < client->batch_max ? client->merge_max : (size_t)client->batch_max;
+    size_t most = client->batch_max;
+    if (client->merge_max < most)
+        most = client->merge_max;
+    if (!client->welcomed)
+        most = 1;
     return parcel->count + more > most || parcel_mark(parcel) > MERGE_BYTES;
+}
+
+/* Who joins one that waits for long would have the rest of its timeout only. */
+static bool is_old(const struct gathered *g)
+{
+    return clock_ms() - g->since_ms >= MERGE_MS;
 }
 
 static bool rides_along(const begun_t *self, struct group group, int64_t timeout_ms)
 {
     const struct gathered *g = &self->client->gathered;
     return g->first && !is_full(self->client, self->count) && g->timeout_ms == timeout_ms &&
-           same_group(group, (struct group){ slice_of(g->service), g->priority });
+           same_group(group, (struct group){ slice_of(g->service), g->priority }) && !is_old(g);
 }
 
 static int join(begun_t *self, const struct gantry_task *tasks, int64_t timeout_ms)
@@ -234,8 +244,7 @@ static int join(begun_t *self, const struct gantry_task *tasks, int64_t timeout_
 /* A lone call waits for nothing. */
 static bool is_to_go(const gantry_client_t *self)
 {
-    return self->submits_open == 0 || is_full(self, 1) ||
-           clock_ms() - self->gathered.since_ms >= MERGE_MS;
+    return self->submits_open == 0 || is_full(self, 1);
 }
 
 int gantry_submit_begin(gantry_client_t *self, const struct gantry_task *tasks, size_t count,

@@ -4,6 +4,7 @@
 #include "proto/gantry.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { CALLS_MAX = 200, TURNS = 2000 };
 
@@ -216,6 +217,39 @@ TEST(a_message_too_large_for_a_broker_is_no_call_s_fault)
     end();
 }
 
+TEST(nothing_is_merged_before_the_broker_s_limits_are_known)
+{
+    UNUSED;
+    memset(&w, 0, sizeof w);
+    hand_open(&w.hand, "ipc://merge_test.ipc");
+    w.client = gantry_client_new(w.hand.endpoint);
+    assert_non_null(w.client);
+    submit_all(0, 10);
+    turns_until(&w.answers, 10);
+    CHECK_INT(w.messages, 10);
+    end();
+}
+
+/* Else it would have what is left of the other's timeout. */
+TEST(a_call_does_not_join_one_that_waits_for_long)
+{
+    UNUSED;
+    begin(1 << 20);
+    w.silent = true;
+    CHECK_INT(submit(0, "system.echo", 0), 0);
+    CHECK_INT(submit(1, "system.echo", 200), 0);
+    usleep(300000);
+    CHECK_INT(submit(2, "system.echo", 200), 0);
+    turns_until(&w.answers, 1);
+    CHECK_INT(w.statuses[1], GANTRY_TIMEOUT);
+    CHECK_INT(gantry_client_open(w.client), 2);
+    turns_until(&w.answers, 2);
+    CHECK_INT(w.statuses[2], GANTRY_TIMEOUT);
+    CHECK_INT(w.counts[1], 1);
+    CHECK_INT(w.counts[2], 1);
+    end();
+}
+
 TEST(each_call_times_out)
 {
     UNUSED;
@@ -248,6 +282,8 @@ int main(void)
         HOLDS(what_the_client_asks_next_comes_after_what_it_began),
         HOLDS(a_task_that_is_refused_here_leaves_its_neighbours_alone),
         HOLDS(a_message_too_large_for_a_broker_is_no_call_s_fault),
+        HOLDS(nothing_is_merged_before_the_broker_s_limits_are_known),
+        HOLDS(a_call_does_not_join_one_that_waits_for_long),
         HOLDS(each_call_times_out),
         HOLDS(each_call_is_answered_when_the_client_ends),
     };

@@ -236,6 +236,9 @@ class System:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(120)
         finally:
+            if self.process.poll() is None:
+                self.process.kill()  # its children end with it
+                self.process.wait()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):

@@ -17,7 +17,7 @@ struct zsource {
     void *arg;
     bool fed;      /* something happened in this turn */
     bool look;     /* a message may be there, and the descriptor need not say so */
-    bool visited;  /* read was called in this turn */
+    bool visited;  /* read was called in this turn, and drained() cares for connections */
     bool told;     /* see zsource_told(): else look is always meant */
     bool writable; /* as last seen: it changes with a connection made or lost */
     bool closed;   /* destroyed; unlinked at the end of the turn */
@@ -60,7 +60,7 @@ static bool drain(zsource_t *source)
 {
     if (source->closed || (source->told && !source->look))
         return false;
-    source->visited = true;
+    source->visited = source->drained != NULL;
     for (int i = 0; i < PASS_READS && !source->closed && !source->hub->closed; i++) {
         source->look = false;
         if (!source->read(source->arg))

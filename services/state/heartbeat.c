@@ -67,19 +67,27 @@ static void pack_tokens(msgpack_packer *pk, const char *name, const redisReply *
         pack_bin(pk, reply_text(reply->element[first + i]));
 }
 
+/* So many tokens follow as it says. */
+static bool is_beat(const redisReply *reply)
+{
+    if (!reply_has(reply, BEAT_HEAD))
+        return false;
+    const size_t tokens = reply->elements - BEAT_HEAD;
+    const int64_t stale = reply_whole(reply->element[0]), cancel = reply_whole(reply->element[1]);
+    return stale >= 0 && (uint64_t)stale <= tokens && cancel == (int64_t)(tokens - (size_t)stale);
+}
+
 static void on_beaten(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
-    if (!status && !reply_has(reply, BEAT_HEAD))
-        status = STATUS_INTERNAL;
-    const size_t stale = status ? 0 : (size_t)reply_whole(reply->element[0]);
-    const size_t cancel = status ? 0 : (size_t)reply_whole(reply->element[1]);
-    if (!status && !reply_is_array(reply, BEAT_HEAD + stale + cancel))
+    if (!status && !is_beat(reply))
         status = STATUS_INTERNAL;
     if (status) {
         ask_fail(&ask, status, reply);
         return;
     }
+    const size_t stale = (size_t)reply_whole(reply->element[0]);
+    const size_t cancel = (size_t)reply_whole(reply->element[1]);
     msgpack_packer *pk = state_packer(ask->state);
     const bool drain = reply_whole(reply->element[3]) != 0;
     msgpack_pack_map(pk, drain ? 3 : 2);

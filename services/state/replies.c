@@ -110,6 +110,24 @@ static void *make_nil(const redisReadTask *task)
     return reply;
 }
 
+#if HIREDIS_MAJOR >= 1
+/* Kinds that are not asked for, but a Redis may say: neither text nor number to whoever reads them.
+ */
+static void *make_double(const redisReadTask *task, double value, char *text, size_t size)
+{
+    (void)value;
+    (void)text;
+    (void)size;
+    return make(task, 0);
+}
+
+static void *make_bool(const redisReadTask *task, int value)
+{
+    (void)value;
+    return make(task, 0);
+}
+#endif
+
 static void drop_older(struct replies *self)
 {
     struct piece *piece = self->newest;
@@ -135,6 +153,10 @@ static redisReplyObjectFunctions functions = {
     .createArray = make_array,
     .createInteger = make_integer,
     .createNil = make_nil,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = make_double,
+    .createBool = make_bool,
+#endif
     .freeObject = end,
 };
 

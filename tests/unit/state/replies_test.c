@@ -1,6 +1,7 @@
 #include "tests/unit/test.h"
 
 #include "services/state/replies.h"
+#include "services/state/reply.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,9 +117,36 @@ TEST(a_reader_may_end_in_the_middle_of_a_reply)
     CHECK(!get(house));
 }
 
+#if HIREDIS_MAJOR >= 1
+TEST(kinds_that_were_not_asked_for_are_replies_too)
+{
+    struct house *house = *state_;
+    feed(house,
+         "*5\r\n,1.5\r\n#t\r\n_\r\n(12345678901234567890\r\n%1\r\n+a\r\n:1\r\n,2.5\r\n#f\r\n");
+    redisReply *reply = get(house);
+    CHECK_INT(reply->elements, 5);
+    CHECK_INT(reply->element[0]->type, REDIS_REPLY_DOUBLE);
+    CHECK_INT(reply->element[1]->type, REDIS_REPLY_BOOL);
+    for (size_t i = 0; i < reply->elements; i++) {
+        CHECK_INT(reply_text(reply->element[i]).size, 0);
+        CHECK_INT(reply_whole(reply->element[i]), 0);
+    }
+    end(house, reply);
+    for (int i = 0; i < 2; i++) {
+        reply = get(house);
+        CHECK_INT(reply_whole(reply), 0);
+        end(house, reply);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if HIREDIS_MAJOR >= 1
+        cmocka_unit_test_setup_teardown(kinds_that_were_not_asked_for_are_replies_too_holds,
+                                        open_house, close_house),
+#endif
         cmocka_unit_test_setup_teardown(replies_of_every_kind_are_read_holds, open_house,
                                         close_house),
         cmocka_unit_test_setup_teardown(a_reply_may_come_in_parts_and_outgrow_a_piece_holds,

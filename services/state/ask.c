@@ -60,6 +60,30 @@ void ask_drop(ask_t **self_p)
     state->spare_asks_count++;
 }
 
+void asks_add(struct asks *self, ask_t *ask)
+{
+    ask->next = NULL;
+    if (self->first)
+        self->last->next = ask;
+    else
+        self->first = ask;
+    self->last = ask;
+}
+
+ask_t *asks_take(struct asks *self)
+{
+    ask_t *ask = self->first;
+    if (ask)
+        self->first = ask->next;
+    return ask;
+}
+
+void asks_drop(struct asks *self)
+{
+    for (ask_t *ask = asks_take(self); ask; ask = asks_take(self))
+        ask_drop(&ask);
+}
+
 struct slice ask_body(ask_t *self)
 {
     return frame_slice(&self->body);

@@ -44,6 +44,17 @@ struct ask {
     struct verdict few[ASK_FEW];
 };
 
+/* Asks that wait for something, in the order in which they came. A zeroed one is empty. */
+struct asks {
+    ask_t *first, *last;
+};
+
+void asks_add(struct asks *self, ask_t *ask);
+/* The oldest; NULL: there is none. */
+ask_t *asks_take(struct asks *self);
+/* Drops them all. */
+void asks_drop(struct asks *self);
+
 /* Takes body's bytes. NULL when out of memory. */
 ask_t *ask_new(state_t *state, struct broker *broker, const struct header *header, zmq_msg_t *body);
 struct slice ask_body(ask_t *self);

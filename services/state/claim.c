@@ -207,31 +207,11 @@ void claim_asked(state_t *self, ask_t *ask)
         ask_refuse(&ask, &why);
         return;
     }
-    ask->next = NULL;
-    *self->claims_end = ask;
-    self->claims_end = &ask->next;
-}
-
-static ask_t *take_asked(state_t *self)
-{
-    ask_t *first = self->claims_asked;
-    self->claims_asked = NULL;
-    self->claims_end = &self->claims_asked;
-    return first;
+    asks_add(&self->claims_asked, ask);
 }
 
 void claims_flush(state_t *self)
 {
-    for (ask_t *ask = take_asked(self), *next; ask; ask = next) {
-        next = ask->next;
+    for (ask_t *ask = asks_take(&self->claims_asked); ask; ask = asks_take(&self->claims_asked))
         claim(ask);
-    }
-}
-
-void claims_forget(state_t *self)
-{
-    for (ask_t *ask = take_asked(self), *next; ask; ask = next) {
-        next = ask->next;
-        ask_drop(&ask);
-    }
 }

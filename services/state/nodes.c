@@ -12,10 +12,7 @@ enum { REGISTER_MAX = 256, NODE_FIELDS_COUNT = 2 };
 /* Submits and schedules that met an unknown node are checked again, once. */
 static void take_up(state_t *self, int status)
 {
-    ask_t *ask = self->unsure;
-    self->unsure = NULL;
-    for (ask_t *next; ask; ask = next) {
-        next = ask->next;
+    for (ask_t *ask = asks_take(&self->unsure); ask; ask = asks_take(&self->unsure)) {
         if (status)
             ask_fail(&ask, status, NULL);
         else if (ask->verb == VERB_CRON)
@@ -24,19 +21,6 @@ static void take_up(state_t *self, int status)
             submit_asked(self, ask);
     }
     batches_flush(self->submits);
-}
-
-void nodes_forget(state_t *self)
-{
-    for (ask_t *ask = self->unsure, *next; ask; ask = next) {
-        next = ask->next;
-        ask_drop(&ask);
-    }
-    for (ask_t *ask = self->unsure_next, *next; ask; ask = next) {
-        next = ask->next;
-        ask_drop(&ask);
-    }
-    self->unsure = self->unsure_next = NULL;
 }
 
 /* A catalogue of what Redis has; NULL when out of memory. What is no declaration is left out. */
@@ -70,8 +54,8 @@ static void on_refreshed(void *arg, int status, const redisReply *reply)
     }
     take_up(self, status);
     self->unsure = self->unsure_next;
-    self->unsure_next = NULL;
-    if (self->catalogue_again || self->unsure)
+    self->unsure_next = (struct asks){ 0 };
+    if (self->catalogue_again || self->unsure.first)
         nodes_refresh(self);
 }
 
@@ -94,9 +78,7 @@ void nodes_refresh(state_t *self)
 
 void nodes_unsure(state_t *self, ask_t *ask)
 {
-    ask_t **list = self->catalogue_asked ? &self->unsure_next : &self->unsure;
-    ask->next = *list;
-    *list = ask;
+    asks_add(self->catalogue_asked ? &self->unsure_next : &self->unsure, ask);
     nodes_refresh(self);
 }
 

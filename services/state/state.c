@@ -246,8 +246,9 @@ static void state_destroy(void *arg)
     large_destroy(&self->ends);
     events_destroy(&self->events);
     audit_destroy(&self->audit);
-    nodes_forget(self);
-    claims_forget(self);
+    asks_drop(&self->unsure);
+    asks_drop(&self->unsure_next);
+    asks_drop(&self->claims_asked);
     looks_destroy(self);
     subs_forget(self, NULL);
     brokers_destroy(self);
@@ -264,7 +265,6 @@ static int state_start(program_t *program, const struct settings *settings, void
         return -ENOMEM;
     self->program = program;
     self->settings = settings;
-    self->claims_end = &self->claims_asked;
     msgpack_sbuffer_init(&self->packed);
     msgpack_packer_init(&self->packer, &self->packed, msgpack_sbuffer_write);
     if (gethostname(self->host, sizeof self->host - 1))

@@ -57,11 +57,11 @@ struct state {
     catalogue_t *catalogue;
     bool catalogue_asked; /* a reading is under way */
     bool catalogue_again; /* and another one is wanted after it */
-    ask_t *unsure; /* submits whose node was not known, until the reading under way has ended */
-    ask_t *unsure_next; /* those that came after it was asked for */
+    /* submits whose node was not known, until the reading under way has ended */
+    struct asks unsure;
+    struct asks unsure_next; /* those that came after it was asked for */
 
-    ask_t *claims_asked; /* in this turn */
-    ask_t **claims_end;
+    struct asks claims_asked;       /* in this turn */
     uint8_t claims[CLAIM_COUNTERS]; /* calls made, by hash of the service: every eighth is lowest
                                        first */
 
@@ -121,7 +121,6 @@ void finish_pack(const ask_t *ask, uint32_t index, msgpack_packer *pk);
 void submits_flush(state_t *self);
 /* Claims go last of a turn, so that one finds what was submitted right before it. */
 void claims_flush(state_t *self);
-void claims_forget(state_t *self);
 
 /* Redis' wall clock, as far as it is known. */
 int64_t state_now_ms(const state_t *self);
@@ -136,7 +135,6 @@ void submit_head(const state_t *self, struct command *command, struct slice serv
 void nodes_refresh(state_t *self);
 /* Keeps a submit, or a schedule, until the catalogue was read anew. */
 void nodes_unsure(state_t *self, ask_t *ask);
-void nodes_forget(state_t *self);
 
 /* Waits. */
 int looks_new(state_t *self);

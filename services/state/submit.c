@@ -185,7 +185,7 @@ static int send_batch(void *arg, struct slice command, batch_t *batch)
 
 void submits_flush(state_t *self)
 {
-    if (self->submits_open < SUBMITS_AT_ONCE || self->claims_asked)
+    if (self->submits_open < SUBMITS_AT_ONCE || self->claims_asked.first)
         batches_flush(self->submits);
 }
 

@@ -3,7 +3,7 @@ import pytest
 
 from functions_library import (
     BUSY, CANCELLED, COMPLETED, CONFLICT, FAILED, HIT, HOUR, LOW, MISS, OK, OVER_USER, PENDING, RETRY, RUNNING, SCHEDULED, STALE, WAIT,
-    body_of, server, sid_of, token_of)  # noqa: F401: fixtures
+    body_of, read_body, server, sid_of, token_of)  # noqa: F401: fixtures
 from functions_tools import gantry, now_ms  # noqa: F401: fixtures
 
 NEW = (OK, PENDING, MISS)
@@ -41,6 +41,15 @@ def test_an_ended_stage_twice_in_a_batch_runs_once_more(gantry):
     gantry.end("t", state=FAILED)
     assert gantry.submit(stage("t", 5), stage("t", 6), stage("t", 5)) == [NEW, (OK, PENDING, WAIT), NEW]
     assert gantry.queue() == ["t/a.x 1"] and gantry.ledger()["accepted"] == 2
+    gantry.check()
+
+
+def test_a_body_that_somebody_cut_is_whole_when_its_stage_runs_again(gantry):
+    gantry.end("t", state=FAILED)
+    gantry.keep("bodies", "t/a.x", b"\xcf\0")
+    assert gantry.submit(stage("t", 5)) == [NEW]
+    created_ms, flags, *_, token = read_body(gantry.kept("bodies", "t/a.x"))
+    assert abs(created_ms - now_ms()) < 60000 and flags == 0 and token == token_of(5)
     gantry.check()
 
 

@@ -71,7 +71,7 @@ local function place(batch, field, body, extra, old, packed)
   local change, priority = batch.change, char(batch.priority)
   local generation, attempt = 0, 0
   -- the task's age is that of its first submit
-  call('HSET', change.prefix .. 'bodies', field, old and sub(old, 1, 9) .. sub(body, 10) or body)
+  call('HSET', change.prefix .. 'bodies', field, old and #old >= BODY_LEAST and sub(old, 1, 9) .. sub(body, 10) or body)
   if packed then
     generation, attempt = state_counters(packed) -- attempts go on so that no two share a folder
     generation = generation + 1

@@ -17,7 +17,6 @@ struct verdict {
     struct refusal *refusal; /* owned; NULL when there is nothing to say */
     uint64_t current;        /* of a limit that was met */
     uint8_t status, state, reuse;
-    bool sent; /* it is in a call */
 };
 
 enum { ASK_FEW = 4, ASK_SERVICE_MAX = 32 };

@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Slices, so small that Redis is held up for a millisecond at most: a stage is read from its task.
- */
+/* Slices, so small that Redis is held up for a millisecond; by bodies that are large, a few. */
 enum { STAGES_A_CALL = 200, STAGE_FIELDS = 3, HELD_FIELDS = 2, TEXT_MAX = 256 };
 
 static const char *const calls[WALK_OVER] = {

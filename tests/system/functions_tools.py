@@ -44,7 +44,7 @@ class Tools(Gantry):
             pages += 1
             if not cursor:
                 return found, pages
-            assert len(cursor) <= 256
+            assert len(cursor) <= 256 and cursor.isascii()
 
     def balanced(self):
         books = self.books()

@@ -3,7 +3,7 @@ import pytest
 import redis
 
 from functions_library import (CANCELLED, COMPLETED, FAILED, PENDING, PRIORITY_NAMES, QUARANTINED, RUNNING, SCHEDULED, SKIPPED,
-                               end_line, read_end, server, sid_of, with_end)
+                               body_of, end_line, read_end, server, sid_of, with_end)
 from functions_tools import DAY, gantry, now_ms
 
 
@@ -189,6 +189,26 @@ def test_large_records_end_a_page(gantry):
     gantry.put(*["t%d" % i for i in range(30)], input_={"pad": "x" * 1000000})
     found, pages = gantry.list_all(state="pending")
     assert len(found) == 30 and pages >= 3
+
+
+def test_names_that_no_message_can_carry_are_passed_over(gantry):
+    """Whoever lists would get an answer that is no UTF-8."""
+    gantry.end("good", state=FAILED)
+    gantry.put("held")
+    gantry.claim(1)
+    (hold,) = gantry.redis.hvals(gantry.key("running:" + sid_of(0)))
+    bad = b"\xff\xfe/a.x"
+    gantry.redis.hset(gantry.key("bodies"), bad, body_of(1, {}))
+    gantry.redis.hset(gantry.key("running:" + sid_of(0)), bad, hold)
+    for name in ("timers", "dead"):
+        gantry.redis.zadd(gantry.key(name), {bad: now_ms()})
+    gantry.redis.lpush(gantry.key("queue:a:normal"), bad)
+    gantry.redis.sadd(gantry.key("queues"), bad)
+    gantry.redis.zadd(gantry.key("sessions"), {bad: now_ms() + DAY})
+    assert [id_ for id_, *_ in gantry.list_all(limit=1)[0]] == ["held", "good"]
+    gantry.redis.hset(gantry.key("states"), bad, gantry.kept("states", "good/a.x"))
+    assert [id_ for id_, *_ in gantry.list_all(limit=1, state="dead")[0]] == ["good"]
+    assert gantry.call("queues")[::5] == [b"a"]
 
 
 def test_junk_is_passed_over(gantry):

@@ -182,12 +182,15 @@ local HOLD_SIZE = 88
 local HOLD_FIRST = '\0\206\0\0\0\0' -- how it begins at a stage's first handout, if it is nobody's and not to stop
 local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
 
+-- A stage's field: id, task, service.  What outsiders write may be any bytes, and no message could carry those.
+local FIELD = '^([%w._-]+)/(([%l%d_]+)%.[%l%d_]+)$'
+
 -- What a session holds, as field, hold, field, hold; what was not written by these functions is left out.
 local function holds_of(key)
   local flat, good = redis.pcall('HGETALL', key), {}
   for i = 1, #flat, 2 do
     local field, hold = flat[i], flat[i + 1]
-    if #hold >= HOLD_SIZE and find(field, '^[^/]+/[^.]+%..+$') then
+    if #hold >= HOLD_SIZE and find(field, FIELD) then
       good[#good + 1] = field
       good[#good + 1] = hold
     end

@@ -6,7 +6,12 @@ local function sorted(list)
 end
 
 local function services_of(P, service)
-  return service ~= '' and { service } or sorted(call('SMEMBERS', P .. 'queues'))
+  if service ~= '' then return { service } end
+  local found = {}
+  for _, name in ipairs(call('SMEMBERS', P .. 'queues')) do
+    if find(name, '^[%l%d_]+$') then found[#found + 1] = name end
+  end
+  return sorted(found)
 end
 
 do
@@ -14,7 +19,8 @@ do
   local ENDS_PAGE, ENDS_MAX = 8, 99999 -- lines of what ended; more than one line ever has
   local WORK_MAX = 10000            -- entries looked at in one call
   local BYTES_MAX = 8 * 1024 * 1024 -- read in one call: bodies and outputs may be large
-  local MEMBER_MAX = 220            -- of a sorted set: a longer one is not ours, and no place to go on from
+  local MEMBER_MAX = 220            -- of a sorted set: a longer one is not ours, and no place to go on from;
+  local MEMBER = '^[%w._/ -]+$'     -- nor is one of other bytes
 
   local STATES = {
     [''] = { pending = true, scheduled = true, running = true, ended = true },
@@ -54,7 +60,7 @@ do
 
   local function look_pending(walk, entry)
     local field, generation = entry_parts(entry)
-    local id, task, service = match(field or '', '^([^/]+)/(([^.]+)%..+)$')
+    local id, task, service = match(field or '', FIELD)
     if not id or not wanted(walk, service, task) then return end
     local body, packed = read(walk, 'bodies', field), read(walk, 'states', field)
     local state, now_generation = PENDING, 0
@@ -94,7 +100,7 @@ do
     for _, field in ipairs(sorted(fields)) do
       if field > last then
         if full(walk) then return sid .. ' ' .. last end
-        local id, task, service = match(field, '^([^/]+)/(([^.]+).*)$')
+        local id, task, service = match(field, FIELD)
         if wanted(walk, service, task) then
           local hold = holds[field]
           add(walk, id, task, hold_stopping(hold) and CANCELLING or RUNNING, hold_started_ms(hold))
@@ -108,7 +114,7 @@ do
   local function list_running(walk, at)
     local from, after = match(at or '', '^(%x+) (%S*)$')
     for _, sid in ipairs(sorted(call('ZRANGE', walk.prefix .. 'sessions', 0, -1))) do
-      if not from or sid >= from then
+      if find(sid, '^%x+$') and (not from or sid >= from) then
         if full(walk) then return sid .. ' ' .. (sid == from and after or '') end
         walk.work = walk.work + 1
         local stopped = list_session(walk, sid, sid == from and after or '')
@@ -118,7 +124,7 @@ do
   end
 
   local function look_ended(walk, field, state, ended)
-    local id, task, service = match(field, '^([^/]+)/(([^.]+)%..+)$')
+    local id, task, service = match(field, FIELD)
     if not id or not wanted(walk, service, task) then return end
     -- a stage that ran again since is listed under its latest end only
     local packed = read(walk, 'states', id .. '/' .. task)
@@ -209,7 +215,7 @@ do
         if up and walk.before > 0 and here >= walk.before then return end
         if not up and here < walk.since then return end
         if full(walk) then return score .. ' ' .. member end
-        if #page[i] <= MEMBER_MAX and here >= 0 and here < 2 ^ 53 then
+        if #page[i] <= MEMBER_MAX and find(page[i], MEMBER) and here >= 0 and here < 2 ^ 53 then
           look(walk, page[i], here)
           score, member = page[i + 1], page[i]
         end
@@ -220,7 +226,7 @@ do
   end
 
   local function look_scheduled(walk, member, due)
-    local id, task, service = match(entry_parts(member) or '', '^([^/]+)/(([^.]+)%..+)$')
+    local id, task, service = match(entry_parts(member) or '', FIELD)
     if id and wanted(walk, service, task) then add(walk, id, task, SCHEDULED, due) end
   end
 
@@ -229,7 +235,7 @@ do
   end
 
   local function look_dead(walk, field, ended)
-    local id, task, service = match(field, '^([^/ ]+)/(([^ .]+)%.[^ ]+)$')
+    local id, task, service = match(field, FIELD)
     if not id or not wanted(walk, service, task) then return end
     local packed = read(walk, 'states', field)
     walk.work = walk.work + 4

@@ -7,7 +7,6 @@ do
   local ORPHAN_LEASE_MS = 10000 -- several heartbeats: the worker may be alive
   local SCAN_STEP, SCAN_BYTES = 16, 1048576 -- fields read at a time, and bytes of bodies in one call
   local SEARCH_MAX = 200000     -- queue entries looked at from each end
-  local FIELD = '^([%w._-]+)/([%l%d_]+%.[%l%d_]+)$'
   local FINE, PUT_BACK, FREED, UNDECIDED = 0, 1, 2, 3
   local NONE_SEEN, ASTRAY = 0, 1 -- else: more than one
 

@@ -22,7 +22,6 @@ struct entry {
     uint64_t age;        /* grows with every claim: the order in a queue */
     seat_t *seat;        /* NULL: its worker has left */
     struct queue *queue; /* handed out for it; NULL: parked */
-    uint64_t readies;    /* of that queue at that time */
     struct link by_seat;
     struct place places[CREDIT_SERVICES_MAX]; /* as the seat's queues */
 };
@@ -215,14 +214,10 @@ static void earn_try(credit_t *self, struct queue *queue)
 }
 
 /* The queue may hold something. Only one that is known to be deep gets several claims at a time:
- * else the one that is out may well bring it all, and says so when it comes back. */
+ * else the one that is out may well bring it all. */
 static void may_hold(credit_t *self, struct queue *queue)
 {
-    if (queue->deep)
-        earn_try(self, queue);
-    else if (queue->in_flight)
-        queue->again = true;
-    else if (!queue->tries)
+    if (queue->deep || (!queue->in_flight && !queue->tries))
         earn_try(self, queue);
 }
 
@@ -265,8 +260,7 @@ void credit_ready(credit_t *self, struct slice service)
     struct queue *queue = queues_find(&self->queues, service);
     if (!queue)
         return;
-    queue->ready = true;
-    queue->readies++;
+    queue->ready = queue->told = true;
     may_hold(self, queue);
 }
 
@@ -288,9 +282,8 @@ static struct claim *hand_out(credit_t *self, struct queue *queue)
     struct entry *entry = link_owner(longest, struct place, link)->entry;
     unpark(self, entry);
     entry->queue = queue;
-    entry->readies = queue->readies;
     queue->in_flight++;
-    queue->again = false;
+    queue->told = false;
     return &entry->claim;
 }
 
@@ -337,17 +330,11 @@ static void end_claim(credit_t *self, struct claim **claim_p)
     queues_release(&self->queues, queue);
 }
 
-/* What was put off until this claim came back. */
-static void try_again(credit_t *self, struct queue *queue)
-{
-    if (queue->again)
-        earn_try(self, queue);
-}
-
 void credit_drop(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    try_again(self, entry->queue);
+    if (entry->queue->told)
+        earn_try(self, entry->queue);
     end_claim(self, claim_p);
 }
 
@@ -378,17 +365,17 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
     return true;
 }
 
-/* It did not bring all it asked for, so nothing is left; unless a READY was heard since the claim
- * went out: that may be of a task which it came too early for. */
+/* It did not bring all it asked for, so nothing is left; unless a READY was heard since the last
+ * claim went out: that may be of a task which they all came too early for. */
 static void run_dry(credit_t *self, const struct entry *entry)
 {
     struct queue *queue = entry->queue;
     queue->deep = false;
-    if (entry->readies != queue->readies) {
-        try_again(self, queue);
+    if (queue->told) {
+        earn_try(self, queue);
         return;
     }
-    queue->ready = queue->again = false;
+    queue->ready = false;
     queue->tries = 0;
     link_remove(&queue->eager);
 }

@@ -5,11 +5,11 @@
  *
  * A queue is "ready" when it may hold tasks: at first, after READY, at the regular look, and while
  * claims bring all they asked for, which makes it "deep". A claim that came back with fewer or none
- * although no READY was heard since it went out makes it "not ready". Parking in a ready queue, a
- * READY and the regular look each earn the queue a try; a try hands out the claim that has waited
- * longest. While a claim is out, all but the look count together as one try, made when it comes
- * back: so claims bring what gathered meanwhile, and many READYs of one task cost few claims. A
- * deep queue has as many claims out as there are.
+ * although no READY was heard since the last one went out makes it "not ready". Parking in a ready
+ * queue, a READY and the regular look each earn the queue a try; a try hands out the claim that has
+ * waited longest. While a claim is out, parking earns nothing, and all READYs together one try,
+ * made when it comes back: so claims bring what gathered meanwhile, and many READYs of one task
+ * cost few claims. A deep queue has as many claims out as there are.
  *
  * A claim stands in the queues of all services of its worker. Once handed out it stands in none; it
  * ends by credit_served or credit_drop, or comes back by credit_empty or credit_put_back. */

@@ -13,8 +13,7 @@ struct queue {
     uint32_t tries;      /* claims to hand out now, as far as there are any */
     bool ready;          /* may hold tasks */
     bool deep;           /* the last claim that came back brought all it asked for */
-    bool again;          /* it may hold tasks that came after the claims in flight went out */
-    uint64_t readies;    /* READYs heard */
+    bool told;           /* READY was heard since the last claim went out */
     struct link waiting; /* places of claims, longest parked first */
     struct link eager;   /* in credit's ring while tries > 0 */
     struct link by_name;

@@ -76,7 +76,7 @@ def test_answers_of_every_shape(house, broker, shape):
     client.execute_command("FUNCTION", "LOAD", "REPLACE", library())
     for count in range(-1, LONGEST):
         client.set("count", count)
-        asked = [(broker.begin(verb, body, **more), verb) for verb, body, more in requests(worker)]
-        for request, verb in asked:
+        asked = [broker.begin(verb, body, **more) for verb, body, more in requests(worker)]
+        for request in asked:
             broker.end(request)
     assert house.states[0].process.poll() is None, house.states[0].lines()[-20:]

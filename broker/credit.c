@@ -22,6 +22,7 @@ struct entry {
     uint64_t age;        /* grows with every claim: the order in a queue */
     seat_t *seat;        /* NULL: its worker has left */
     struct queue *queue; /* handed out for it; NULL: parked */
+    uint64_t looks;      /* there were by then */
     struct link by_seat;
     struct place places[CREDIT_SERVICES_MAX]; /* as the seat's queues */
 };
@@ -42,6 +43,7 @@ struct credit {
     slab_t *entries;
     uint32_t parked;
     uint64_t age;
+    uint64_t looks;
     struct link eager;
     struct link seats;
     struct queues queues;
@@ -59,6 +61,13 @@ credit_t *credit_new(uint32_t queues_max, uint32_t claims_max)
     if (!self->entries)
         credit_destroy(&self);
     return self;
+}
+
+static void come_back(credit_t *self, const struct entry *entry)
+{
+    entry->queue->in_flight--;
+    if (entry->looks == self->looks)
+        entry->queue->fresh--;
 }
 
 static void end_entry(credit_t *self, struct entry *entry)
@@ -79,8 +88,8 @@ static void end_entries_out(credit_t *self)
         struct queue *queue = entry->queue;
         if (!queue)
             continue;
+        come_back(self, entry);
         end_entry(self, entry);
-        queue->in_flight--;
         queues_release(&self->queues, queue);
     }
 }
@@ -214,10 +223,11 @@ static void earn_try(credit_t *self, struct queue *queue)
 }
 
 /* The queue may hold something. Only one that is known to be deep gets several claims at a time:
- * else the one that is out may well bring it all. */
+ * else the one that is out may well bring it all. One that is still out at a look is not waited
+ * for any more: its state service may hang, and others have tasks. */
 static void may_hold(credit_t *self, struct queue *queue)
 {
-    if (queue->deep || (!queue->in_flight && !queue->tries))
+    if (queue->deep || (!queue->fresh && !queue->tries))
         earn_try(self, queue);
 }
 
@@ -268,7 +278,9 @@ void credit_ready(credit_t *self, struct slice service)
  * lone worker would take every look. */
 void credit_look(credit_t *self)
 {
+    self->looks++;
     for (struct queue *queue = NULL; (queue = queues_after(&self->queues, queue));) {
+        queue->fresh = 0;
         queue->ready = true;
         if (!queue->tries)
             earn_try(self, queue);
@@ -282,7 +294,9 @@ static struct claim *hand_out(credit_t *self, struct queue *queue)
     struct entry *entry = link_owner(longest, struct place, link)->entry;
     unpark(self, entry);
     entry->queue = queue;
+    entry->looks = self->looks;
     queue->in_flight++;
+    queue->fresh++;
     queue->told = false;
     return &entry->claim;
 }
@@ -290,7 +304,7 @@ static struct claim *hand_out(credit_t *self, struct queue *queue)
 bool credit_ride(credit_t *self, struct slice service, struct claim **ret_claim)
 {
     struct queue *queue = queues_find(&self->queues, service);
-    if (!queue || !queue->parked || queue->in_flight)
+    if (!queue || !queue->parked || queue->fresh)
         return false;
     *ret_claim = hand_out(self, queue);
     return true;
@@ -314,18 +328,12 @@ bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_ser
     return false;
 }
 
-static struct entry *come_back(struct claim **claim_p)
-{
-    struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    *claim_p = NULL;
-    entry->queue->in_flight--;
-    return entry;
-}
-
 static void end_claim(credit_t *self, struct claim **claim_p)
 {
-    struct entry *entry = come_back(claim_p);
+    struct entry *entry = link_owner(*claim_p, struct entry, claim);
     struct queue *queue = entry->queue;
+    *claim_p = NULL;
+    come_back(self, entry);
     end_entry(self, entry);
     queues_release(&self->queues, queue);
 }
@@ -359,7 +367,8 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
         end_claim(self, claim_p);
         return false;
     }
-    (void)come_back(claim_p);
+    *claim_p = NULL;
+    come_back(self, entry);
     entry->queue = NULL;
     stand(self, entry);
     return true;

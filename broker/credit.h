@@ -9,7 +9,8 @@
  * queue, a READY and the regular look each earn the queue a try; a try hands out the claim that has
  * waited longest. While a claim is out, parking earns nothing, and all READYs together one try,
  * made when it comes back: so claims bring what gathered meanwhile, and many READYs of one task
- * cost few claims. A deep queue has as many claims out as there are.
+ * cost few claims. One that is still out at a look, at a state service that hangs, is not waited
+ * for any more. A deep queue has as many claims out as there are.
  *
  * A claim stands in the queues of all services of its worker. Once handed out it stands in none; it
  * ends by credit_served or credit_drop, or comes back by credit_empty or credit_put_back. */
@@ -48,7 +49,7 @@ void credit_ready(credit_t *self, struct slice service);
 void credit_look(credit_t *self);
 
 /* Work for a service is on its way to a state service: the claim to send right behind it, unless
- * one is out already. False: none. */
+ * one is out already that went since the last look. False: none. */
 bool credit_ride(credit_t *self, struct slice service, struct claim **ret_claim);
 /* The claim to send now and the queue to name; false: none. */
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service);

@@ -10,6 +10,7 @@ struct queue {
     uint32_t seats;
     uint32_t parked;
     uint32_t in_flight;
+    uint32_t fresh;      /* of them, since the last look */
     uint32_t tries;      /* claims to hand out now, as far as there are any */
     bool ready;          /* may hold tasks */
     bool deep;           /* the last claim that came back brought all it asked for */

@@ -187,6 +187,36 @@ TEST(many_readies_while_a_claim_is_out_earn_one_try)
     credit_destroy(&credit);
 }
 
+TEST(a_claim_that_stays_away_is_waited_for_until_the_next_look)
+{
+    UNUSED;
+    credit_t *credit = credit_new(QUEUES, CLAIMS);
+    seat_t *seat = join(credit, 1, "ffmpeg", NULL);
+    for (uint64_t i = 1; i <= 4; i++)
+        CHECK_INT(park(credit, seat, i), 0);
+    struct claim *away = next(credit, 1, "ffmpeg");
+    credit_ready(credit, SLICE("ffmpeg"));
+    none_next(credit);
+    credit_look(credit);
+    struct claim *claim = next(credit, 2, "ffmpeg");
+    credit_ready(credit, SLICE("ffmpeg"));
+    none_next(credit); /* this one is waited for */
+    credit_drained(credit, &claim);
+    claim = next(credit, 3, "ffmpeg");
+    credit_drained(credit, &claim);
+    none_next(credit);
+    credit_ready(credit, SLICE("ffmpeg"));
+    claim = next(credit, 4, "ffmpeg");
+    credit_empty(credit, &claim);
+    CHECK(credit_ride(credit, SLICE("ffmpeg"), &claim));
+    credit_empty(credit, &away); /* of before: the one on its way still counts */
+    credit_ready(credit, SLICE("ffmpeg"));
+    none_next(credit);
+    credit_empty(credit, &claim);
+    next(credit, 1, "ffmpeg");
+    credit_destroy(&credit);
+}
+
 TEST(a_deep_queue_soon_has_all_claims)
 {
     UNUSED;
@@ -524,6 +554,7 @@ int main(void)
         HOLDS(a_ready_while_the_claim_was_out_has_it_tried_again),
         HOLDS(what_comes_back_empty_stands_where_it_stood),
         HOLDS(many_readies_while_a_claim_is_out_earn_one_try),
+        HOLDS(a_claim_that_stays_away_is_waited_for_until_the_next_look),
         HOLDS(a_deep_queue_soon_has_all_claims),
         HOLDS(tasks_on_their_way_take_the_oldest_claim_of_an_idle_queue_along),
         HOLDS(a_claim_is_for_all_services_and_taken_by_one),

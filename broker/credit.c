@@ -22,7 +22,7 @@ struct entry {
     uint64_t age;        /* grows with every claim: the order in a queue */
     seat_t *seat;        /* NULL: its worker has left */
     struct queue *queue; /* handed out for it; NULL: parked */
-    uint64_t looks;      /* there were by then */
+    uint64_t looks;      /* from when it went out */
     struct link by_seat;
     struct place places[CREDIT_SERVICES_MAX]; /* as the seat's queues */
 };
@@ -43,8 +43,6 @@ struct credit {
     slab_t *entries;
     uint32_t parked;
     uint64_t age;
-    uint64_t looks;
-    struct link eager;
     struct link seats;
     struct queues queues;
 };
@@ -54,20 +52,12 @@ credit_t *credit_new(uint32_t queues_max, uint32_t claims_max)
     credit_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    link_init(&self->eager);
     link_init(&self->seats);
     queues_init(&self->queues, queues_max);
     self->entries = slab_new(sizeof(struct entry), claims_max);
     if (!self->entries)
         credit_destroy(&self);
     return self;
-}
-
-static void come_back(credit_t *self, const struct entry *entry)
-{
-    entry->queue->in_flight--;
-    if (entry->looks == self->looks)
-        entry->queue->fresh--;
 }
 
 static void end_entry(credit_t *self, struct entry *entry)
@@ -88,7 +78,7 @@ static void end_entries_out(credit_t *self)
         struct queue *queue = entry->queue;
         if (!queue)
             continue;
-        come_back(self, entry);
+        queues_take_back(&self->queues, queue, entry->looks);
         end_entry(self, entry);
         queues_release(&self->queues, queue);
     }
@@ -214,31 +204,11 @@ static void stand(credit_t *self, struct entry *entry)
     self->parked++;
 }
 
-static void earn_try(credit_t *self, struct queue *queue)
-{
-    if (!queue->parked)
-        return;
-    if (queue->tries++ == 0)
-        link_append(&self->eager, &queue->eager);
-}
-
-/* The queue may hold something. Only one that is known to be deep gets several claims at a time:
- * else the one that is out may well bring it all. One that is still out at a look is not waited
- * for any more: its state service may hang, and others have tasks. */
-static void may_hold(credit_t *self, struct queue *queue)
-{
-    if (queue->deep || (!queue->fresh && !queue->tries))
-        earn_try(self, queue);
-}
-
 static void try_ready_queues(credit_t *self, seat_t *seat)
 {
     uint32_t first = seat->turn++;
-    for (uint32_t i = 0; i < seat->count; i++) {
-        struct queue *queue = seat->queues[(first + i) % seat->count];
-        if (queue->ready)
-            may_hold(self, queue);
-    }
+    for (uint32_t i = 0; i < seat->count; i++)
+        queues_try_ready(&self->queues, seat->queues[(first + i) % seat->count]);
 }
 
 int credit_park(credit_t *self, seat_t *seat, const struct header *header, zmq_msg_t *body)
@@ -268,23 +238,13 @@ int credit_park(credit_t *self, seat_t *seat, const struct header *header, zmq_m
 void credit_ready(credit_t *self, struct slice service)
 {
     struct queue *queue = queues_find(&self->queues, service);
-    if (!queue)
-        return;
-    queue->ready = queue->told = true;
-    may_hold(self, queue);
+    if (queue)
+        queues_on_ready(&self->queues, queue);
 }
 
-/* Ready, so that a claim which finds one queue empty goes on to the next: else the first queue of a
- * lone worker would take every look. */
 void credit_look(credit_t *self)
 {
-    self->looks++;
-    for (struct queue *queue = NULL; (queue = queues_after(&self->queues, queue));) {
-        queue->fresh = 0;
-        queue->ready = true;
-        if (!queue->tries)
-            earn_try(self, queue);
-    }
+    queues_look(&self->queues);
 }
 
 static struct claim *hand_out(credit_t *self, struct queue *queue)
@@ -294,10 +254,7 @@ static struct claim *hand_out(credit_t *self, struct queue *queue)
     struct entry *entry = link_owner(longest, struct place, link)->entry;
     unpark(self, entry);
     entry->queue = queue;
-    entry->looks = self->looks;
-    queue->in_flight++;
-    queue->fresh++;
-    queue->told = false;
+    entry->looks = queues_send(&self->queues, queue);
     return &entry->claim;
 }
 
@@ -312,20 +269,12 @@ bool credit_ride(credit_t *self, struct slice service, struct claim **ret_claim)
 
 bool credit_next(credit_t *self, struct claim **ret_claim, struct slice *ret_service)
 {
-    for (struct link *link; (link = link_first(&self->eager));) {
-        struct queue *queue = link_owner(link, struct queue, eager);
-        if (!queue->parked)
-            queue->tries = 0;
-        link_remove(link);
-        if (!queue->tries)
-            continue;
-        if (--queue->tries)
-            link_append(&self->eager, link);
-        *ret_claim = hand_out(self, queue);
-        *ret_service = slice_of(queue->name);
-        return true;
-    }
-    return false;
+    struct queue *queue = queues_next(&self->queues);
+    if (!queue)
+        return false;
+    *ret_claim = hand_out(self, queue);
+    *ret_service = slice_of(queue->name);
+    return true;
 }
 
 static void end_claim(credit_t *self, struct claim **claim_p)
@@ -333,7 +282,7 @@ static void end_claim(credit_t *self, struct claim **claim_p)
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
     struct queue *queue = entry->queue;
     *claim_p = NULL;
-    come_back(self, entry);
+    queues_take_back(&self->queues, queue, entry->looks);
     end_entry(self, entry);
     queues_release(&self->queues, queue);
 }
@@ -341,21 +290,14 @@ static void end_claim(credit_t *self, struct claim **claim_p)
 void credit_drop(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    if (entry->queue->told)
-        earn_try(self, entry->queue);
+    queues_on_failed(&self->queues, entry->queue);
     end_claim(self, claim_p);
 }
 
-/* A second one in a row that was full: twice as many each time, so that a deep queue soon has all
- * the claims there are. */
 void credit_served(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    struct queue *queue = entry->queue;
-    earn_try(self, queue);
-    if (queue->deep)
-        earn_try(self, queue);
-    queue->ready = queue->deep = true;
+    queues_on_full(&self->queues, entry->queue);
     end_claim(self, claim_p);
 }
 
@@ -368,38 +310,23 @@ static bool stand_again(credit_t *self, struct claim **claim_p)
         return false;
     }
     *claim_p = NULL;
-    come_back(self, entry);
+    queues_take_back(&self->queues, entry->queue, entry->looks);
     entry->queue = NULL;
     stand(self, entry);
     return true;
 }
 
-/* It did not bring all it asked for, so nothing is left; unless a READY was heard since the last
- * claim went out: that may be of a task which they all came too early for. */
-static void run_dry(credit_t *self, const struct entry *entry)
-{
-    struct queue *queue = entry->queue;
-    queue->deep = false;
-    if (queue->told) {
-        earn_try(self, queue);
-        return;
-    }
-    queue->ready = false;
-    queue->tries = 0;
-    link_remove(&queue->eager);
-}
-
 void credit_drained(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    run_dry(self, entry);
+    queues_on_dry(&self->queues, entry->queue);
     end_claim(self, claim_p);
 }
 
 void credit_empty(credit_t *self, struct claim **claim_p)
 {
     struct entry *entry = link_owner(*claim_p, struct entry, claim);
-    run_dry(self, entry);
+    queues_on_dry(&self->queues, entry->queue);
     if (stand_again(self, claim_p))
         try_ready_queues(self, entry->seat);
 }

@@ -78,7 +78,8 @@ static void give_back(state_t *self, struct slice session, const redisReply *rep
         on_given_back(self, r, NULL);
 }
 
-/* The counters are as in the packed state; what follows them is a checkpoint. */
+/* The counters are as in the packed state; what follows them is a checkpoint, unless somebody put
+ * there what would spoil the whole answer. */
 static void read_rest(struct slice rest, struct m_handout *handout)
 {
     uint32_t *const counters[] = { &handout->generation, &handout->attempt, &handout->failures,
@@ -93,8 +94,10 @@ static void read_rest(struct slice rest, struct m_handout *handout)
         if (reader_value(&reader, &value) && codec_whole(value, &whole))
             *counters[i] = (uint32_t)whole;
     }
-    handout->checkpoint =
+    const struct slice checkpoint =
         slice_make((const uint8_t *)rest.data + COUNTERS_SIZE, rest.size - COUNTERS_SIZE);
+    if (codec_check(checkpoint) == 0 && codec_depth(checkpoint) <= WIRE_VALUE_DEPTH_MAX)
+        handout->checkpoint = checkpoint;
 }
 
 static void pack_handout(const struct handed *it, struct slice session, msgpack_packer *pk)

@@ -131,6 +131,27 @@ void register_asked(state_t *self, ask_t *ask)
         state_call(ask, command, on_registered);
 }
 
+/* What is none, which somebody put there, would spoil the whole answer. */
+static bool is_declaration(struct slice bytes)
+{
+    struct refusal why = { 0 };
+    struct slice name;
+    return codec_check(bytes) == 0 && codec_depth(bytes) < WIRE_DEPTH_MAX &&
+           catalogue_verify(bytes, &why, &name) == 0;
+}
+
+static uint32_t pack_nodes(const redisReply *reply, msgpack_packer *pk)
+{
+    uint32_t count = 0;
+    for (size_t i = 1; i < reply->elements; i += NODE_FIELDS_COUNT)
+        count += is_declaration(reply_text(reply->element[i]));
+    msgpack_pack_array(pk, count);
+    for (size_t i = 1; i < reply->elements; i += NODE_FIELDS_COUNT)
+        if (is_declaration(reply_text(reply->element[i])))
+            pack_raw(pk, reply_text(reply->element[i]));
+    return count;
+}
+
 static void on_nodes(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
@@ -140,12 +161,8 @@ static void on_nodes(void *arg, int status, const redisReply *reply)
         ask_fail(&ask, status, reply);
         return;
     }
-    msgpack_packer *pk = state_packer(ask->state);
-    const size_t count = reply->elements / NODE_FIELDS_COUNT;
-    msgpack_pack_array(pk, count);
-    for (size_t i = 0; i < count; i++)
-        pack_raw(pk, reply_text(reply->element[i * NODE_FIELDS_COUNT + 1]));
-    ask_answer(&ask, STATUS_OK, (uint32_t)count, state_packed(ask->state));
+    const uint32_t count = pack_nodes(reply, state_packer(ask->state));
+    ask_answer(&ask, STATUS_OK, count, state_packed(ask->state));
 }
 
 void nodes_asked(state_t *self, ask_t *ask)

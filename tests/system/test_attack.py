@@ -80,6 +80,34 @@ def test_a_state_that_is_none_takes_no_other_stage_with_it(system, packed):
     front.wait(*[(f"t{n}", "system.echo") for n in range(6) if n != 3])
 
 
+NO_VALUES = [b"junk", b"\xdf\xff\xff\xff\xff", b"\xa2\xff\xff", b"\x91" * 15 + b"\x01"]
+
+
+@pytest.mark.parametrize("junk", NO_VALUES)
+def test_a_checkpoint_that_is_none_takes_no_other_stage_with_it(system, junk):
+    front = system.front
+    front.submit(front.task("again", "system.sleep", seconds=60))
+    until(lambda: front.stage("again", "system.sleep")["state"] == "running")
+    system.workers[0].kill()
+    system.db.hset("checkpoints", "again/system.sleep", junk)
+    tasks = [front.task(f"with{n}", value=n) for n in range(3)]
+    front.submit(*tasks)
+    until(lambda: front.stage("again", "system.sleep")["state"] == "pending")
+    system.workers[0].start()
+    until(lambda: front.stage("again", "system.sleep")["state"] == "running")
+    front.wait(*[(task["id"], "system.echo") for task in tasks])
+    stage = front.stage("again", "system.sleep")
+    assert (stage["state"], stage["attempt"]) == ("running", 2)
+    assert front.insist("CANCEL", {"id": "again"}).status == OK
+    front.wait(("again", "system.sleep"))
+
+
+@pytest.mark.parametrize("junk", NO_VALUES)
+def test_a_declaration_that_is_none_hides_no_other_node(system, junk):
+    system.db.hset("nodes", "some.node", junk)
+    assert {"system.echo", "system.sleep"} <= {node["name"] for node in system.front.ask("NODES").body}
+
+
 def test_a_cursor_of_another_world_is_refused(system):
     for cursor in ("psystem 1 99999999999999999999", "e1 99999999999999999999", "psystem 1 1e9", "x", "r\0 x"):
         answer = system.front.ask("LIST", {"cursor": cursor})

@@ -103,6 +103,10 @@ static void on_config(void *arg, int status, const redisReply *reply)
         else if (setting_is(reply, "appendfsync", "everysec"))
             self->durability = "everysec";
     }
+    if (status == 0 && !setting_is(reply, "maxmemory-policy", "noeviction"))
+        log_event(LOG_LEVEL_WARN, "store_may_evict",
+                  "redis=%s why=\"maxmemory-policy is not noeviction: a full Redis drops records\"",
+                  self->options.settings->redis_addr);
     self->ready = true;
     self->options.ready(self->options.arg);
 }
@@ -113,6 +117,7 @@ static void look_at_config(store_t *self)
     command_text(&self->command, "CONFIG");
     command_text(&self->command, "GET");
     command_text(&self->command, "append*");
+    command_text(&self->command, "maxmemory-policy");
     ask(self, on_config);
 }
 

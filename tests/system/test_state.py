@@ -667,6 +667,14 @@ def test_redis_is_full(house, broker, worker):
     assert submit(broker, task("o2"))[0]["status"] == OK
 
 
+def test_a_redis_that_may_evict_is_warned_of(house, broker, worker):
+    house.redis.client.config_set("maxmemory-policy", "allkeys-lru")
+    assert not any("store_may_evict" in line for line in house.states[0].lines())
+    other = house.state()
+    until(lambda: any("store_may_evict" in line and "noeviction" in line for line in other.lines()))
+    house.redis.client.config_set("maxmemory-policy", "noeviction")
+
+
 def test_a_newer_library_is_left_alone(house, broker, worker):
     client = house.redis.client
     state = house.states[0]

@@ -2,6 +2,7 @@
 #include "proto/shift.h"
 
 #include "common/status.h"
+#include "common/utf8.h"
 #include "proto/codec.h"
 
 #include <assert.h>
@@ -17,17 +18,6 @@ static bool is_recordable(struct gantry_bytes bytes)
            codec_depth(value) <= WIRE_VALUE_DEPTH_MAX;
 }
 
-/* Length of the character at from, 0 when it is no UTF-8. */
-static size_t character(const uint8_t *from, size_t left)
-{
-    size_t size = *from < 0x80 ? 1 : *from < 0xe0 ? 2 : *from < 0xf0 ? 3 : 4;
-    uint8_t text[8] = { (uint8_t)(0xa0 | size) };
-    if (size > left)
-        return 0;
-    memcpy(text + 1, from, size);
-    return codec_check(slice_make(text, size + 1)) ? 0 : size;
-}
-
 /* At most size - 1 bytes of text, its head or its tail, with every byte that is no UTF-8 as '?': an
  * engine's last words may be anything, and one bad byte would make a whole DONE unreadable. */
 static struct slice clean(const char *text, bool tail, char *to, size_t size)
@@ -41,7 +31,7 @@ static struct slice clean(const char *text, bool tail, char *to, size_t size)
         left = size - 1;
     }
     while (left > 0) {
-        size_t good = character(from, left);
+        size_t good = utf8_character(from, left);
         size_t taken = good ? good : 1;
         if (kept + taken >= size)
             break;

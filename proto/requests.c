@@ -1,5 +1,7 @@
 #include "proto/requests.h"
 
+#include "common/status.h"
+
 #include <stdlib.h>
 
 /* An id is serial << 21 | works << 20 | slot, so that it grows and finds its slot. Slots come in
@@ -16,6 +18,7 @@ struct requests {
     struct pending *oldest;
     struct pending *newest;
     struct pending *unsent; /* it and all newer ones */
+    int64_t due_ms;         /* none times out before */
     uint32_t working;       /* sent and not answered, as the other side's window counts them */
 };
 
@@ -24,6 +27,7 @@ requests_t *requests_new(size_t max)
     requests_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
+    self->due_ms = INT64_MAX;
     self->max = max < REQUESTS_MAX ? max : REQUESTS_MAX;
     self->slabs = calloc(self->max / SLAB + 1, sizeof(struct pending *));
     if (!self->slabs) {
@@ -103,6 +107,8 @@ struct pending *requests_add(requests_t *self, const struct request *request, in
     if (body)
         zmq_msg_move(&p->body, body);
     append(self, p);
+    if (p->until_ms < self->due_ms)
+        self->due_ms = p->until_ms;
     return p;
 }
 
@@ -115,7 +121,8 @@ struct pending *requests_find(requests_t *self, uint64_t id)
     return p->id == id && p->answer ? p : NULL;
 }
 
-void requests_remove(requests_t *self, struct pending *pending)
+/* Takes it out and frees its body; the struct is valid until the next requests_add. */
+static void take_out(requests_t *self, struct pending *pending)
 {
     if (self->unsent == pending)
         self->unsent = pending->newer;
@@ -132,6 +139,21 @@ void requests_remove(requests_t *self, struct pending *pending)
     pending->newer = self->free;
     self->free = pending;
     self->count--;
+}
+
+void requests_end(requests_t *self, struct pending *pending, const struct header *header,
+                  struct slice body)
+{
+    session_answer_fn *answer = pending->answer;
+    void *arg = pending->arg;
+    take_out(self, pending);
+    answer(arg, header, body);
+}
+
+void requests_end_here(requests_t *self, struct pending *pending, uint32_t status)
+{
+    struct header header = { .verb = VERB_ANSWER, .request = pending->id, .status = status };
+    requests_end(self, pending, &header, (struct slice){ 0 });
 }
 
 struct header pending_header(const struct pending *pending, uint32_t epoch)
@@ -172,6 +194,30 @@ void requests_unsend(requests_t *self)
     self->unsent = self->oldest;
     for (struct pending *p = self->oldest; p; p = p->newer)
         p->sent = false;
+    for (struct pending *p = self->oldest, *newer; p; p = newer) {
+        newer = p->newer;
+        if (p->once)
+            requests_end_here(self, p, STATUS_UNAVAILABLE);
+    }
+}
+
+void requests_expire(requests_t *self, int64_t now_ms)
+{
+    if (now_ms < self->due_ms)
+        return;
+    self->due_ms = INT64_MAX;
+    for (struct pending *p = self->oldest, *newer; p; p = newer) {
+        newer = p->newer;
+        if (p->until_ms <= now_ms)
+            requests_end_here(self, p, STATUS_TIMEOUT);
+        else if (p->until_ms < self->due_ms)
+            self->due_ms = p->until_ms;
+    }
+}
+
+int64_t requests_due_ms(const requests_t *self)
+{
+    return self->due_ms;
 }
 
 struct pending *requests_oldest(const requests_t *self)

@@ -44,10 +44,18 @@ struct pending *requests_next(const requests_t *self, uint32_t window);
 void requests_mark_sent(requests_t *self);
 /* An answer under this id came, also of one that timed out here: the window has room again. */
 void requests_mark_answered(requests_t *self, uint64_t id);
-/* The connection is another one: nothing was sent on it. */
+/* The connection is another one: nothing was sent on it, and those for once are answered
+ * UNAVAILABLE. */
 void requests_unsend(requests_t *self);
-/* Takes it out and frees its body; the struct is valid until the next requests_add. */
-void requests_remove(requests_t *self, struct pending *pending);
+/* Ends with an answer: of the other side, or made here. The one who asked may add another in its
+ * callback. */
+void requests_end(requests_t *self, struct pending *pending, const struct header *header,
+                  struct slice body);
+void requests_end_here(requests_t *self, struct pending *pending, uint32_t status);
+/* Those whose time is over are answered TIMEOUT. */
+void requests_expire(requests_t *self, int64_t now_ms);
+/* None times out before; INT64_MAX: none at all. */
+int64_t requests_due_ms(const requests_t *self);
 /* As it is sent; its slices borrow from pending. */
 struct header pending_header(const struct pending *pending, uint32_t epoch);
 struct pending *requests_oldest(const requests_t *self);

@@ -32,7 +32,6 @@ struct session {
     int64_t greeted_ms;
     int64_t pinged_ms;  /* last PING */
     int64_t unheard_ms; /* oldest PING since which nothing was heard; 0: none is open */
-    int64_t due_ms;     /* no request times out before */
     struct m_welcome welcome;
     requests_t *requests;
     struct envelope in;
@@ -45,7 +44,6 @@ session_t *session_new(const struct session_options *options)
         return NULL;
     self->options = *options;
     envelope_init(&self->in);
-    self->due_ms = INT64_MAX;
     self->requests = requests_new(options->requests_max);
     if (!endpoints_init(&self->brokers, options->endpoints) || !self->requests)
         session_destroy(&self);
@@ -64,20 +62,6 @@ static void close_socket(session_t *self)
     dealer_close(old, linger_ms);
 }
 
-static void end(session_t *self, struct pending *p, const struct header *header, struct slice body)
-{
-    session_answer_fn *answer = p->answer;
-    void *arg = p->arg;
-    requests_remove(self->requests, p);
-    answer(arg, header, body);
-}
-
-static void end_here(session_t *self, struct pending *p, uint32_t status)
-{
-    struct header header = { .verb = VERB_ANSWER, .request = p->id, .status = status };
-    end(self, p, &header, (struct slice){ 0 });
-}
-
 void session_destroy(session_t **self_p)
 {
     session_t *self = *self_p;
@@ -86,22 +70,12 @@ void session_destroy(session_t **self_p)
         return;
     self->ending = true;
     while (self->requests && requests_oldest(self->requests))
-        end_here(self, requests_oldest(self->requests), STATUS_UNAVAILABLE);
+        requests_end_here(self->requests, requests_oldest(self->requests), STATUS_UNAVAILABLE);
     close_socket(self);
     envelope_clear(&self->in);
     requests_destroy(&self->requests);
     endpoints_clear(&self->brokers);
     free(self);
-}
-
-static void answer_once_requests(session_t *self)
-{
-    requests_unsend(self->requests);
-    for (struct pending *p = requests_oldest(self->requests), *newer; p; p = newer) {
-        newer = p->newer;
-        if (p->once)
-            end_here(self, p, STATUS_UNAVAILABLE);
-    }
 }
 
 /* The connection is of no use any more: the next endpoint, at once in the first round. */
@@ -115,7 +89,7 @@ static void lose(session_t *self, int64_t now_ms)
         return;
     if (self->options.events.lost)
         self->options.events.lost(self->options.arg);
-    answer_once_requests(self);
+    requests_unsend(self->requests);
 }
 
 static void open_socket(session_t *self, int64_t now_ms)
@@ -189,8 +163,6 @@ int session_request(session_t *self, const struct request *request, zmq_msg_t *b
         return STATUS_BUSY;
     p->answer = answer;
     p->arg = arg;
-    if (p->until_ms < self->due_ms)
-        self->due_ms = p->until_ms;
     if (self->phase == UP)
         send_unsent(self);
     return 0;
@@ -266,7 +238,7 @@ static void greet_again(session_t *self, int64_t now_ms)
     self->greeted_ms = now_ms;
     if (self->options.events.lost)
         self->options.events.lost(self->options.arg);
-    answer_once_requests(self);
+    requests_unsend(self->requests);
 }
 
 static void on_answer(session_t *self, const struct header *header, int64_t now_ms)
@@ -286,9 +258,9 @@ static void on_answer(session_t *self, const struct header *header, int64_t now_
     if (open)
         endpoints_used(&self->brokers, header->status != STATUS_UNAVAILABLE, now_ms);
     if (open && body.size && codec_check(body))
-        end_here(self, p, STATUS_MALFORMED);
+        requests_end_here(self->requests, p, STATUS_MALFORMED);
     else if (open)
-        end(self, p, header, body);
+        requests_end(self->requests, p, header, body);
     if (self->phase == UP)
         send_unsent(self); /* there may be room in the window now */
 }
@@ -318,20 +290,6 @@ bool session_read(session_t *self, int64_t now_ms)
     else
         on_asked(self, &self->in.header);
     return true;
-}
-
-static void time_out(session_t *self, int64_t now_ms)
-{
-    if (now_ms < self->due_ms)
-        return;
-    self->due_ms = INT64_MAX;
-    for (struct pending *p = requests_oldest(self->requests), *newer; p; p = newer) {
-        newer = p->newer;
-        if (p->until_ms <= now_ms)
-            end_here(self, p, STATUS_TIMEOUT);
-        else if (p->until_ms < self->due_ms)
-            self->due_ms = p->until_ms;
-    }
 }
 
 static void ping(session_t *self, int64_t now_ms)
@@ -386,14 +344,15 @@ static int64_t tick_greeting(session_t *self, int64_t now_ms)
 int64_t session_tick(session_t *self, int64_t now_ms)
 {
     int64_t next = self->again_ms;
-    time_out(self, now_ms);
+    requests_expire(self->requests, now_ms);
     if (self->phase == DOWN && now_ms >= self->again_ms)
         open_socket(self, now_ms);
     if (self->phase == GREETING)
         next = tick_greeting(self, now_ms);
     else if (self->phase == UP)
         next = tick_up(self, now_ms);
-    return next < self->due_ms ? next : self->due_ms;
+    int64_t due_ms = requests_due_ms(self->requests);
+    return next < due_ms ? next : due_ms;
 }
 
 const struct m_welcome *session_welcome(const session_t *self)

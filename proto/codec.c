@@ -92,6 +92,8 @@ static bool take_fixed(uint8_t byte, const struct lead *lead, uint64_t raw, stru
         return take_signed(raw, lead->size, t);
     else if (lead->kind == KIND_FLOAT)
         return take_float(raw, lead->size, t);
+    else
+        return lead->kind == KIND_NIL;
     return true;
 }
 

@@ -79,7 +79,7 @@ enum {
     TEXT  (redis_shard,      "redis.shard",      "", NULL, USED_BY_STATE,                                                   \
            "hash tag put before every key, such as {gantry1}; empty on a single Redis")                                    \
     WHOLE (redis_timeout_ms, "redis.timeout_ms", 5000, 50, 600000, NULL, USED_BY_STATE,                                     \
-           "a call without an answer for so long closes the link")                                                         \
+           "a Redis that is asked and answers nothing for so long is left")                                                \
     TEXT  (worker_brokers,   "worker.brokers",   "ipc://gantry-data/run/workers", NULL, USED_BY_WORKER,                     \
            "the broker.workers endpoints, the next one used when one fails")                                               \
     TEXT  (worker_services,  "worker.services",  "ffmpeg,system", NULL, USED_BY_WORKER | USED_BY_UP,                        \

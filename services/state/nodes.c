@@ -89,6 +89,13 @@ static void on_registered(void *arg, int status, const redisReply *reply)
         ask_fail(&ask, status, reply);
         return;
     }
+    if (reply_whole(reply) < 0) {
+        struct refusal why = { .limit = CATALOGUE_NODES_MAX };
+        refusal_say(&why, STATUS_TOO_LARGE, "nodes", "more than %d nodes would be known in all",
+                    CATALOGUE_NODES_MAX);
+        ask_refuse(&ask, &why);
+        return;
+    }
     if (reply_whole(reply) > 0) /* others learn of it by the event */
         nodes_refresh(ask->state);
     ask_answer(&ask, STATUS_OK, 0, (struct slice){ 0 });

@@ -26,7 +26,7 @@ struct call {
     redis_done_fn *done;
     void *arg;
     size_t bytes;
-    uint64_t tick; /* when it was made */
+    uint64_t tick; /* when it was made, or came to be the oldest */
 };
 
 struct redis {
@@ -89,7 +89,9 @@ static void unlink_oldest(redis_t *self)
 {
     struct call *call = self->oldest;
     self->oldest = call->next;
-    if (!self->oldest)
+    if (self->oldest)
+        self->oldest->tick = self->tick; /* its time begins: a long queue is no silent Redis */
+    else
         self->newest = NULL;
     self->calls--;
     self->bytes -= call->bytes;

@@ -19,8 +19,8 @@ struct redis_options {
     const char *addr;     /* "host:port", or a path; borrowed for the redis' life, as password is */
     const char *password; /* "" for none */
     int64_t db;
-    int64_t
-        timeout_ms; /* a call (and a connect) without an answer for so long ends the connection */
+    int64_t timeout_ms; /* nothing answered for so long, of calls or of a connect, ends the
+                           connection */
     size_t calls_max;
     size_t bytes_max; /* of calls in flight */
     void (*connected)(void *arg);

@@ -1,4 +1,5 @@
 """The Redis functions: batches of every mixture, and how the store is kept."""
+import msgpack
 import pytest
 
 from functions_library import (
@@ -222,3 +223,13 @@ def test_a_sessions_holds_are_adopted_though_its_lease_is_gone(gantry):
     assert all(0 < gantry.redis.zscore(gantry.key("sessions"), sid_of(n)) - now_ms() <= 10000 for n in (0, 1))
     assert gantry.call("audit_fix", "v/a.x", 0, 0) == 1  # by none that is known: put back
     assert gantry.queue() == ["v/a.x 1"]
+
+
+def test_no_more_nodes_than_a_state_service_reads(gantry):
+    many = ["n.n%d" % n for n in range(4095)]
+    gantry.redis.hset(gantry.key("nodes"), mapping={name: msgpack.packb({"name": name}) for name in many})
+    assert gantry.call("register", "new.a", msgpack.packb({"a": 1}), "new.b", msgpack.packb({"b": 1})) == -1
+    assert gantry.redis.hlen(gantry.key("nodes")) == 4095
+    assert gantry.call("register", "new.a", msgpack.packb({"a": 1})) == 1
+    assert gantry.call("register", "new.a", msgpack.packb({"a": 2}), "n.n7", msgpack.packb({"n": 7})) == 2  # known ones change
+    assert gantry.call("register", "new.b", msgpack.packb({"b": 1})) == -1

@@ -6,6 +6,7 @@ import time
 import msgpack
 import pytest
 
+from functions_library import library_text
 from state_house import (BUSY, CONFLICT, EMPTY, INVALID, MALFORMED, NOT_FOUND, OK, STALE, TIMEOUT, TOO_LARGE,
                          UNAVAILABLE, UNSUPPORTED, Broker, House, Redis, State, Worker, input_, node, task,
                          until)
@@ -587,6 +588,26 @@ def test_a_redis_that_hangs_is_given_up(tmp_path):
         house.redis.process.send_signal(18)  # SIGCONT
         assert broker.insist("SUBMIT", [task("h1")], service="system").body[0]["status"] == OK
         assert len(worker.claim(n=5)) == 1  # although the first one ran as well
+    finally:
+        house.close()
+
+
+def test_a_redis_that_is_slow_is_none_that_hangs(tmp_path):
+    """Many calls wait for far longer than the timeout in all; each is answered a while after the one before."""
+    house = House(tmp_path, redis_timeout_ms=1000)
+    house.state()
+    try:
+        broker, worker = house.broker, Worker(house.broker)
+        worker.register(ECHO)
+        begins = b"local function register(keys, args)\n"
+        text = library_text()
+        assert text.count(begins) == 1
+        house.redis.client.execute_command("FUNCTION", "LOAD", "REPLACE", text.replace(begins, begins + b"for _ = 1, 3e7 do end\n"))
+        begun = time.monotonic()
+        large = dict(ECHO, description="x" * 40000)  # so that Redis answers each before it reads the next
+        asked = [broker.begin("REGISTER", {"session": worker.session, "nodes": [large]}) for _ in range(20)]
+        assert [broker.end(request).status for request in asked] == [OK] * len(asked)
+        assert time.monotonic() - begun > 1.5, "too fast to show anything"
     finally:
         house.close()
 

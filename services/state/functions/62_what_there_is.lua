@@ -1,6 +1,8 @@
 -- What there is: queues, register, nodes, version.
 
 do
+  local NODES_MAX = 4096 -- CATALOGUE_NODES_MAX: more than that no state service would read
+
   local function queues(keys)
     local P = keys[1]
     local running = {}
@@ -35,14 +37,16 @@ do
     end
     if n == 0 then return 0 end
     local known = get_many(P .. 'nodes', names)
-    local changed, count = {}, 0
+    local changed, count, new = {}, 0, 0
     for i = 1, n do
+      if not known[i] then new = new + 1 end
       if known[i] ~= args[2 * i] then
         changed[#changed + 1] = names[i]
         changed[#changed + 1] = args[2 * i]
         count = count + 1
       end
     end
+    if new > 0 and call('HLEN', P .. 'nodes') + new > NODES_MAX then return -1 end
     if count > 0 then
       call_many('HSET', P .. 'nodes', changed)
       event_add(P, now_ms(), 0, { 'n', count })

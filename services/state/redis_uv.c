@@ -19,9 +19,9 @@ struct poll {
 
 static void read_all(struct poll *self)
 {
-    size_t before, after = 0;
+    size_t after = 0;
     for (int i = 0; i < READS_A_WAKE && self->context; i++) {
-        before = after;
+        const size_t before = after;
         redisAsyncHandleRead(self->context);
         if (!self->context || self->context->c.reader->ridx < 0)
             return; /* no reply is begun */

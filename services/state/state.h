@@ -37,7 +37,8 @@ struct state {
     large_t *large, *records, *ends;
     struct events *events;
     audit_t *audit;
-    bool stopping; /* nothing is answered any more */
+    bool stopping;         /* nothing is answered any more */
+    uint32_t submits_open; /* calls under way */
 
     struct broker brokers[BROKERS_MAX];
     size_t brokers_count;
@@ -45,7 +46,6 @@ struct state {
     char name[128]; /* as brokers show it */
 
     batches_t *submits, *finishes, *returns;
-    uint32_t submits_open; /* calls under way */
     waits_t *waits;
     struct looks *looks;
     waits_t *subs;     /* the parked ones of subscribe.c: id and service, or empty */
@@ -74,11 +74,11 @@ struct state {
     int64_t redis_ahead_ms; /* of clock_ms(), as Redis last said */
     uv_timer_t farewell;    /* lets the BYEs leave */
     int timers;             /* open handles; 0 frees */
+    uint32_t spare_asks_count;
 
     struct m_task *tasks;   /* scratch of one message */
     struct slice finishing; /* the worker of the result being added */
     ask_t *spare_asks;
-    uint32_t spare_asks_count;
     msgpack_sbuffer packed; /* scratch of one answer */
     msgpack_packer packer;
 };

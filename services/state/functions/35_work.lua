@@ -49,7 +49,7 @@ local function finish(keys, args)
   local holds = get_many(P .. 'running:' .. sid, fields)
   local change = change_new(P, now_ms())
   local gone, seen, late_ones, done = {}, {}, {}, 0
-  local states, completed, count, head, ended = change.states, {}, 0, STATE_HEAD[COMPLETED], change.packed_now
+  local states, completed, head, ended = change.states, {}, STATE_HEAD[COMPLETED], change.packed_now
   change.moved[COMPLETED] = completed
   for i = 1, n do
     local at, field, hold = RESULT * i - 1, fields[i], holds[i]
@@ -61,18 +61,16 @@ local function finish(keys, args)
       done = done + 1
       gone[done] = field
       if state == COMPLETED and #hold == HOLD_SIZE and hold_first(hold) then -- as nearly all
-        count = count + 1
-        completed[count] = field
+        change.ended = change.ended + 1
+        completed[#completed + 1] = field
         states[#states + 1] = field
         states[#states + 1] = head .. hold .. ended .. args[at + 3]
       else
         end_of(change, worker, field, hold, state, args[at + 3])
-        count = #completed
       end
     end
   end
   if done > 0 then
-    change.ended = done
     call_many('HDEL', P .. 'running:' .. sid, gone)
     change_write(change)
   end

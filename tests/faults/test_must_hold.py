@@ -109,6 +109,7 @@ def test_a_worker_stopped_past_its_lease_is_stale_and_the_second_result_stands(c
         client = client_of(context, t)
         client.submit(task(client, "job", 1000))
         victim = holder(t, client, "job", WORK)
+        until(lambda: len(begun(t)) == 1)  # the record knows of the attempt before its worker does
         victim.freeze()
         until(lambda: len(begun(t)) == 2)
         (stage,) = client.wait(("job", WORK))[0]["stages"].values()
@@ -127,7 +128,7 @@ def test_an_engine_whose_worker_is_stopped_is_dead_before_the_next_begins(contex
         client = client_of(context, t)
         client.submit(client.task("long", "system.sleep", seconds=4))
         victim = holder(t, client, "long", "system.sleep")
-        time.sleep(0.3)
+        time.sleep(1)  # its engine has begun
         victim.freeze()
         stage = client.wait(("long", "system.sleep"))[0]["stages"]["system.sleep"]
         victim.thaw()

@@ -74,8 +74,9 @@ static void print_users(FILE *out, unsigned used_by)
         unsigned bit;
         const char *name;
     } users[] = {
-        { USED_BY_BROKER, "broker" }, { USED_BY_STATE, "state" },  { USED_BY_WORKER, "worker" },
-        { USED_BY_CLI, "gantry" },    { USED_BY_UP, "gantry up" },
+        { USED_BY_BROKER, "broker" }, { USED_BY_STATE, "state" },
+        { USED_BY_WORKER, "worker" }, { USED_BY_CLI, "gantry" },
+        { USED_BY_UP, "gantry up" },  { USED_BY_FRONT, "gantry-front" },
     };
     const char *comma = "";
     for (size_t i = 0; i < sizeof users / sizeof *users; i++) {

@@ -15,7 +15,8 @@ enum {
     USED_BY_WORKER = 4,
     USED_BY_CLI = 8,
     USED_BY_UP = 16, /* gantry up, which writes a file for the others */
-    USED_BY_ALL = 31
+    USED_BY_FRONT = 32,
+    USED_BY_ALL = 63
 };
 
 // clang-format off
@@ -82,7 +83,7 @@ enum {
            "a Redis that is asked and answers nothing for so long is left")                                                \
     TEXT  (worker_brokers,   "worker.brokers",   "ipc://gantry-data/run/workers", NULL, USED_BY_WORKER,                     \
            "the broker.workers endpoints, the next one used when one fails")                                               \
-    TEXT  (worker_services,  "worker.services",  "ffmpeg,system", NULL, USED_BY_WORKER | USED_BY_UP,                        \
+    TEXT  (worker_services,  "worker.services",  "ffmpeg,audio_separator,system", NULL, USED_BY_WORKER | USED_BY_UP,                        \
            "services whose nodes this worker runs")                                                                        \
     TEXT  (worker_name,      "worker.name",      "", NULL, USED_BY_WORKER,                                                  \
            "how operators see this worker; empty for host-pid")                                                            \
@@ -96,6 +97,50 @@ enum {
            "the ffmpeg program")                                                                                           \
     TEXT  (worker_ffprobe,   "worker.ffprobe",   "ffprobe", NULL, USED_BY_WORKER,                                           \
            "the ffprobe program")                                                                                          \
+    TEXT  (worker_clients, "worker.clients", "ipc://gantry-data/run/clients", NULL, USED_BY_WORKER,                        \
+           "the broker.clients endpoints, for nodes that read records: callbacks")                                         \
+    TEXT  (front_http, "front.http", "127.0.0.1:8788", NULL, USED_BY_FRONT | USED_BY_UP,                                   \
+           "address:port to serve HTTP on; an IPv6 address in brackets; port 0: any free one")                             \
+    TEXT  (front_brokers, "front.brokers", "ipc://gantry-data/run/clients", NULL, USED_BY_FRONT,                           \
+           "the broker.clients endpoints, the next one used when one fails")                                               \
+    TEXT  (front_tls_cert, "front.tls_cert", "", NULL, USED_BY_FRONT,                                                      \
+           "file of the certificate chain, PEM; with front.tls_key: HTTPS instead of HTTP")                                \
+    TEXT  (front_tls_key, "front.tls_key", "", NULL, USED_BY_FRONT,                                                        \
+           "file of its private key, PEM")                                                                                 \
+    SWITCH(front_insecure, "front.insecure", 0, NULL, USED_BY_FRONT | USED_BY_UP,                                          \
+           "true allows HTTP without TLS on addresses other than loopback")                                                \
+    WHOLE (front_connections_max, "front.connections_max", 4096, 8, 65536, NULL, USED_BY_FRONT,                            \
+           "connections at once; further ones wait, or are closed")                                                        \
+    WHOLE (front_body_bytes, "front.body_bytes", 1048576, 1024, 67108864, NULL, USED_BY_FRONT,                             \
+           "largest body of a request")                                                                                    \
+    WHOLE (front_header_bytes, "front.header_bytes", 16384, 2048, 1048576, NULL, USED_BY_FRONT,                            \
+           "request line and headers together")                                                                            \
+    WHOLE (front_request_ms, "front.request_ms", 15000, 100, 3600000, NULL, USED_BY_FRONT,                                 \
+           "a request that is not whole after so long is refused")                                                         \
+    WHOLE (front_answer_ms, "front.answer_ms", 10000, 100, 600000, NULL, USED_BY_FRONT,                                    \
+           "how long brokers are waited for before 503 is answered")                                                       \
+    WHOLE (front_idle_ms, "front.idle_ms", 30000, 100, 3600000, NULL, USED_BY_FRONT,                                       \
+           "a connection without a request is closed after so long")                                                       \
+    WHOLE (front_stop_ms, "front.stop_ms", 5000, 0, 600000, NULL, USED_BY_FRONT,                                           \
+           "how long requests under way may last when it is told to stop")                                                 \
+    WHOLE (front_start_ms, "front.start_ms", 86400000, 0, 315360000000, NULL, USED_BY_FRONT,                               \
+           "schedule to start of tasks that come over HTTP; 0: no limit")                                                  \
+    TEXT  (reuse_result_stages, "reuse.result_stages", "all", NULL, USED_BY_FRONT | USED_BY_WORKER,                        \
+           "stages that answers and callbacks carry: all of the task, or requested: the one that was asked for")           \
+    TEXT  (callback_allow, "callback.allow", "", NULL, USED_BY_WORKER | USED_BY_UP,                                        \
+           "addresses, networks (10.1.0.0/16) and host names that callbacks may go to although they are not public, separated by commas")\
+    WHOLE (callback_timeout_ms, "callback.timeout_ms", 30000, 100, 600000, NULL, USED_BY_WORKER,                           \
+           "limit of one delivery of a callback")                                                                          \
+    WHOLE (callback_tries, "callback.tries", 5, 1, 100, NULL, USED_BY_WORKER,                                              \
+           "deliveries tried before a callback is a dead letter")                                                          \
+    WHOLE (callback_retry_ms, "callback.retry_ms", 2000, 10, 3600000, NULL, USED_BY_WORKER,                                \
+           "first wait before a callback is tried again, doubled each time; Retry-After goes before it")                   \
+    TEXT  (callback_secret, "callback.secret", "", NULL, USED_BY_WORKER,                                                   \
+           "key of the header Gantry-Signature; empty: none is sent")                                                      \
+    TEXT  (callback_user_agent, "callback.user_agent", "YiVideo-API-Gateway/1.0", NULL, USED_BY_WORKER,                    \
+           "User-Agent of callbacks")                                                                                      \
+    TEXT  (callback_reuse_info, "callback.reuse_info", "hits", NULL, USED_BY_WORKER,                                       \
+           "whose callbacks carry result.reuse_info: hits, or always")                                                     \
     TEXT  (storage_root,     "storage.root",     "/share/workflows", NULL, USED_BY_STATE | USED_BY_WORKER,                  \
            "the shared disk: each task has a folder of its own beneath")                                                   \
     TEXT  (storage_local,    "storage.local",    "./storage", "LOCAL_STORAGE_PATH", USED_BY_WORKER,                         \

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/scoped.h"
 #include "common/status.h"
+#include "proto/client_loop.h"
 #include "proto/codec.h"
 
 #include <assert.h>
@@ -36,6 +37,13 @@ static void on_welcomed(void *arg, const struct m_welcome *welcome)
     self->body_max = welcome->body_max;
 }
 
+static void on_socket_changed(void *arg, void *socket)
+{
+    gantry_client_t *self = arg;
+    if (self->watched)
+        self->watched(self->watched_arg, socket);
+}
+
 static bool open_session(gantry_client_t *self)
 {
     struct session_options options = {
@@ -47,7 +55,7 @@ static bool open_session(gantry_client_t *self)
                    .host = slice_of(self->host),
                    .pid = (uint32_t)getpid() },
         .requests_max = REQUESTS_OPEN_MAX,
-        .events = { .welcomed = on_welcomed },
+        .events = { .socket_changed = on_socket_changed, .welcomed = on_welcomed },
         .arg = self,
     };
     self->session = session_new(&options);
@@ -224,6 +232,35 @@ static void turn(gantry_client_t *self, int64_t wait_ms)
     poll_socket(self, due - now < wait_ms ? due - now : wait_ms);
     (void)read_all(self);
     (void)submit_flush(self);
+}
+
+void gantry_client_watch(gantry_client_t *self, void (*changed)(void *arg, void *socket), void *arg)
+{
+    self->watched = changed;
+    self->watched_arg = arg;
+}
+
+bool gantry_client_read(gantry_client_t *self, int64_t now_ms)
+{
+    self->turning = true;
+    bool read = session_read(self->session, now_ms);
+    self->turning = false;
+    return read;
+}
+
+int64_t gantry_client_tick(gantry_client_t *self, int64_t now_ms)
+{
+    self->turning = true;
+    int64_t due = session_tick(self->session, now_ms);
+    int64_t earliest = wake_due(self, now_ms);
+    (void)submit_flush(self);
+    self->turning = false;
+    return earliest < due ? earliest : due;
+}
+
+const char *gantry_client_away(const gantry_client_t *self)
+{
+    return session_welcome(self->session) ? NULL : session_refusal(self->session);
 }
 
 int client_turn(gantry_client_t *self, int64_t wait_ms)

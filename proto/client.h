@@ -47,6 +47,8 @@ struct gantry_client {
     char message[1025];
     char field[257];
     char scope[65];
+    void (*watched)(void *arg, void *socket); /* by a loop of the program's; or NULL */
+    void *watched_arg;
     char brokers[1024];
     char host[65];
 };

@@ -79,7 +79,9 @@ struct gantry_task {
     uint64_t schedule_to_close_ms; /* failed when it has not ended by then, all attempts together */
     uint32_t failures_max;         /* failures after which it has failed for good; 0: the node's */
     uint32_t crashes_max;          /* lost leases after which it is quarantined; 0: the setting's */
-    uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: the node's */
+    uint32_t retry_ms;    /* first wait before another attempt, doubled each time; 0: the node's */
+    const char *callback; /* http(s) address that is told when the run ends, or NULL */
+    const char *reuse;    /* "name", "input" or "never"; NULL: "name" */
 };
 
 struct gantry_receipt {
@@ -135,6 +137,8 @@ struct gantry_stage {
     struct gantry_bytes input, output, error, usage; /* msgpack, or empty */
     const char *error_code, *error_message, *error_field; /* "" when there is no error */
     struct gantry_bytes history; /* msgpack array of the attempts that failed or crashed before */
+    const char *callback;        /* address named last, or "" */
+    const char *callback_id;     /* task id of the delivery to it; "": the run has not ended */
 };
 
 /* The record as it is now. The record is the caller's to destroy. GANTRY_NOT_FOUND: no such task.
@@ -201,6 +205,8 @@ struct gantry_input {
     bool required;
     struct gantry_bytes fallback; /* msgpack, or empty */
     const char *doc;
+    const char *upstream; /* outputs of other stages that stand in when it is not given, comma
+                             separated, the best first; or NULL */
 };
 
 /* Starts a job and returns at once; it must never block, or the worker's heartbeats stop and its
@@ -224,7 +230,8 @@ struct gantry_node {
     const struct gantry_input *inputs;
     size_t inputs_count;
     const char *const *outputs; /* ends with NULL; may be NULL */
-    const char *const *key;     /* outputs a reuse hit must have; ends with NULL; may be NULL */
+    const char *const *key;     /* outputs a reuse hit must have, "name|other_name" when it has
+                                   several names; ends with NULL; may be NULL */
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
     uint32_t failures_max;      /* failures after which a stage has failed for good; 0: as set */
     uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: as set */

@@ -70,6 +70,8 @@ int task_pack(struct parcel *parcel, uint32_t body_max, const struct gantry_task
         .failures_max = task->failures_max,
         .crashes_max = task->crashes_max,
         .retry_ms = task->retry_ms,
+        .callback = slice_of(task->callback),
+        .reuse = slice_of(task->reuse),
     };
     size_t mark = parcel_mark(parcel);
     msgpack_packer pk = parcel_packer(parcel);

@@ -46,7 +46,8 @@ enum {
     V(LEDGER,    33, "client or operator",       "",          "ledger",    "what was accepted and where all of it is now") \
     V(STEER,     34, "client or operator",       "steer",     "steered",   "pause or resume a queue, drain or undrain a worker, begin an audit") \
     V(CRON,      35, "client",                   "cron",      "cron[]",    "set, remove or list schedules")           \
-    V(DRAIN,     36, "operator to broker",       "drain",     "",          "send peers to other brokers, or take them again")
+    V(DRAIN,     36, "operator to broker",       "drain",     "",          "send peers to other brokers, or take them again") \
+    V(FORGET,    37, "client",                   "forget",    "forgotten", "remove a task: its record and its folder")
 
 /* Every priority has a queue of its own. 0 is what a caller gets who does not say. */
 #define PRIORITIES(P) P(NORMAL, 0, "normal") P(HIGH, 1, "high") P(LOW, 2, "low")
@@ -134,7 +135,8 @@ enum {
     F(T, U32, failures_max, OPT, 0,  "failures after which it has failed for good, at most 1000; 0: the node's own") \
     F(T, U32, crashes_max, OPT, 0,   "lost leases after which it is quarantined, at most 100; 0: the node's own") \
     F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the node's own")  \
-    F(T, STR, callback,   OPT, 2048, "refused as UNSUPPORTED until callbacks land")
+    F(T, STR, callback,   OPT, 2048, "http or https address that is told when the run ends, or at once of a hit; each distinct one of a run once") \
+    F(T, STR, reuse,      OPT, 8,    "name (the default): a completed stage whose key outputs are there is a hit; input: only one of the same input; never: none is")
 #define RECEIPT_FIELDS(F, T)                                                                                      \
     F(T, U32, status,         REQ, 0,    "0: kept; else why not, with the fields of an error")                   \
     F(T, STR, id,             OPT, 128,  "task id")                                                              \
@@ -173,7 +175,9 @@ enum {
     F(T, RAW, output,     OPT, 0,    "map, when completed")                                                      \
     F(T, RAW, error,      OPT, 0,    "map, see fault, when failed")                                              \
     F(T, RAW, usage,      OPT, 0,    "map of the worker's figures: wall_ms, user_ms, system_ms, rss_bytes")      \
-    F(T, RAW, history,    OPT, 0,    "array of attempt: those before this one that failed or crashed, oldest first; the latest 16")
+    F(T, RAW, history,    OPT, 0,    "array of attempt: those before this one that failed or crashed, oldest first; the latest 16") \
+    F(T, STR, callback,   OPT, 2048, "address named last")                                                        \
+    F(T, STR, callback_id, OPT, 128, "task id of the delivery to it; empty: the run has not ended")
 #define ATTEMPT_FIELDS(F, T)                                                                                      \
     F(T, U32, attempt,    REQ, 0,    "its number")                                                               \
     F(T, STR, state,      REQ, 16,   "failed or crashed")                                                        \
@@ -257,17 +261,19 @@ enum {
     F(T, STR, doc,        OPT, 1024, "one line")                                                                 \
     F(T, RAW, inputs,     OPT, 0,    "array of input")                                                           \
     F(T, RAW, outputs,    OPT, 0,    "array of names")                                                           \
-    F(T, RAW, key,        OPT, 0,    "array of the outputs that must be there for a reuse hit")                  \
+    F(T, RAW, key,        OPT, 0,    "array of the outputs that must be there for a reuse hit; other names of one stand behind it, each after a |") \
     F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt; 0: none")                                       \
     F(T, U32, failures_max, OPT, 0,  "failures after which a stage has failed for good; 0: the setting's")       \
     F(T, U32, crashes_max, OPT, 0,   "lost leases after which a stage is quarantined; 0: the setting's")          \
-    F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the formula")
+    F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the formula")       \
+    F(T, BOOL, available, OPT, 0,    "answers: a worker that claims from its service is alive")
 #define INPUT_FIELDS(F, T)                                                                                        \
     F(T, STR, name,     REQ, 64,  "key in the input map")                                                        \
     F(T, STR, type,     REQ, 16,  "text, path, whole, number, switch, list, map or any")                         \
     F(T, BOOL, required, OPT, 0,  "true: a submit without it is INVALID")                                        \
     F(T, RAW, fallback, OPT, 0,   "value when it is not given")                                                  \
-    F(T, STR, doc,      OPT, 256, "one line")
+    F(T, STR, doc,      OPT, 256, "one line")                                                                    \
+    F(T, STR, upstream, OPT, 256, "outputs that stand in when it is not given, separated by commas, the best first: that of the task's newest completed stage that wrote one")
 
 #define SUBSCRIBE_FIELDS(F, T)                                                                                    \
     F(T, U64, since,      OPT, 0,   "number of the last update seen; 0: what is now")                            \
@@ -335,6 +341,12 @@ enum {
     F(T, U32, timeout_ms, OPT, 0, "time limit of one attempt; 0: the node's own")                                \
     F(T, U64, next_ms,  OPT, 0,   "answers: when it fires next; 0: never again")                                 \
     F(T, U64, last_ms,  OPT, 0,   "answers: the slot that fired last")
+#define FORGET_FIELDS(F, T)                                                                                       \
+    F(T, STR, id,    REQ, 128, "task id")                                                                        \
+    F(T, BOOL, force, OPT, 0,  "true: stages that have not ended are cancelled; else they make it a CONFLICT")
+#define FORGOTTEN_FIELDS(F, T)                                                                                    \
+    F(T, STR, status,  REQ, 16, "success, partial_failed or failed")                                             \
+    F(T, RAW, results, REQ, 0,  "array of maps resource (local_directory, redis, minio), status (deleted, skipped, failed), message, retriable")
 
 /* M(TYPE, name): struct name, layout name_layout, in the order of the documentation. */
 #define MESSAGES(M)                                                                                               \
@@ -343,7 +355,8 @@ enum {
     M(HANDOUT, handout) M(HEARTBEAT, heartbeat) M(HOLD, hold) M(BEAT, beat) M(RESULT, result)                     \
     M(OUTCOME, outcome) M(REGISTER, register) M(NODE, node) M(INPUT, input)                         \
     M(SUBSCRIBE, subscribe) M(UPDATES, updates) M(UPDATE, update) M(WHY, why) M(LEDGER, ledger)                    \
-    M(STEER, steer) M(STEERED, steered) M(DRAIN, drain) M(CRON, cron)
+    M(STEER, steer) M(STEERED, steered) M(DRAIN, drain) M(CRON, cron)                  \
+    M(FORGET, forget) M(FORGOTTEN, forgotten)
 // clang-format on
 
 enum verb {
@@ -351,7 +364,7 @@ enum verb {
     VERBS(VERB_ROW)
 #undef VERB_ROW
 };
-enum { VERB_END = 37 }; /* one more than the greatest verb: the size of dispatch tables */
+enum { VERB_END = 38 }; /* one more than the greatest verb: the size of dispatch tables */
 
 enum priority {
 #define PRIORITY_ROW(name, number, text) PRIORITY_##name = (number),

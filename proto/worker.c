@@ -68,6 +68,7 @@ static void pack_inputs(struct parcel *parcel, const struct gantry_node *node)
             .type = slice_of(input->type),
             .required = input->required,
             .fallback = slice_make(input->fallback.data, input->fallback.size),
+            .upstream = slice_of(input->upstream),
             .doc = slice_of(input->doc),
         };
         message_encode(&m_input_layout, &m, &pk);

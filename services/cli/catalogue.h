@@ -1,7 +1,7 @@
 #pragma once
 /* What the workers declared: the answer to NODES, a list of maps. */
 #include "services/cli/cli.h"
-#include "services/cli/json.h"
+#include "proto/json.h"
 
 /* By name. */
 void catalogue_sort(json_t *nodes);

@@ -1,7 +1,7 @@
 #pragma once
 /* A task's record as people and scripts read it. */
 #include "services/cli/cli.h"
-#include "services/cli/json.h"
+#include "proto/json.h"
 
 /* The record on standard output: --json, or a table of the stages, then outputs and errors of each.
  * 0, or an exit code after saying what went wrong. */

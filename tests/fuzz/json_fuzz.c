@@ -3,7 +3,7 @@
 #include "common/scoped.h"
 #include "common/status.h"
 #include "proto/codec.h"
-#include "services/cli/json.h"
+#include "proto/json.h"
 
 #include <assert.h>
 

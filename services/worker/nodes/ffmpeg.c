@@ -10,49 +10,49 @@
 #define LATER "; true is refused until object storage lands"
 
 static const struct gantry_input extract_keyframes_inputs[] = {
-    { "video_path", "path", true, NONE, "the video" },
-    { "keyframe_sample_count", "whole", false, NODE_PACKED("\x64"), "pictures to take, 1 to 10000, spread evenly over the video; fewer when it has fewer" },
-    { "upload_keyframes_to_minio", "switch", false, OFF, "upload the folder" LATER },
-    { "compress_keyframes_before_upload", "switch", false, OFF, "upload it as one archive" LATER },
-    { "keyframe_compression_format", "text", false, ZIP, "format of the archive" },
-    { "keyframe_compression_level", "text", false, LEVEL, "effort spent on the archive" },
-    { "delete_local_keyframes_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER },
+    { "video_path", "path", true, NONE, "the video", NULL },
+    { "keyframe_sample_count", "whole", false, NODE_PACKED("\x64"), "pictures to take, 1 to 10000, spread evenly over the video; fewer when it has fewer", NULL },
+    { "upload_keyframes_to_minio", "switch", false, OFF, "upload the folder" LATER, NULL },
+    { "compress_keyframes_before_upload", "switch", false, OFF, "upload it as one archive" LATER, NULL },
+    { "keyframe_compression_format", "text", false, ZIP, "format of the archive", NULL },
+    { "keyframe_compression_level", "text", false, LEVEL, "effort spent on the archive", NULL },
+    { "delete_local_keyframes_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER, NULL },
 };
 static const char *const extract_keyframes_outputs[] = { "keyframe_dir", "keyframe_files_count", NULL };
 static const char *const extract_keyframes_key[] = { "keyframe_dir", NULL };
 
 static const struct gantry_input extract_audio_inputs[] = {
-    { "video_path", "path", true, NONE, "the video" },
+    { "video_path", "path", true, NONE, "the video", NULL },
 };
 static const char *const extract_audio_outputs[] = { "audio_path", NULL };
 static const char *const extract_audio_key[] = { "audio_path", NULL };
 
 static const struct gantry_input crop_subtitle_images_inputs[] = {
-    { "video_path", "path", true, NONE, "the video" },
-    { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed until areas are detected" },
-    { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder" LATER },
-    { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive" LATER },
-    { "compression_format", "text", false, ZIP, "format of the archive" },
-    { "compression_level", "text", false, LEVEL, "effort spent on the archive" },
-    { "delete_local_cropped_images_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER },
-    { "decode_processes", "whole", false, NODE_PACKED("\x0a"), "most ffmpeg at once, 1 to 64; never more than there are processors" },
+    { "video_path", "path", true, NONE, "the video", NULL },
+    { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed until areas are detected", NULL },
+    { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder" LATER, NULL },
+    { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive" LATER, NULL },
+    { "compression_format", "text", false, ZIP, "format of the archive", NULL },
+    { "compression_level", "text", false, LEVEL, "effort spent on the archive", NULL },
+    { "delete_local_cropped_images_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER, NULL },
+    { "decode_processes", "whole", false, NODE_PACKED("\x0a"), "most ffmpeg at once, 1 to 64; never more than there are processors", NULL },
 };
 static const char *const crop_subtitle_images_outputs[] = { "cropped_images_path", "cropped_images_files_count", NULL };
 static const char *const crop_subtitle_images_key[] = { "cropped_images_path", NULL };
 
 static const struct gantry_input split_audio_segments_inputs[] = {
-    { "audio_path", "path", true, NONE, "the sound, or a video with sound" },
-    { "subtitle_path", "path", true, NONE, "SRT, or JSON of segments [{start, end, text, speaker?}] or {segments: [...]}" },
-    { "group_by_speaker", "switch", false, OFF, "a folder for each speaker" },
-    { "output_format", "text", false, NODE_PACKED("\xa3wav"), "wav, mp3 or flac" },
-    { "sample_rate", "whole", false, NODE_PACKED("\xcd\x3e\x80"), "Hz, 1000 to 192000" },
-    { "channels", "whole", false, NODE_PACKED("\x01"), "1 to 8" },
-    { "min_segment_duration", "number", false, NODE_PACKED("\xcb\x3f\xf0\0\0\0\0\0\0"), "seconds; shorter ones are skipped, and counted in the listing" },
-    { "max_segment_duration", "number", false, NODE_PACKED("\xcb\x40\x3e\0\0\0\0\0\0"), "seconds; longer ones are cut into equal parts" },
-    { "include_silence", "switch", false, OFF, "cut out what lies between the subtitles too" },
-    { "enable_concurrent", "switch", false, ON, "encode several at once (wav needs no encoding)" },
-    { "max_workers", "whole", false, NODE_PACKED("\x08"), "most at once, 1 to 64; never more than there are processors" },
-    { "concurrent_timeout", "whole", false, NODE_PACKED("\xcd\x02\x58"), "seconds for encoding all; segments not done by then have failed" },
+    { "audio_path", "path", true, NONE, "the sound, or a video with sound", NULL },
+    { "subtitle_path", "path", true, NONE, "SRT, or JSON of segments [{start, end, text, speaker?}] or {segments: [...]}", NULL },
+    { "group_by_speaker", "switch", false, OFF, "a folder for each speaker", NULL },
+    { "output_format", "text", false, NODE_PACKED("\xa3wav"), "wav, mp3 or flac", NULL },
+    { "sample_rate", "whole", false, NODE_PACKED("\xcd\x3e\x80"), "Hz, 1000 to 192000", NULL },
+    { "channels", "whole", false, NODE_PACKED("\x01"), "1 to 8", NULL },
+    { "min_segment_duration", "number", false, NODE_PACKED("\xcb\x3f\xf0\0\0\0\0\0\0"), "seconds; shorter ones are skipped, and counted in the listing", NULL },
+    { "max_segment_duration", "number", false, NODE_PACKED("\xcb\x40\x3e\0\0\0\0\0\0"), "seconds; longer ones are cut into equal parts", NULL },
+    { "include_silence", "switch", false, OFF, "cut out what lies between the subtitles too", NULL },
+    { "enable_concurrent", "switch", false, ON, "encode several at once (wav needs no encoding)", NULL },
+    { "max_workers", "whole", false, NODE_PACKED("\x08"), "most at once, 1 to 64; never more than there are processors", NULL },
+    { "concurrent_timeout", "whole", false, NODE_PACKED("\xcd\x02\x58"), "seconds for encoding all; segments not done by then have failed", NULL },
 };
 static const char *const split_audio_segments_outputs[] = {
     "audio_segments_dir", "audio_source", "subtitle_source", "total_segments", "successful_segments", "failed_segments",

@@ -9,24 +9,24 @@
 #define NIL NODE_PACKED("\xc0")
 
 static const struct gantry_input echo_inputs[] = {
-    { "value", "any", false, NIL, "whatever shall come back" },
+    { "value", "any", false, NIL, "whatever shall come back", NULL },
 };
 static const char *const echo_outputs[] = { "value", NULL };
 
 static const struct gantry_input sleep_inputs[] = {
-    { "seconds", "number", true, NONE, "how long, 0 to 86400" },
-    { "message", "text", false, NONE, "printed on error output first" },
-    { "exit", "whole", false, NODE_PACKED("\x00"), "exit code of the engine, 0 to 255; other than 0 is a failure" },
+    { "seconds", "number", true, NONE, "how long, 0 to 86400", NULL },
+    { "message", "text", false, NONE, "printed on error output first", NULL },
+    { "exit", "whole", false, NODE_PACKED("\x00"), "exit code of the engine, 0 to 255; other than 0 is a failure", NULL },
 };
 static const char *const sleep_outputs[] = { "slept_ms", NULL };
 
 static const struct gantry_input fail_inputs[] = {
-    { "verdict", "text", false, NODE_PACKED("\xa6" "failed"), "failed (for good), retry or snooze" },
-    { "message", "text", false, NONE, "the reason" },
-    { "attempts", "whole", false, NODE_PACKED("\x00"), "attempts that end so, before one completes; 0: all" },
-    { "after_ms", "whole", false, NONE, "when the next attempt is due; of a retry else by the back-off, of a snooze 1000" },
-    { "exit", "whole", false, NODE_PACKED("\x00"), "exit code, 0 to 255: other than 0 instead of a verdict; 75 is a retry" },
-    { "signal", "whole", false, NODE_PACKED("\x00"), "signal that it raises, 0 to 64: other than 0 instead of a verdict" },
+    { "verdict", "text", false, NODE_PACKED("\xa6" "failed"), "failed (for good), retry or snooze", NULL },
+    { "message", "text", false, NONE, "the reason", NULL },
+    { "attempts", "whole", false, NODE_PACKED("\x00"), "attempts that end so, before one completes; 0: all", NULL },
+    { "after_ms", "whole", false, NONE, "when the next attempt is due; of a retry else by the back-off, of a snooze 1000", NULL },
+    { "exit", "whole", false, NODE_PACKED("\x00"), "exit code, 0 to 255: other than 0 instead of a verdict; 75 is a retry", NULL },
+    { "signal", "whole", false, NODE_PACKED("\x00"), "signal that it raises, 0 to 64: other than 0 instead of a verdict", NULL },
 };
 static const char *const fail_outputs[] = { "attempt", "failures", "crashes", NULL };
 // clang-format on

@@ -10,15 +10,18 @@
     }
 
 static const struct gantry_input inputs[] = {
-    { "text", "text", false, NONE, "" },     { "whole", "whole", false, NODE_PACKED("\x64"), "" },
-    { "number", "number", false, NONE, "" }, { "switch", "switch", false, NONE, "" },
-    { "list", "list", false, NONE, "" },     { "map", "map", false, NONE, "" },
-    { "any", "any", true, NONE, "" },
+    { "text", "text", false, NONE, "", NULL },
+    { "whole", "whole", false, NODE_PACKED("\x64"), "", NULL },
+    { "number", "number", false, NONE, "", NULL },
+    { "switch", "switch", false, NONE, "", NULL },
+    { "list", "list", false, NONE, "", NULL },
+    { "map", "map", false, NONE, "", NULL },
+    { "any", "any", true, NONE, "", NULL },
 };
 static const struct node_row row = { .name = "test.node",
                                      .inputs = inputs,
                                      .inputs_count = sizeof inputs / sizeof inputs[0] };
-static const struct gantry_input path_inputs[] = { { "path", "path", false, NONE, "" } };
+static const struct gantry_input path_inputs[] = { { "path", "path", false, NONE, "", NULL } };
 static const struct node_row path_row = { .name = "test.path",
                                           .inputs = path_inputs,
                                           .inputs_count = 1 };

@@ -1,4 +1,4 @@
-#include "services/cli/json.h"
+#include "proto/json.h"
 
 #include "common/scoped.h"
 #include "common/status.h"

@@ -1,0 +1,16 @@
+#pragma once
+/* gantry-front: HTTP in front of the brokers. A client like any other: it knows no Redis and no
+ * files. */
+#include "common/program.h"
+#include "proto/client_loop.h"
+
+/* What handlers share; lives as long as any request. */
+struct front {
+    const struct settings *settings;
+    program_t *program;
+    gantry_client_t *client;          /* calls are begun on it, never waited for */
+    void (*wake)(struct front *self); /* after something was begun on the client in this turn */
+    bool stopping;                    /* requests under way are answered, streams are ended */
+};
+
+extern const struct program_row front_program;

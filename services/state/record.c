@@ -1,6 +1,7 @@
 #include "services/state/record.h"
 
 #include "common/paths.h"
+#include "common/url.h"
 #include "proto/codec.h"
 
 #include <limits.h>
@@ -138,6 +139,24 @@ bool stage_read(struct slice task, struct slice body, struct slice state, struct
     stage.told.input = b.input;
     *ret_stage = stage;
     return true;
+}
+
+/* Addresses that wait for the end of the run, a newline before each; or the one told last and,
+ * behind a blank, the id of that delivery. What others wrote there could spoil the whole record. */
+void stage_read_callbacks(struct stage *self, struct slice callbacks)
+{
+    const char *text = callbacks.data;
+    const char *newest = callbacks.size ? memrchr(text, '\n', callbacks.size) : NULL;
+    struct slice url, id = { 0 };
+    if (newest)
+        url = slice_make(newest + 1, (size_t)(text + callbacks.size - newest - 1));
+    else
+        url = slice_until(callbacks, ' ', &id);
+    if (!url_valid(url))
+        return;
+    self->told.callback = url;
+    if (task_id_valid(id))
+        self->told.callback_id = id;
 }
 
 /* A history wraps these deeper than a stage does: what a subscriber could not read is left out. */

@@ -26,6 +26,8 @@ struct stage {
 /* Everything is borrowed from the four. False: they are no stage. */
 bool stage_read(struct slice task, struct slice body, struct slice state, struct slice history,
                 struct stage *ret_stage);
+/* Adds what `callbacks` has of it, borrowed likewise; empty: nothing. */
+void stage_read_callbacks(struct stage *self, struct slice callbacks);
 
 /* The task's status as its stages make it. */
 const char *record_status(const struct stage *stages, size_t count);

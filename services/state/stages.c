@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { STAGE_FIELDS = 4 };
+enum { STAGE_FIELDS = 5 };
 
 void stages_clear(struct stages *self)
 {
@@ -24,10 +24,14 @@ int stages_read(struct stages *ret_stages, const redisReply *reply, size_t *at)
     if (!stages.items)
         return -ENOMEM;
     redisReply *const *fields = reply->element + *at + 1;
-    for (int64_t i = 0; i < count; i++, fields += STAGE_FIELDS)
-        if (stage_read(reply_text(fields[0]), reply_text(fields[1]), reply_text(fields[2]),
-                       reply_text(fields[3]), &stages.items[stages.count]))
-            stages.count++;
+    for (int64_t i = 0; i < count; i++, fields += STAGE_FIELDS) {
+        struct stage *stage = &stages.items[stages.count];
+        if (!stage_read(reply_text(fields[0]), reply_text(fields[1]), reply_text(fields[2]),
+                        reply_text(fields[3]), stage))
+            continue;
+        stage_read_callbacks(stage, reply_text(fields[4]));
+        stages.count++;
+    }
     *at += 1 + (size_t)count * STAGE_FIELDS;
     *ret_stages = stages;
     return 0;

@@ -18,7 +18,9 @@ enum {
     KEY_MAX = ASK_SERVICE_MAX + 1,
     /* what a BUSY item has as its reuse */
     OVER_USER = 3,
-    OVER_USERS = 4
+    OVER_USERS = 4,
+    OVER_CALLBACKS = 5,
+    CALLBACKS_MAX = 262144 /* bytes of addresses that wait for one run, as in 18_callback.lua */
 };
 
 static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why)
@@ -227,6 +229,10 @@ static void pack_busy(const ask_t *ask, const struct verdict *verdict, struct m_
         to->scope = SLICE("users");
         to->limit = (uint64_t)settings->quota_all;
         to->message = SLICE("系统繁忙，请稍后重试");
+    } else if (verdict->reuse == OVER_CALLBACKS) {
+        to->scope = SLICE("callbacks");
+        to->limit = CALLBACKS_MAX;
+        to->message = SLICE("too many addresses wait for the end of this run");
     } else {
         to->scope = SLICE("queue");
         to->limit = depths_of(ask->state->depths, ask_service(ask));

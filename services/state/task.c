@@ -2,9 +2,10 @@
 
 #include "common/paths.h"
 #include "common/status.h"
+#include "common/url.h"
 #include "proto/codec.h"
 
-enum { BODY_OWNED = 1 };
+enum { BODY_OWNED = 1, BODY_CALLBACK = 2 };
 
 static int too_much(struct refusal *why, const char *field, uint64_t limit, uint64_t current)
 {
@@ -39,6 +40,16 @@ static int check_waits(const struct m_task *task, int64_t now_ms, struct refusal
                        "must be milliseconds since 1970, at most " LATER_MOST_TEXT " from now");
 }
 
+static bool by_name(struct slice reuse)
+{
+    return reuse.size == 0 || slice_is(reuse, "name");
+}
+
+static bool may_reuse(struct slice reuse)
+{
+    return by_name(reuse) || slice_is(reuse, "input") || slice_is(reuse, "never");
+}
+
 int task_read(struct slice bytes, int64_t now_ms, struct m_task *ret_task, struct refusal *why)
 {
     const char *field = NULL;
@@ -57,8 +68,10 @@ int task_read(struct slice bytes, int64_t now_ms, struct m_task *ret_task, struc
     if (ret_task->input.size && codec_depth(ret_task->input) > WIRE_VALUE_DEPTH_MAX)
         return refusal_say(why, STATUS_INVALID, "input", "is nested deeper than %d levels",
                            WIRE_VALUE_DEPTH_MAX);
-    if (ret_task->callback.size)
-        return refusal_say(why, STATUS_UNSUPPORTED, "callback", "callbacks are not offered yet");
+    if (ret_task->callback.size && !url_valid(ret_task->callback))
+        return refusal_say(why, STATUS_INVALID, "callback", URL_RULE);
+    if (!may_reuse(ret_task->reuse))
+        return refusal_say(why, STATUS_INVALID, "reuse", "must be name, input or never");
     return check_waits(ret_task, now_ms, why);
 }
 
@@ -77,7 +90,8 @@ static void pack_prefix(const struct m_task *task, const struct limits *limits, 
                         msgpack_packer *pk)
 {
     msgpack_pack_fix_uint64(pk, (uint64_t)created_ms);
-    msgpack_pack_uint8(pk, task->owner.size ? BODY_OWNED : 0);
+    msgpack_pack_uint8(pk, (uint8_t)((task->owner.size ? BODY_OWNED : 0) |
+                                     (task->callback.size ? BODY_CALLBACK : 0)));
     msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
     msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
     msgpack_pack_fix_uint32(pk, limits->retry_ms);
@@ -117,7 +131,17 @@ void task_pack_extra(const struct m_task *task, msgpack_packer *pk)
         { "to_start_ms", task->schedule_to_start_ms },
         { "to_close_ms", task->schedule_to_close_ms },
     };
-    uint32_t count = task->owner.size ? 1 : 0;
+    const struct {
+        const char *name;
+        struct slice text;
+    } texts[] = {
+        { "owner", task->owner },
+        { "callback", task->callback },
+        { "reuse", by_name(task->reuse) ? (struct slice){ 0 } : task->reuse },
+    };
+    uint32_t count = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        count += texts[i].text.size != 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         count += rows[i].value != 0;
     if (count == 0)
@@ -129,8 +153,10 @@ void task_pack_extra(const struct m_task *task, msgpack_packer *pk)
             msgpack_pack_uint64(pk, rows[i].value);
         }
     }
-    if (task->owner.size) {
-        pack_text(pk, "owner");
-        pack_slice(pk, task->owner);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i].text.size) {
+            pack_text(pk, texts[i].name);
+            pack_slice(pk, texts[i].text);
+        }
     }
 }

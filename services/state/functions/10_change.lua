@@ -123,6 +123,7 @@ local function pieces_of(list)
 end
 
 local change_write
+local change_tell -- 18_callback.lua
 
 do -- what only it needs
 
@@ -203,6 +204,7 @@ local function change_texts(change)
 end
 
 change_write = function(change)
+  if change.ended > 0 then change_tell(change) end
   local P, event, count, texts = change.prefix, change.event, 0, change_texts(change)
   call_many('HSET', P .. 'states', change.states)
   if change.histories then call_many('HSET', P .. 'histories', change.histories) end

@@ -2,7 +2,7 @@
 
 local TASK = '^[%l%d_]+%.[%l%d_]+$'
 
--- The stages that a reference names, each { id, task, body, packed state or nil, history or nil }.  A whole task is
+-- The stages that a reference names, each { id, task, body, packed state or nil, history or nil, callbacks or nil }.  A whole task is
 -- asked for under every name there is: only nodes that some worker registered can be submitted.
 local function stages_of(P, id, task)
   local names = task ~= '' and { task } or call('HKEYS', P .. 'nodes')
@@ -12,7 +12,8 @@ local function stages_of(P, id, task)
   local bodies = get_many(P .. 'bodies', fields)
   for i, name in ipairs(names) do
     if bodies[i] then
-      found[#found + 1] = { id, name, bodies[i], call('HGET', P .. 'states', fields[i]) or nil, call('HGET', P .. 'histories', fields[i]) or nil }
+      found[#found + 1] = { id, name, bodies[i], call('HGET', P .. 'states', fields[i]) or nil, call('HGET', P .. 'histories', fields[i]) or nil,
+        body_flag(bodies[i], FLAG_CALLBACK) and call('HGET', P .. 'callbacks', fields[i]) or nil }
     end
   end
   table.sort(found, function(a, b) return a[2] < b[2] end)

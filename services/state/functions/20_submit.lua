@@ -1,6 +1,6 @@
 -- Submit: new tasks are written together; everything else (reuse, delay, deadlines, quota) is the slow path, one by one.
 
-local MISS, WAIT, HIT, OVER_USER, OVER_ALL = 0, 1, 2, 3, 4
+local MISS, WAIT, HIT, OVER_USER, OVER_ALL, OVER_CALLBACKS = 0, 1, 2, 3, 4, 5
 
 -- The stage is its owner's until it ends.
 local function own(P, field, owner)
@@ -12,6 +12,7 @@ local submit
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
+local MAY_REUSE = { input = true, never = true } -- absent: by name
 local EXTRA_TIMES = { 'delay_ms', 'not_before_ms', 'to_start_ms', 'to_close_ms' }
 
 -- What a submit says beyond its body: nil when it says nothing.
@@ -30,6 +31,9 @@ local function check_extra(packed, owned)
   local owner = extra and extra.owner
   if owner and (type(owner) ~= 'string' or owner == '' or #owner > 128) then refuse('submit', 'owner') end
   if (owner ~= nil) ~= owned then refuse('submit', 'owner and flags') end
+  if extra and extra.reuse and not MAY_REUSE[extra.reuse] then refuse('submit', 'reuse') end
+  local url = extra and extra.callback
+  if url and (type(url) ~= 'string' or #url > 2048 or find(url, '[^!-~]')) then refuse('submit', 'callback') end
   return extra
 end
 
@@ -94,21 +98,77 @@ local function place(batch, field, body, extra, old, packed)
     batch.moved[#batch.moved + 1] = field
   end
   if extra.owner then own(change.prefix, field, extra.owner) end
+  callback_begin(change.prefix, field, extra.callback, old)
   set_deadlines(change, field, extra, due)
   change_count(change, 'accepted')
   return OK, state, MISS
 end
 
--- Same token = same answer; completed = hit; under way = wait; else it runs, if there is room.  Returns status, state, reuse.
+-- A key output counts when it is there under any of its names, and is neither nil nor "".
+local function present(output, names)
+  for name in string.gmatch(names, '[^|]+') do
+    if output[name] ~= nil and output[name] ~= '' then return true end
+  end
+  return false
+end
+
+-- The outputs that its node says must be there.
+local function keys_of(P, field)
+  local declared = call('HGET', P .. 'nodes', match(field, '/(.+)$'))
+  local good, node = pcall(cmsgpack.unpack, declared or '\128')
+  return good and type(node) == 'table' and type(node.key) == 'table' and node.key or {}
+end
+
+-- Values of msgpack; the order of a map's keys is nothing.
+local function same(a, b)
+  if type(a) ~= 'table' or type(b) ~= 'table' then return a == b end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then return false end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+-- May the output of this completed stage be taken for what is submitted now?
+local function reusable(P, field, body, how, old, packed)
+  if how == 'never' then return false end
+  local good, tail = pcall(cmsgpack.unpack, sub(packed, STATE_SIZE + 1))
+  local output = good and type(tail) == 'table' and tail.output
+  if type(output) ~= 'table' or next(output) == nil then return false end
+  for _, names in ipairs(keys_of(P, field)) do
+    if not present(output, names) then return false end
+  end
+  return how ~= 'input' or same(body_map(old).input, body_map(body).input)
+end
+
+-- It meets a run that is under way, or one that was: status, state, reuse; nothing: it is to run.
+local function meet(batch, field, body, extra, old, packed)
+  local P, state, url = batch.change.prefix, packed and state_of(packed) or PENDING, extra.callback
+  if body_token(old) == body_token(body) then return OK, state, MISS end
+  if not terminal(state) then
+    if url then
+      local joined, waiting = callback_join(P, field, old, url)
+      if not joined then return BUSY, waiting, OVER_CALLBACKS end
+    end
+    return OK, state, WAIT
+  end
+  if state == COMPLETED and reusable(P, field, body, extra.reuse, old, packed) then
+    if url then callback_hit(batch.change, field, old, url, body_token(body)) end
+    return OK, state, HIT
+  end
+end
+
+-- Same token = same answer; under way = wait; completed, and good for this = hit; else it runs, if there is room.
+-- Returns status, state, reuse.
 local function decide(batch, field, body, extra)
   local P = batch.change.prefix
   local old, packed = call('HGET', P .. 'bodies', field), call('HGET', P .. 'states', field)
   if old then
     if packed and not state_good(packed) then return CONFLICT, PENDING, MISS end
-    local state = packed and state_of(packed) or PENDING
-    if body_token(old) == body_token(body) then return OK, state, MISS end
-    if state == COMPLETED then return OK, state, HIT end
-    if not terminal(state) then return OK, state, WAIT end
+    local status, state, reuse = meet(batch, field, body, extra or NO_EXTRA, old, packed)
+    if status then return status, state, reuse end
   end
   local depth = batch.depth + #batch.entries
   if depth >= batch.most then return BUSY, depth, MISS end

@@ -24,7 +24,7 @@ local function get(keys, args)
       local r = #reply
       reply[r + 1], reply[r + 2] = stage[2], stage[3]
       reply[r + 3] = held[field] and running_state(P, held[field]) or stage[4] or PENDING_STATE
-      reply[r + 4] = stage[5] or ''
+      reply[r + 4], reply[r + 5] = stage[5] or '', stage[6] or ''
     end
   end
   return reply

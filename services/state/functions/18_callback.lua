@@ -1,0 +1,96 @@
+-- Callbacks, `callbacks`: of a stage the addresses that its run is to tell, a newline before each, the newest last; once they
+-- were told the newest alone, and behind a blank the id of the delivery to it.  Bodies say by a flag that there is something.
+
+local CALLBACKS_MAX = 262144 -- bytes of addresses that wait for one run
+local DELIVERY_NODE, DELIVERY_SERVICE = 'system.callback', 'system'
+
+-- What a delivery's body is before and behind its map: its worker alone decides how often it is tried.
+local DELIVERY_LIMITS = '\0\204\3\205\3\232\206\0\0\0\0'
+
+-- A delivery is a task like any other.  what: names it for good, so that it is made once; said: its input.  Returns its id.
+local function deliver(change, what, said)
+  local digest = redis.sha1hex(what)
+  local id = 'callback-' .. digest
+  local P, field = change.prefix, id .. '/' .. DELIVERY_NODE
+  local body = change.packed_now .. DELIVERY_LIMITS .. cmsgpack.pack({ input = said, priority = 'normal' }) .. '\196\16' .. sub(digest, 1, 16)
+  if call('HSETNX', P .. 'bodies', field, body) == 1 then
+    local entries = change_queue(change, 'tails', DELIVERY_SERVICE, 0)
+    entries[#entries + 1] = field
+    change_moved(change, field, PENDING)
+    change_count(change, 'accepted')
+  end
+  return id
+end
+
+local function callback_flag(P, field, body)
+  if not body_flag(body, FLAG_CALLBACK) then
+    call('HSET', P .. 'bodies', field, sub(body, 1, 9) .. char(byte(body, 10) + FLAG_CALLBACK) .. sub(body, 11))
+  end
+end
+
+-- The address is told when the run ends: now the newest, and once, however often it was named.  False: too many wait, of so
+-- many bytes.
+local function callback_join(P, field, body, url)
+  local key = P .. 'callbacks'
+  local waiting = call('HGET', key, field) or ''
+  if byte(waiting) ~= 10 then waiting = '' end
+  local from, to = find(waiting .. '\n', '\n' .. url .. '\n', 1, true)
+  if from then waiting = sub(waiting, 1, from - 1) .. sub(waiting, to) end
+  if #waiting + #url >= CALLBACKS_MAX then return false, #waiting end
+  call('HSET', key, field, waiting .. '\n' .. url)
+  callback_flag(P, field, body)
+  return true
+end
+
+-- The stage runs anew: what waited for an earlier run was told.
+local function callback_begin(P, field, url, old)
+  if url then
+    call('HSET', P .. 'callbacks', field, '\n' .. url)
+  elseif old and body_flag(old, FLAG_CALLBACK) then
+    call('HDEL', P .. 'callbacks', field)
+  end
+end
+
+-- A hit: its address is told at once, and is the newest from now on.
+local function callback_hit(change, field, body, url, token)
+  local id, task = match(field, '^([^/]+)/(.+)$')
+  local delivery = deliver(change, 'hit ' .. token .. ' ' .. url,
+    { task_id = id, task = task, url = url, status = 'completed', reuse = 'hit', owned = body_owned(body) })
+  call('HSET', change.prefix .. 'callbacks', field, url .. ' ' .. delivery)
+  callback_flag(change.prefix, field, body)
+end
+
+-- The run ended in this state: all that waited for it are told.
+local function callback_end(change, field, state, packed, waiting)
+  local P = change.prefix
+  local id, task = match(field, '^([^/]+)/(.+)$')
+  local generation, attempt = state_counters(packed)
+  local body, newest = call('HGET', P .. 'bodies', field) or '', nil
+  for url in string.gmatch(waiting, '[^\n]+') do
+    newest = url .. ' ' .. deliver(change, field .. ' ' .. generation .. ' ' .. attempt .. ' ' .. url,
+      { task_id = id, task = task, url = url, status = (state == COMPLETED or state == SKIPPED) and 'completed' or 'failed',
+        reuse = 'miss', owned = body_owned(body) })
+  end
+  call('HSET', P .. 'callbacks', field, newest)
+end
+
+change_tell = function(change)
+  local key, fields, states = change.prefix .. 'callbacks', {}, {}
+  if call('EXISTS', key) == 0 then return end
+  for state = COMPLETED, CANCELLED do
+    for _, field in ipairs(change.moved[state] or {}) do
+      fields[#fields + 1] = field
+      states[#states + 1] = state
+    end
+  end
+  local waiting, packed = get_many(key, fields), nil
+  for i, field in ipairs(fields) do
+    if waiting[i] and byte(waiting[i]) == 10 then
+      if not packed then
+        packed = {}
+        for k = 1, #change.states, 2 do packed[change.states[k]] = change.states[k + 1] end
+      end
+      callback_end(change, field, states[i], packed[field], waiting[i])
+    end
+  end
+end

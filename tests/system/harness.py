@@ -23,7 +23,8 @@ ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
          "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "lease_ms"),
-         "gantry-worker": ("worker_", "storage_", "log_")}
+         "gantry-worker": ("worker_", "storage_", "callback_", "reuse_", "log_"),
+         "gantry-front": ("front_", "reuse_", "log_")}
 READS["gantry-node"] = READS["gantry-broker"] + READS["gantry-state"]
 BALANCE = """
 local waiting, held, later, seen, twice = 0, 0, 0, {}, {}
@@ -195,7 +196,8 @@ class System:
 
     def worker(self, n, **settings):
         return self.process(f"worker{n}", "gantry-worker", worker_name=f"worker{n}",
-                            worker_brokers=self.endpoints("workers"), **settings)
+                            worker_brokers=self.endpoints("workers"),
+                            worker_clients=self.endpoints("clients"), **settings)
 
     def add_worker(self, **settings):
         self.workers.append(self.worker(len(self.workers), **settings))

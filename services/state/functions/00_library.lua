@@ -9,18 +9,15 @@ local VERSION = 4000 -- major * 1000 + minor; raise it with every change of thes
 
 local PENDING, SCHEDULED, RUNNING, CANCELLING = 0, 1, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
-local OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
+local OK, CONFLICT, BUSY = 0, 3, 7
 
 local PRIORITY_NAMES = { [0] = 'normal', [1] = 'high', [2] = 'low' }
-local COUNTERS = { [4] = 'completed', [5] = 'skipped', [6] = 'failed', [7] = 'quarantined', [8] = 'cancelled' }
 
 local BATCH_MAX = 1024
 local CHUNK = 1000 -- arguments handed to one unpack(); Lua's C stack holds about 8000
 local HOUR_MS = 3600000
 local FAR_MS = 3660 * 86400000 -- no timer is set further ahead
-local CHECKPOINT_MAX = 65536
 local EVENTS_KEPT = 65536 -- transitions that the stream reaches back, roughly
-local QUIET_DEPTH = 128   -- a queue deeper than this has had its READY
 
 local NO_TOKEN, NO_SESSION = '\0\0\0\0\0\0\0\0\0\0\0\0', '00000000000000000000000000000000'
 local EMPTY_MAP = '\128'
@@ -117,7 +114,6 @@ end
 -- failures and crashes, `started` the 9 bytes of started_ms.  Behind state a hold stands in it as it is (below), so finish
 -- only joins strings; then come `ended`, the 9 bytes of ended_ms, and the tail.
 local COUNTERS_FORMAT = '>BI4BI4BI4BI4'
-local FIRST_RUN = '\206\0\0\0\0\206\0\0\0\1\206\0\0\0\0\206\0\0\0\0'
 local NOT_STARTED, NO_CLAIM = '\207\0\0\0\0\0\0\0\0', '\207\0\0\0\0\0\0\0\0'
 local STATE_SIZE = 99 -- without its tail
 local STATE_HEAD = {} -- by state: its first two bytes
@@ -148,7 +144,6 @@ local function state_priority(packed) return sub(packed, 24, 24) end
 local function state_token(packed) return sub(packed, 61, 72) end
 local function state_started(packed) return sub(packed, 73, 81) end
 local function state_ended(packed) return (unpack_bytes('>I8', packed, 92)) end
-local function state_changed(packed, state) return STATE_HEAD[state] .. sub(packed, 3, STATE_SIZE) end
 local function terminal(state) return state >= COMPLETED end
 
 -- A stage waits again.  started: when its last attempt began, if it ran at all.
@@ -203,18 +198,15 @@ local function hold_flags(hold) return byte(hold) end
 local function hold_flag(hold, flag) return floor(byte(hold) / flag) % 2 == 1 end
 local function hold_stopping(hold) return byte(hold) % 4 > 0 end -- its worker is told to stop it
 local function hold_flagged(hold, flag) return char(byte(hold) + flag) .. sub(hold, 2) end
-local function hold_first(hold) return sub(hold, 1, 6) == HOLD_FIRST end
 local function hold_counters(hold) return sub(hold, 2, 21) end
 local function hold_numbers(hold) return counters_unpack(hold, 2) end
 local function hold_priority(hold) return sub(hold, 22, 22) end
-local function hold_session(hold) return sub(hold, 25, 56) end
 local function hold_token(hold) return sub(hold, 59, 70) end
 local function hold_index(hold) return (unpack_bytes('>I4', hold, 67)) end -- its place in its claim
 local function hold_started(hold) return sub(hold, 71, 79) end
 local function hold_started_ms(hold) return (unpack_bytes('>I8', hold, 72)) end
 local function hold_seq(hold) return (unpack_bytes('>I8', hold, 81)) end
 local function hold_progress(hold) return #hold > HOLD_SIZE and sub(hold, HOLD_SIZE + 1) or nil end
-local function hold_with_progress(hold, progress) return sub(hold, 1, HOLD_SIZE) .. progress end
 
 -- Its counters are others by now.
 local function hold_counted(hold, generation, attempt, failures, crashes)

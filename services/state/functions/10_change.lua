@@ -127,6 +127,9 @@ local change_tell -- 18_callback.lua
 
 do -- what only it needs
 
+local COUNTERS = { [4] = 'completed', [5] = 'skipped', [6] = 'failed', [7] = 'quarantined', [8] = 'cancelled' }
+local QUIET_DEPTH = 128   -- a queue deeper than this has had its READY
+
 -- Pushes what goes into queues; a `q` of the event says whose services have work.
 local function change_push(change)
   local said = {}

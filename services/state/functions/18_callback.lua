@@ -1,6 +1,10 @@
 -- Callbacks, `callbacks`: of a stage the addresses that its run is to tell, a newline before each, the newest last; once they
 -- were told the newest alone, and behind a blank the id of the delivery to it.  Bodies say by a flag that there is something.
 
+local callback_join, callback_begin, callback_hit
+
+do -- what follows is this file's own: one chunk has room for 200 locals
+
 local CALLBACKS_MAX = 262144 -- bytes of addresses that wait for one run
 local DELIVERY_NODE, DELIVERY_SERVICE = 'system.callback', 'system'
 
@@ -30,7 +34,7 @@ end
 
 -- The address is told when the run ends: now the newest, and once, however often it was named.  False: too many wait, of so
 -- many bytes.
-local function callback_join(P, field, body, url)
+callback_join = function(P, field, body, url)
   local key = P .. 'callbacks'
   local waiting = call('HGET', key, field) or ''
   if byte(waiting) ~= 10 then waiting = '' end
@@ -43,7 +47,7 @@ local function callback_join(P, field, body, url)
 end
 
 -- The stage runs anew: what waited for an earlier run was told.
-local function callback_begin(P, field, url, old)
+callback_begin = function(P, field, url, old)
   if url then
     call('HSET', P .. 'callbacks', field, '\n' .. url)
   elseif old and body_flag(old, FLAG_CALLBACK) then
@@ -52,7 +56,7 @@ local function callback_begin(P, field, url, old)
 end
 
 -- A hit: its address is told at once, and is the newest from now on.
-local function callback_hit(change, field, body, url, token)
+callback_hit = function(change, field, body, url, token)
   local id, task = match(field, '^([^/]+)/(.+)$')
   local delivery = deliver(change, 'hit ' .. token .. ' ' .. url,
     { task_id = id, task = task, url = url, status = 'completed', reuse = 'hit', owned = body_owned(body) })
@@ -93,4 +97,6 @@ change_tell = function(change)
       callback_end(change, field, states[i], packed[field], waiting[i])
     end
   end
+end
+
 end

@@ -2,6 +2,8 @@
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
+local FIRST_RUN = '\206\0\0\0\0\206\0\0\0\1\206\0\0\0\0\206\0\0\0\0' -- the counters
+
 local POPS_MAX = 4096 -- entries one claim looks at: a queue full of cancelled ones must not block Redis
 local HANDOUT = 3     -- values that the reply has of each
 local INDEX = {}      -- the last four bytes of a lease token, by the handout's place in its call

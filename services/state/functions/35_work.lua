@@ -3,6 +3,13 @@
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
+local STALE = 9
+local CHECKPOINT_MAX = 65536
+
+local function hold_session(hold) return sub(hold, 25, 56) end
+local function hold_first(hold) return sub(hold, 1, 6) == HOLD_FIRST end
+local function hold_with_progress(hold, progress) return sub(hold, 1, HOLD_SIZE) .. progress end
+
 -- Not held under this token: written before under it (its ACK was lost), or somebody else's by now.
 -- put_off: a stage that this token put off counts too.
 local function late(P, field, token, put_off)

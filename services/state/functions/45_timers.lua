@@ -6,6 +6,8 @@ local FIRED_MAX = 1024    -- timers in one call
 local DEADLINES_MAX = 128 -- deadlines in one call: each is looked for in every session
 local CRONS_MAX = 1000 -- all there may be: one that stays due must not hide another
 
+local function state_changed(packed, state) return STATE_HEAD[state] .. sub(packed, 3, STATE_SIZE) end
+
 -- The stage comes to the tail of its queue, as a submitted one does.  A timer that means no stage is just gone.
 local function fire(change, member)
   local field, generation = entry_parts(member)

@@ -122,17 +122,17 @@ static double duration_of(const struct gantry_stage *stage)
 
 static int fill_stage(json_t *stages, const struct gantry_stage *stage)
 {
-    json_t *object = json_object();
-    if (put(stages, stage->task, object))
+    json_t *told = json_object();
+    if (put(stages, stage->task, told))
         return -ENOMEM;
-    int r = put_text(object, "status", context_stage_status(stage->state));
+    int r = put_text(told, "status", context_stage_status(stage->state));
     if (r == 0)
-        r = put(object, "input_params", map_of(stage->input));
+        r = put(told, "input_params", map_of(stage->input));
     if (r == 0)
-        r = put(object, "output", map_of(stage->output));
+        r = put(told, "output", map_of(stage->output));
     if (r == 0)
-        r = put(object, "error", error_of(stage));
-    return r ? r : put(object, "duration", json_real(duration_of(stage)));
+        r = put(told, "error", error_of(stage));
+    return r ? r : put(told, "duration", json_real(duration_of(stage)));
 }
 
 static int fill_stages(json_t *stages, const gantry_record_t *record,

@@ -132,9 +132,9 @@ def read_history(history):
     return out
 
 
-def body_of(token, input_, owner=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0, created_ms=None):
+def body_of(token, input_, owner=None, callback=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0, created_ms=None):
     created = struct.pack(">BQ", 0xcf, int(time.time() * 1000) if created_ms is None else created_ms)
-    fixed = struct.pack(">BBBBHBI", 1 if owner else 0, 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
+    fixed = struct.pack(">BBBBHBI", (1 if owner else 0) | (2 if callback else 0), 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
     said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
     return created + fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
 
@@ -191,7 +191,7 @@ class Gantry:
         for id_, task, token, *given in tasks:
             options = dict(given[1]) if len(given) > 1 else {}
             limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
-            body = body_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), priority, **limits)
+            body = body_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), options.get("callback"), priority, **limits)
             args += [f"{id_}/{task}", body, msgpack.packb(options) if options else ""]
             self.know(task)
         answer = self.call("submit", service, priority, queue_max, quota_user, quota_all, *args)
@@ -275,10 +275,10 @@ class Gantry:
 
     @staticmethod
     def stages(flat):
-        assert len(flat) == 1 + 4 * flat[0]
+        assert len(flat) == 1 + 5 * flat[0]
         out = {}
-        for i in range(1, len(flat), 4):
-            out[flat[i].decode()] = dict(read_state(flat[i + 2]), body=flat[i + 1], history=read_history(flat[i + 3]))
+        for i in range(1, len(flat), 5):
+            out[flat[i].decode()] = dict(read_state(flat[i + 2]), body=flat[i + 1], history=read_history(flat[i + 3]), callbacks=flat[i + 4].decode())
         return out
 
     def state(self, id_, task="a.x"):

@@ -484,7 +484,7 @@ def test_get_of_many_references(gantry):
     for field in ("t", "t/", "t/.task", "t/status", "t/a.x.s"):
         gantry.keep("bodies", field, "x")
     flat = gantry.call("get", 0, "t", "", "none", "", "u", "a.x", "u", "a.y")
-    assert [flat[0], flat[1], flat[5], flat[9], flat[10], flat[11], flat[15]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
+    assert [flat[0], flat[1], flat[6], flat[11], flat[12], flat[13], flat[18]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
     assert len(flat) == 16
     gantry.keep("states", "bare/a.x", "x")
     assert gantry.get("bare") == {} and gantry.get("bare", "a.x") == {}

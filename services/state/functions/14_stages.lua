@@ -2,6 +2,11 @@
 
 local TASK = '^[%l%d_]+%.[%l%d_]+$'
 
+local function callbacks_of(P, field, body)
+  local text = body_flag(body, FLAG_CALLBACK) and redis.pcall('HGET', P .. 'callbacks', field)
+  return type(text) == 'string' and text or nil -- of a key of another type nothing is there
+end
+
 -- The stages that a reference names, each { id, task, body, packed state or nil, history or nil, callbacks or nil }.  A whole task is
 -- asked for under every name there is: only nodes that some worker registered can be submitted.
 local function stages_of(P, id, task)
@@ -13,7 +18,7 @@ local function stages_of(P, id, task)
   for i, name in ipairs(names) do
     if bodies[i] then
       found[#found + 1] = { id, name, bodies[i], call('HGET', P .. 'states', fields[i]) or nil, call('HGET', P .. 'histories', fields[i]) or nil,
-        body_flag(bodies[i], FLAG_CALLBACK) and call('HGET', P .. 'callbacks', fields[i]) or nil }
+        callbacks_of(P, fields[i], bodies[i]) }
     end
   end
   table.sort(found, function(a, b) return a[2] < b[2] end)

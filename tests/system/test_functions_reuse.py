@@ -5,7 +5,7 @@ Run: /usr/bin/python3 -m pytest tests/system/test_functions_reuse.py
 import msgpack
 import pytest
 
-from functions_library import (BUSY, CANCELLED, COMPLETED, FAILED, HIT, MISS, OK, PENDING, RETRY, SCHEDULED, SKIPPED, WAIT,
+from functions_library import (BUSY, CANCELLED, COMPLETED, FAILED, HIT, MISS, OK, PENDING, QUARANTINED, RETRY, SCHEDULED, SKIPPED, WAIT,
                                Gantry, read_body, server)
 
 OVER_CALLBACKS = 5

@@ -74,7 +74,7 @@ static void write_text(FILE *out, const char *text)
 /* Size is the character's, as utf8_character() said. */
 static uint32_t code_of(const uint8_t *s, size_t size)
 {
-    uint32_t code = s[0] & (0xffU >> (size + 1));
+    uint32_t code = size == 1 ? s[0] : s[0] & (0xffU >> (size + 1));
     for (size_t i = 1; i < size; i++)
         code = code << 6 | (s[i] & 0x3fU);
     return code;
@@ -102,7 +102,7 @@ static uint8_t short_escape(uint8_t byte)
 
 static bool is_plain(uint8_t byte)
 {
-    return byte >= ' ' && byte < 0x80 && byte != '"' && byte != '\\';
+    return byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
 }
 
 static size_t write_escaped(FILE *out, const uint8_t *s, size_t size)

@@ -86,9 +86,10 @@ TEST(values_have_a_blank_behind_comma_and_colon)
 TEST(texts_are_ascii)
 {
     UNUSED;
-    check_layout("\"/a<>&'\x7f\"", "\"/a<>&'\x7f\"");
+    check_layout("\"/a<>&'~\"", "\"/a<>&'~\"");
     check_layout("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\"");
-    check_layout("\"\\u0000\\u0001\\u001f\\u007f\\u0080\"", "\"\\u0000\\u0001\\u001f\x7f\\u0080\"");
+    check_layout("\"\\u0000\\u0001\\u001f\\u007f\\u0080\"",
+                 "\"\\u0000\\u0001\\u001f\\u007f\\u0080\"");
     check_layout("\"caf\xc3\xa9 \xe4\xb8\xad\xe6\x96\x87\"", "\"caf\\u00e9 \\u4e2d\\u6587\"");
     check_layout("\"\xef\xbf\xbf\xf0\x90\x80\x80\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\"",
                  "\"\\uffff\\ud800\\udc00\\ud83d\\ude00\\udbff\\udfff\"");

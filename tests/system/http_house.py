@@ -58,9 +58,9 @@ class House(System):
         except OSError:
             return None
 
-    def hand(self, *nodes, at_once=None):
+    def hand(self, *nodes, **how):
         """A worker of the test's own for these nodes, there and known."""
-        self.hands.append(Hand(self, nodes, at_once))
+        self.hands.append(Hand(self, nodes, **how))
         until(lambda: self.hands[-1].registered)
         return self.hands[-1]
 
@@ -98,7 +98,7 @@ class Hand(threading.Thread):
         super().__init__(daemon=True)
         self.house, self.nodes, self.at_once, self.slots = house, list(nodes), at_once, slots
         self.session = os.urandom(16)
-        self.lock, self.over = threading.Lock(), False
+        self.lock, self.over, self.frozen = threading.Lock(), False, False
         self.taken, self.handed, self.cancels, self.outcomes = {}, [], [], {}
         self.results = collections.deque()
         self.epoch, self.request, self.seq, self.registered = 0, 0, 1, False
@@ -132,6 +132,13 @@ class Hand(threading.Thread):
         with self.lock:
             return [task["task"] for task in self.handed if task["id"] == id_]
 
+    def freeze(self):
+        """Says and hears nothing more: its lease ends."""
+        self.frozen = True
+
+    def thaw(self):
+        self.frozen = False
+
     def stop(self):
         self.over = True
         self.join()
@@ -148,6 +155,9 @@ class Hand(threading.Thread):
         self.socket.linger = 500
         self.socket.connect(self.house.endpoints("workers").split(",")[0])
         while not self.over:
+            if self.frozen:
+                time.sleep(0.02)
+                continue
             self.turn()
             if self.socket.poll(20):
                 self.take(self.socket.recv_multipart())

@@ -1,5 +1,7 @@
 """Both ends of HTTP that a user of Gantry has: one who asks, and one who is called back. The standard library alone."""
+import asyncio
 import collections
+import email.parser
 import http.client
 import http.server
 import json
@@ -59,6 +61,39 @@ class Http:
             assert time.monotonic() < end, f"{task_id} has not ended within {seconds} s: {self.status(task_id)}"
             time.sleep(every)
         return self.context(task_id)
+
+
+def post_of(path, body, **headers):
+    """A POST as bytes, whose answer ends its connection."""
+    raw = json.dumps(body).encode()
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(raw)}", "Connection: close",
+             *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + raw
+
+
+def burst(port, requests, seconds=60):
+    """Replies to requests that are all sent at once, each over a connection of its own that was open before."""
+    async def one(raw, gate):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        gate.release()
+        await gate.start.wait()
+        writer.write(raw)
+        answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, _, rest = head.decode().partition("\r\n")
+        return Reply(int(first.split()[1]), email.parser.Parser().parsestr(rest), json.loads(body), body)
+
+    async def all_of_them():
+        gate = asyncio.Semaphore(0)
+        gate.start = asyncio.Event()
+        under_way = [asyncio.ensure_future(one(raw, gate)) for raw in requests]
+        for _ in requests:
+            await gate.acquire()
+        gate.start.set()
+        return await asyncio.wait_for(asyncio.gather(*under_way), seconds)
+
+    return asyncio.run(all_of_them())
 
 
 class Receiver:

@@ -200,6 +200,15 @@ def test_a_hit_tells_the_newest_address_at_once(gantry):
     gantry.check()
 
 
+def test_a_submit_that_joined_and_is_said_again_is_told_once(gantry):
+    submit(gantry, 1)
+    assert submit(gantry, 2, callback=A)[2] == WAIT and submit(gantry, 2, callback=A)[2] == WAIT
+    run(gantry)
+    assert submit(gantry, 2, callback=A) == (OK, COMPLETED, HIT) and told(gantry) == [(A, "completed", "miss")]
+    assert submit(gantry, 3, callback=A) == (OK, COMPLETED, HIT) and len(deliveries(gantry)) == 2
+    assert submit(gantry, 2, callback=A) == (OK, COMPLETED, HIT) and len(deliveries(gantry)) == 2
+
+
 def test_a_hit_on_what_was_submitted_without_an_address(gantry):
     submit(gantry, 1)
     run(gantry)

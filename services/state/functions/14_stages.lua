@@ -4,7 +4,7 @@ local TASK = '^[%l%d_]+%.[%l%d_]+$'
 
 local function callbacks_of(P, field, body)
   local text = body_flag(body, FLAG_CALLBACK) and redis.pcall('HGET', P .. 'callbacks', field)
-  return type(text) == 'string' and text or nil -- of a key of another type nothing is there
+  return type(text) == 'string' and match(text, '^[^%z]*') or nil -- of a key of another type nothing is there
 end
 
 -- The stages that a reference names, each { id, task, body, packed state or nil, history or nil, callbacks or nil }.  A whole task is

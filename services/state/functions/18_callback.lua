@@ -1,11 +1,13 @@
 -- Callbacks, `callbacks`: of a stage the addresses that its run is to tell, a newline before each, the newest last; once they
--- were told the newest alone, and behind a blank the id of the delivery to it.  Bodies say by a flag that there is something.
+-- were told the newest alone, and behind a blank the id of the delivery to it.  Then, behind a NUL, marks of the latest submits
+-- that joined the run: one that is said again, after a lost answer, is told once.  Bodies say by a flag that there is something.
 
 local callback_join, callback_begin, callback_hit
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
 local CALLBACKS_MAX = 262144 -- bytes of addresses that wait for one run
+local MARKS_MAX, MARK_SIZE = 32, 16
 local DELIVERY_NODE, DELIVERY_SERVICE = 'system.callback', 'system'
 
 -- What a delivery's body is before and behind its map: its worker alone decides how often it is tried.
@@ -32,16 +34,22 @@ local function callback_flag(P, field, body)
   end
 end
 
+local function mark_of(token) return sub(redis.sha1hex(token), 1, MARK_SIZE) end
+
+-- Its addresses, its marks.
+local function callback_parts(P, field)
+  return match(call('HGET', P .. 'callbacks', field) or '', '^([^%z]*)%z?(.*)$')
+end
+
 -- The address is told when the run ends: now the newest, and once, however often it was named.  False: too many wait, of so
 -- many bytes.
-callback_join = function(P, field, body, url)
-  local key = P .. 'callbacks'
-  local waiting = call('HGET', key, field) or ''
+callback_join = function(P, field, body, url, token)
+  local waiting, marks = callback_parts(P, field)
   if byte(waiting) ~= 10 then waiting = '' end
   local from, to = find(waiting .. '\n', '\n' .. url .. '\n', 1, true)
   if from then waiting = sub(waiting, 1, from - 1) .. sub(waiting, to) end
   if #waiting + #url >= CALLBACKS_MAX then return false, #waiting end
-  call('HSET', key, field, waiting .. '\n' .. url)
+  call('HSET', P .. 'callbacks', field, waiting .. '\n' .. url .. '\0' .. sub(marks .. mark_of(token), -MARKS_MAX * MARK_SIZE))
   callback_flag(P, field, body)
   return true
 end
@@ -57,16 +65,19 @@ end
 
 -- A hit: its address is told at once, and is the newest from now on.
 callback_hit = function(change, field, body, url, token)
+  local _, marks = callback_parts(change.prefix, field)
+  if find(marks, mark_of(token), 1, true) then return end -- it had joined the run, and was told of its end
   local id, task = match(field, '^([^/]+)/(.+)$')
   local delivery = deliver(change, 'hit ' .. token .. ' ' .. url,
     { task_id = id, task = task, url = url, status = 'completed', reuse = 'hit', owned = body_owned(body) })
-  call('HSET', change.prefix .. 'callbacks', field, url .. ' ' .. delivery)
+  call('HSET', change.prefix .. 'callbacks', field, url .. ' ' .. delivery .. '\0' .. marks)
   callback_flag(change.prefix, field, body)
 end
 
 -- The run ended in this state: all that waited for it are told.
-local function callback_end(change, field, state, packed, waiting)
+local function callback_end(change, field, state, packed)
   local P = change.prefix
+  local waiting, marks = callback_parts(P, field)
   local id, task = match(field, '^([^/]+)/(.+)$')
   local generation, attempt = state_counters(packed)
   local body, newest = call('HGET', P .. 'bodies', field) or '', nil
@@ -75,7 +86,7 @@ local function callback_end(change, field, state, packed, waiting)
       { task_id = id, task = task, url = url, status = (state == COMPLETED or state == SKIPPED) and 'completed' or 'failed',
         reuse = 'miss', owned = body_owned(body) })
   end
-  call('HSET', P .. 'callbacks', field, newest)
+  call('HSET', P .. 'callbacks', field, newest .. '\0' .. marks)
 end
 
 change_tell = function(change)
@@ -94,7 +105,7 @@ change_tell = function(change)
         packed = {}
         for k = 1, #change.states, 2 do packed[change.states[k]] = change.states[k + 1] end
       end
-      callback_end(change, field, states[i], packed[field], waiting[i])
+      callback_end(change, field, states[i], packed[field])
     end
   end
 end

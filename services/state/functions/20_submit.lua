@@ -149,7 +149,7 @@ local function meet(batch, field, body, extra, old, packed)
   if body_token(old) == body_token(body) then return OK, state, MISS end
   if not terminal(state) then
     if url then
-      local joined, waiting = callback_join(P, field, old, url)
+      local joined, waiting = callback_join(P, field, old, url, body_token(body))
       if not joined then return BUSY, waiting, OVER_CALLBACKS end
     end
     return OK, state, WAIT

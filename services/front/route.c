@@ -1,0 +1,103 @@
+#include "services/front/route.h"
+
+#include <string.h>
+
+#include "common/slice.h"
+
+static const struct route *const tables[] = { routes_service, routes_tasks };
+
+const struct route *route_at(size_t n)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct route *row = tables[t]; row->method; row++)
+            if (n-- == 0)
+                return row;
+    return NULL;
+}
+
+/* The segment behind the slash at *at, which moves to the next slash or the end. */
+static struct slice segment(const char **at)
+{
+    const char *start = *at + 1;
+    const char *end = strchrnul(start, '/');
+    *at = end;
+    return slice_make(start, (size_t)(end - start));
+}
+
+static bool is_part(struct slice fixed)
+{
+    const char *text = fixed.data;
+    return fixed.size > 2 && text[0] == '{' && text[fixed.size - 1] == '}';
+}
+
+static bool take_part(struct route_match *match, struct slice name, struct slice value)
+{
+    const size_t n = match->count;
+    if (value.size == 0 || n == ROUTE_PARTS_MAX ||
+        !slice_copy(value, match->values[n], sizeof match->values[n]))
+        return false;
+    match->names[n] = (const char *)name.data + 1;
+    match->name_sizes[n] = name.size - 2;
+    match->count++;
+    return true;
+}
+
+/* Fills the parts. *ret_fixed: which segments are fixed, the first one the heaviest. */
+static bool fits(const struct route *row, const char *path, struct route_match *match,
+                 unsigned *ret_fixed)
+{
+    const char *pattern = row->path;
+    unsigned fixed = 0;
+    match->count = 0;
+    match->route = row;
+    while (*pattern == '/' && *path == '/') {
+        const struct slice wanted = segment(&pattern), given = segment(&path);
+        const bool part = is_part(wanted);
+        if (part ? !take_part(match, wanted, given) : !slice_equal(wanted, given))
+            return false;
+        fixed = fixed << 1 | !part;
+    }
+    *ret_fixed = fixed;
+    return !*pattern && !*path;
+}
+
+static void allow_method(char allow[64], const char *method)
+{
+    const size_t used = strlen(allow), size = strlen(method);
+    if (strstr(allow, method) || used + size + 3 > 64)
+        return;
+    memcpy(allow + used, ", ", 2);
+    memcpy(allow + used + (used ? 2 : 0), method, size + 1);
+}
+
+/* HEAD is asked where GET is answered; the server leaves out the body. */
+static bool answers(const struct route *row, const char *method)
+{
+    return strcmp(row->method, method) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(row->method, "GET") == 0);
+}
+
+int route_find(const char *method, const char *path, struct route_match *ret_match, char allow[64])
+{
+    struct route_match match;
+    unsigned best = 0;
+    int http = 404;
+    allow[0] = '\0';
+    for (size_t n = 0; route_at(n); n++) {
+        const struct route *row = route_at(n);
+        unsigned fixed = 0;
+        if (!fits(row, path, &match, &fixed))
+            continue;
+        allow_method(allow, row->method);
+        if (strcmp(row->method, "GET") == 0)
+            allow_method(allow, "HEAD");
+        if (http == 404)
+            http = 405;
+        if (answers(row, method) && (http != 0 || fixed > best)) {
+            *ret_match = match;
+            best = fixed;
+            http = 0;
+        }
+    }
+    return http;
+}

@@ -1,0 +1,5 @@
+#include "services/front/route.h"
+
+const struct route routes_tasks[] = {
+    { 0 },
+};

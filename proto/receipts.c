@@ -2,6 +2,7 @@
 
 #include "common/paths.h"
 #include "common/status.h"
+#include "common/url.h"
 
 #include <errno.h>
 
@@ -21,17 +22,33 @@ struct group task_group(const struct gantry_task *task)
     return (struct group){ slice_make(task->task, service), priorities[task->priority] };
 }
 
+static bool may_reuse(const char *reuse)
+{
+    const struct slice said = slice_of(reuse);
+    return said.size == 0 || slice_is(said, "name") || slice_is(said, "input") ||
+           slice_is(said, "never");
+}
+
+static struct fault fault_of(const struct gantry_task *task)
+{
+    if (!task_name_valid(slice_of(task->task)))
+        return (struct fault){ "task", TASK_NAME_RULE };
+    if (task->id && !task_id_valid(slice_of(task->id)))
+        return (struct fault){ "id", TASK_ID_RULE };
+    if (task->priority < GANTRY_NORMAL || task->priority > GANTRY_LOW)
+        return (struct fault){ "priority", "must be normal, high or low" };
+    if (task->owner && strlen(task->owner) > OWNER_MAX)
+        return (struct fault){ "owner", "must be at most 128 bytes" };
+    if (task->callback && *task->callback && !url_valid(slice_of(task->callback)))
+        return (struct fault){ "callback", URL_RULE };
+    if (!may_reuse(task->reuse))
+        return (struct fault){ "reuse", "must be name, input or never" };
+    return (struct fault){ 0 };
+}
+
 int task_check(const struct gantry_task *task, struct fault *ret_fault)
 {
-    struct fault fault = { 0 };
-    if (!task_name_valid(slice_of(task->task)))
-        fault = (struct fault){ "task", TASK_NAME_RULE };
-    else if (task->id && !task_id_valid(slice_of(task->id)))
-        fault = (struct fault){ "id", TASK_ID_RULE };
-    else if (task->priority < GANTRY_NORMAL || task->priority > GANTRY_LOW)
-        fault = (struct fault){ "priority", "must be normal, high or low" };
-    else if (task->owner && strlen(task->owner) > OWNER_MAX)
-        fault = (struct fault){ "owner", "must be at most 128 bytes" };
+    const struct fault fault = fault_of(task);
     if (fault.field)
         *ret_fault = fault;
     return fault.field ? STATUS_INVALID : 0;

@@ -166,6 +166,8 @@ TEST(each_task_has_its_own_receipt)
     tasks[8].owner = "\xff";
     tasks[9].input =
         (struct gantry_bytes){ "\x81\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x90", 15 };
+    tasks[10].callback = "ftp://x/\xff";
+    tasks[11].reuse = "always";
     CHECK_INT(gantry_submit(w.client, tasks, 20, receipts, 5000), 0);
     end(&w);
     CHECK_INT(receipts[0].status, GANTRY_NOT_FOUND);
@@ -183,7 +185,9 @@ TEST(each_task_has_its_own_receipt)
     CHECK_TEXT(receipts[7].message, "must be a map");
     CHECK_TEXT(receipts[8].message, "must be UTF-8");
     CHECK_TEXT(receipts[9].message, "is nested deeper than 11 levels");
-    CHECK_INT(w.seen, 15);
+    CHECK_TEXT(receipts[10].field, "callback");
+    CHECK_TEXT(receipts[11].field, "reuse");
+    CHECK_INT(w.seen, 13);
 }
 
 TEST(what_is_too_large_is_refused_here_and_the_rest_is_cut_to_fit)

@@ -119,6 +119,29 @@ TEST(a_stage_is_read_from_its_two_fields)
     end_bytes();
 }
 
+TEST(its_callback_is_the_newest_address)
+{
+    UNUSED;
+    struct stage stage = { 0 };
+    stage_read_callbacks(&stage, SLICE("\nhttp://a/\nhttp://b/?x"));
+    CHECK_SLICE(stage.told.callback, "http://b/?x");
+    CHECK_SLICE(stage.told.callback_id, "");
+    stage_read_callbacks(&stage, SLICE("http://c/ callback-1f"));
+    CHECK_SLICE(stage.told.callback, "http://c/");
+    CHECK_SLICE(stage.told.callback_id, "callback-1f");
+    static const char *const junk[] = {
+        "", "\n", " ", "x", "\nftp://a/", "http://a/\xff", "\nhttp://a/\n"
+    };
+    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
+        stage = (struct stage){ 0 };
+        stage_read_callbacks(&stage, slice_of(junk[i]));
+        CHECK_INT(stage.told.callback.size, 0);
+    }
+    stage_read_callbacks(&stage, SLICE("http://c/ ../x"));
+    CHECK_SLICE(stage.told.callback, "http://c/");
+    CHECK_INT(stage.told.callback_id.size, 0);
+}
+
 TEST(what_is_cut_off_is_no_stage)
 {
     UNUSED;
@@ -217,9 +240,8 @@ TEST(a_record_tells_everything)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HOLDS(a_stage_is_read_from_its_two_fields),
-        HOLDS(what_is_cut_off_is_no_stage),
-        HOLDS(the_status_comes_from_the_stages),
+        HOLDS(a_stage_is_read_from_its_two_fields), HOLDS(its_callback_is_the_newest_address),
+        HOLDS(what_is_cut_off_is_no_stage),         HOLDS(the_status_comes_from_the_stages),
         HOLDS(a_record_tells_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

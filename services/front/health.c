@@ -10,6 +10,6 @@ const struct route routes_service[] = {
       .path = "/healthz",
       .summary = "The process runs",
       .handle = on_health,
-      .answer = "status" },
+      .answer = "Health" },
     { 0 },
 };

@@ -1,10 +1,14 @@
 -- What a stage's earlier attempts came to, `histories`: bin 32 values, each the packed state of an attempt, oldest first.
 
+local history_add, history_of_end
+
+do -- what only they need
+
 local HISTORY_MAX = 16
 local HISTORY_TAIL_MAX = 65536 -- a longer tail (its worker said very much) is left out
 
 -- `old` as Redis has it, or false; `packed`: a packed state and its tail.
-local function history_add(old, packed)
+history_add = function(old, packed)
   old = old or ''
   if #packed > STATE_SIZE + HISTORY_TAIL_MAX then packed = sub(packed, 1, STATE_SIZE) .. EMPTY_MAP end
   local starts, at = {}, 1
@@ -18,8 +22,10 @@ local function history_add(old, packed)
 end
 
 -- A stage runs again after its end: if that was an attempt's, it goes to the history.
-local function history_of_end(change, field, packed)
+history_of_end = function(change, field, packed)
   local state = state_of(packed)
   local attempt = (state == FAILED or state == QUARANTINED or state == CANCELLED) and state_token(packed) ~= NO_TOKEN
   if attempt then change_history(change, field, history_add(call('HGET', change.prefix .. 'histories', field), packed)) end
+end
+
 end

@@ -2,6 +2,10 @@
 
 local TASK = '^[%l%d_]+%.[%l%d_]+$'
 
+local stages_of
+
+do -- what only it needs
+
 local function callbacks_of(P, field, body)
   local text = body_flag(body, FLAG_CALLBACK) and redis.pcall('HGET', P .. 'callbacks', field)
   return type(text) == 'string' and match(text, '^[^%z]*') or nil -- of a key of another type nothing is there
@@ -9,7 +13,7 @@ end
 
 -- The stages that a reference names, each { id, task, body, packed state or nil, history or nil, callbacks or nil }.  A whole task is
 -- asked for under every name there is: only nodes that some worker registered can be submitted.
-local function stages_of(P, id, task)
+stages_of = function(P, id, task)
   local names = task ~= '' and { task } or call('HKEYS', P .. 'nodes')
   if #names == 0 then return {} end
   local fields, found = {}, {}
@@ -23,6 +27,8 @@ local function stages_of(P, id, task)
   end
   table.sort(found, function(a, b) return a[2] < b[2] end)
   return found
+end
+
 end
 
 local function is_over(stage)

@@ -90,8 +90,9 @@ local function callback_end(change, field, state, packed)
 end
 
 change_tell = function(change)
-  local key, fields, states = change.prefix .. 'callbacks', {}, {}
+  local key = change.prefix .. 'callbacks'
   if call('EXISTS', key) == 0 then return end
+  local fields, states = {}, {}
   for state = COMPLETED, CANCELLED do
     for _, field in ipairs(change.moved[state] or {}) do
       fields[#fields + 1] = field

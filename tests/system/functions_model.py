@@ -1,19 +1,22 @@
 """A model of what the Redis functions promise: plain Python, one rule after the other.  Times are not in it: whoever plays
 the operations says which timers and deadlines are due.
 """
+import hashlib
 import struct
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, COUNTERS, FAILED, HIGH, HIT, LOW, MISS, NORMAL, OK, OVER_ALL,
-                               OVER_USER, PENDING, PRIORITY_NAMES, QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT)
+                               OVER_USER, PENDING, PRIORITY_NAMES, QUARANTINED, RETRY, RETURN, RUNNING, SCHEDULED, SKIPPED, SNOOZE, STALE, WAIT, token_of)
 
 NOT_FOUND = 2
 HISTORY_MAX = 16
-EXTRA = {"delay_ms", "to_start_ms", "to_close_ms", "owner"}
+EXTRA = {"delay_ms", "to_start_ms", "to_close_ms", "owner", "callback", "reuse"}
+DELIVERY = "system.callback"
 
 
 class Stage:
     def __init__(self):
         self.generation, self.attempt, self.history, self.checkpoint = 0, 0, [], b""
+        self.waiting, self.told, self.joined = [], "", set()  # addresses; the one told last, and its delivery; tokens
 
     def begin(self, priority):
         """It is to run: its counts begin anew."""
@@ -26,7 +29,7 @@ class Stage:
 class Model:
     def __init__(self, services):
         self.stages = {}  # (id, task) -> Stage
-        self.queues = {(s, p): [] for s in services for p in PRIORITY_NAMES}  # (field, generation); the last is the head
+        self.queues = {(s, p): [] for s in (*services, "system") for p in PRIORITY_NAMES}  # (field, generation); the last is the head
         self.held = {}  # session -> field -> hold
         self.timers = {}  # field -> the wait it was set with, or None when it is not told
         self.deadlines = set()  # (field, kind)
@@ -60,6 +63,20 @@ class Model:
         self.move(field, state)
         if state in (FAILED, QUARANTINED):
             self.dead.add(field)
+        for url in stage.waiting:
+            self.deliver(field, f"%s/%s {stage.generation} {stage.attempt} {url}" % field, url)
+        stage.waiting = []
+
+    def deliver(self, field, what, url):
+        """A task like any other, that is made once."""
+        delivery = "callback-" + hashlib.sha1(what.encode("latin-1")).hexdigest(), DELIVERY
+        self.stages[field].told = f"{url} {delivery[0]}"
+        if delivery not in self.stages:
+            stage = self.stages[delivery] = Stage()
+            stage.token, stage.options = None, {}
+            stage.begin(NORMAL)
+            self.count("accepted")
+            self.enqueue(delivery)
 
     def end_waiting(self, field, state):
         if self.stages[field].state == SCHEDULED:
@@ -112,8 +129,14 @@ class Model:
         refused = self.busy(queue, queue_max, owner, quota_user, quota_all)
         if stage and stage.token == token:
             return OK, told, MISS
-        if stage and (stage.state == COMPLETED or stage.state < COMPLETED):
-            return OK, told, HIT if stage.state == COMPLETED else WAIT
+        if stage and stage.state < COMPLETED:
+            if options.get("callback"):
+                self.join(stage, options["callback"], token)
+            return OK, told, WAIT
+        if stage and stage.state == COMPLETED and options.get("reuse") != "never":
+            if options.get("callback") and token not in stage.joined:
+                self.deliver(field, f"hit {token_of(token).decode('latin-1')} {options['callback']}", options["callback"])
+            return OK, told, HIT
         if refused:
             return refused
         if stage:
@@ -123,6 +146,7 @@ class Model:
             stage = self.stages[field] = Stage()
         stage.token, stage.options = token, options
         stage.begin(priority)
+        stage.waiting, stage.told, stage.joined = [options["callback"]] if options.get("callback") else [], "", set()
         self.count("accepted")
         if options.get("delay_ms"):
             self.schedule(field, options["delay_ms"])
@@ -134,6 +158,13 @@ class Model:
             if options.get(name):
                 self.deadlines.add((field, kind))
         return OK, stage.state, MISS
+
+    @staticmethod
+    def join(stage, url, token):
+        if url in stage.waiting:
+            stage.waiting.remove(url)
+        stage.waiting.append(url)
+        stage.joined.add(token)
 
     def replay(self, field, queue_max):
         stage = self.stages.get(field)
@@ -148,6 +179,8 @@ class Model:
         self.count("accepted")
         if stage.options.get("owner"):
             self.owned[field] = stage.options["owner"]
+        if stage.told:
+            stage.waiting, stage.told, stage.joined = [stage.told.split(" ")[0]], "", set()
         self.enqueue(field)
         return OK
 
@@ -293,7 +326,7 @@ class Model:
 
     def cancel(self, id_, task):
         answer = {}
-        for field, stage in self.stages.items():
+        for field, stage in list(self.stages.items()):
             if field[0] == id_ and task in ("", field[1]):
                 if stage.state in (PENDING, SCHEDULED):
                     self.end_waiting(field, CANCELLED)

@@ -229,6 +229,16 @@ def test_another_run_begins_without_the_addresses_of_the_last(gantry):
     assert told(gantry) == [(A, "completed", "miss"), (A, "failed", "miss")]
 
 
+def test_a_replay_tells_who_was_told_last(gantry):
+    submit(gantry, 1, callback=A)
+    submit(gantry, 2, callback=B)
+    run(gantry, FAILED)
+    assert gantry.call("replay", "t", "a.x", 100)[0] == OK and len(deliveries(gantry)) == 2
+    run(gantry)
+    assert told(gantry) == [(A, "failed", "miss"), (B, "completed", "miss"), (B, "failed", "miss")]
+    gantry.check()
+
+
 def test_one_node_tells_nothing_of_another(gantry):
     submit(gantry, 1, callback=A)
     submit(gantry, 2, task="a.y", callback=B)

@@ -31,6 +31,7 @@ do
     undead[#undead + 1] = field
     local owner = body_owned(body) and body_map(body).owner
     if type(owner) == 'string' then own(P, field, owner) end
+    callback_begin(P, field, match(stage[6] or '', '^(%S+) ')) -- who was told last is told how it ends now
     return true
   end
 

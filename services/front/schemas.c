@@ -5,6 +5,7 @@
 #define STRINGS "{\"type\":\"string\"}"
 #define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
 #define TEXT_OR_NULL(name) "\"" name "\":{\"type\":[\"string\",\"null\"]}"
+#define WHOLE_OR_NULL(name) "\"" name "\":{\"type\":[\"integer\",\"null\"],\"minimum\":0}"
 #define OBJECT(name) "\"" name "\":{\"type\":\"object\"}"
 #define IS_OBJECT(required, ...) \
     "{\"type\":\"object\",\"required\":[" required "],\"properties\":{" __VA_ARGS__ "}}"
@@ -22,7 +23,11 @@ const struct schema schemas[] = {
           "\"callback\":{\"type\":[\"string\",\"null\"],\"format\":\"uri\"},"
           "\"input_data\":{\"type\":\"object\",\"description\":\"values may be "
               "${{ stages.STAGE.output.FIELD }}\"},"
-          "\"reuse\":{\"enum\":[\"name\",\"input\",\"never\"],\"default\":\"name\"}") },
+          "\"reuse\":{\"enum\":[\"name\",\"input\",\"never\",null],\"default\":\"name\"},"
+          "\"force\":{\"type\":[\"boolean\",\"null\"],\"description\":\"true: reuse never\"},"
+          "\"priority\":{\"enum\":[\"normal\",\"high\",\"low\",null]},"
+          WHOLE_OR_NULL("timeout_ms") "," WHOLE_OR_NULL("delay_ms") ","
+          WHOLE_OR_NULL("schedule_to_start_ms") "," WHOLE_OR_NULL("schedule_to_close_ms")) },
     { "TaskAccepted",
       IS_OBJECT("\"task_id\",\"status\",\"message\"",
           TEXT("task_id") "," "\"status\":{\"enum\":[\"pending\",\"completed\"]}," TEXT("message") ","
@@ -56,7 +61,10 @@ const struct schema schemas[] = {
           TEXT("name") "," TEXT("url") ","
           "\"type\":{\"enum\":[\"video\",\"audio\",\"subtitle\",\"text\",\"data\",\"image\",\"unknown\"]},"
           "\"size\":{\"type\":[\"integer\",\"null\"]}") },
-    { "TaskRetried", IS_OBJECT("\"task_id\",\"status\",\"message\"", TEXT("task_id") "," TEXT("status") "," TEXT("message")) },
+    { "TaskRetry", IS_OBJECT("", TEXT_OR_NULL("task_name")) },
+    { "TaskRetried",
+      IS_OBJECT("\"task_id\",\"original_task_id\",\"status\",\"message\"",
+          TEXT("task_id") "," TEXT("original_task_id") "," TEXT("status") "," TEXT("message")) },
     { "TaskCancelled", IS_OBJECT("\"task_id\",\"status\",\"message\"", TEXT("task_id") "," TEXT("status") "," TEXT("message")) },
     { "TaskDelete", IS_OBJECT("", "\"force\":{\"type\":\"boolean\",\"default\":false}") },
     { "TaskDeleted",
@@ -70,7 +78,12 @@ const struct schema schemas[] = {
     { "SupportedTasks",
       IS_OBJECT("\"supported_tasks\",\"total_count\"",
           "\"supported_tasks\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"array\",\"items\":" STRINGS "}},"
-          "\"total_count\":{\"type\":\"integer\"}," TEXT("description")) },
+          "\"total_count\":{\"type\":\"integer\"}," TEXT("description") ","
+          "\"nodes\":{\"type\":\"object\",\"description\":\"by name: available, doc, inputs, outputs, key\"}") },
+    { "TasksHealth",
+      IS_OBJECT("\"status\"",
+          "\"status\":{\"const\":\"healthy\"}," TEXT("service") "," TEXT("timestamp") ","
+          "\"tasks\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}}") },
     { 0 },
 };
 /* clang-format on */

@@ -7,9 +7,10 @@
 #include "services/front/tasks.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
-enum { REFUSAL_MAX = 1200, AGAIN_MS = 1000 };
+enum { REFUSAL_MAX = 1500, AGAIN_MS = 1000 };
 
 struct ask {
     request_t *request;
@@ -76,7 +77,10 @@ const char *ask_stage(const ask_t *self)
 
 static void refuse_missing(ask_t **self_p, const char *id, const char *stage)
 {
-    ask_refuse(self_p, 404, stage ? "任务不存在: %s (%s)" : "任务不存在: %s", id, stage);
+    if (stage)
+        ask_refuse(self_p, 404, "任务不存在: %s (%s)", id, stage);
+    else
+        ask_refuse(self_p, 404, "任务不存在: %s", id);
 }
 
 bool ask_about(ask_t **self_p, const char *id, const char *stage)
@@ -211,12 +215,14 @@ void ask_submit(ask_t **self_p, const struct gantry_task *task, ask_receipt_fn *
     self->receipt = kept;
     int r = gantry_submit_begin(front->client, task, 1, front->settings->front_answer_ms,
                                 on_submitted, self);
-    if (r) {
+    if (r == STATUS_TOO_LARGE) {
+        ask_refuse(self_p, 413, "input_data is larger than a message may be");
+    } else if (r) {
         ask_refuse_status(self_p, r);
-        return;
+    } else {
+        *self_p = NULL; /* on_submitted has it */
+        front->wake(front);
     }
-    *self_p = NULL; /* on_submitted has it */
-    front->wake(front);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

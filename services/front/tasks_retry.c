@@ -1,0 +1,113 @@
+/* POST /v1/tasks/{id}/retry: what a stage was asked for, once more, as a task of its own. */
+#include "common/paths.h"
+#include "common/scoped.h"
+#include "common/status.h"
+#include "proto/context.h"
+#include "services/front/tasks.h"
+#include "services/front/tasks_body.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool completed(const struct gantry_stage *stage)
+{
+    return strcmp(context_status(stage->state), "completed") == 0;
+}
+
+/* The newest stage that did not complete; when all did, the newest. */
+static const struct gantry_stage *choose(const gantry_record_t *record)
+{
+    const struct gantry_stage *chosen = NULL;
+    for (size_t i = 0; i < gantry_record_count(record); i++) {
+        const struct gantry_stage *stage = gantry_record_stage(record, i);
+        if (!completed(stage) && (!chosen || stage->ended_ms >= chosen->ended_ms))
+            chosen = stage;
+    }
+    return chosen ? chosen : context_newest(record);
+}
+
+static void on_kept(ask_t **self_p, const struct gantry_receipt *receipt)
+{
+    const char *id = ask_id(*self_p);
+    ask_answer(self_p, json_pack("{s:s, s:s, s:s, s:o}", "task_id", receipt->id, "original_task_id",
+                                 id, "status", "pending", "message",
+                                 json_sprintf("任务重试已开始，原任务ID: %s", id)));
+}
+
+static enum gantry_priority priority_of(const struct gantry_stage *stage)
+{
+    static const enum gantry_priority priorities[] = {
+        [PRIORITY_NORMAL] = GANTRY_NORMAL,
+        [PRIORITY_HIGH] = GANTRY_HIGH,
+        [PRIORITY_LOW] = GANTRY_LOW,
+    };
+    int priority = priority_by_text(slice_of(stage->priority));
+    return priority < 0 ? GANTRY_NORMAL : priorities[priority];
+}
+
+static void submit(ask_t **self_p, const struct gantry_stage *stage)
+{
+    char id[TASK_ID_MAX + 32];
+    uint8_t random[4];
+    int r = mint_bytes(random, sizeof random);
+    if (r) {
+        ask_refuse_status(self_p, STATUS_INTERNAL);
+        return;
+    }
+    (void)snprintf(id, sizeof id, "%s-retry-%02x%02x%02x%02x", ask_id(*self_p), random[0],
+                   random[1], random[2], random[3]);
+    if (!task_id_valid(slice_of(id))) {
+        ask_refuse(self_p, 400, "参数验证失败: task_id: %s is too long to be retried", id);
+        return;
+    }
+    const struct gantry_task task = {
+        .id = id,
+        .task = stage->task,
+        .input = stage->input,
+        .priority = priority_of(stage),
+        .owner = *stage->owner ? stage->owner : NULL,
+        .schedule_to_start_ms = (uint64_t)ask_front(*self_p)->settings->front_start_ms,
+        .callback = *stage->callback ? stage->callback : NULL,
+        .reuse = "never",
+    };
+    ask_submit(self_p, &task, on_kept);
+}
+
+static void on_record(ask_t **self_p, int status, struct slice body)
+{
+    scoped(gantry_record) record = NULL;
+    if (!ask_record(self_p, status, body, &record))
+        return;
+    const char *wanted = ask_stage(*self_p);
+    const struct gantry_stage *stage = wanted ? gantry_record_find(record, wanted) : choose(record);
+    if (!stage) {
+        ask_refuse_status(self_p, STATUS_NOT_FOUND);
+        return;
+    }
+    const char *state = wanted ? context_status(stage->state) : gantry_record_status(record);
+    if (context_is_final(state))
+        submit(self_p, stage);
+    else
+        ask_refuse(self_p, 400, "任务状态不允许重试: %s", state);
+}
+
+void tasks_retry(request_t *request)
+{
+    json_t *object = NULL;
+    const char *stage = NULL;
+    char detail[TASKS_DETAIL];
+    ask_t *self = ask_new_task(request);
+    if (!self)
+        return;
+    int r = tasks_object_read(request_body(request), &object, detail);
+    if (r == 0)
+        r = tasks_text_read(object, "task_name", &stage, detail);
+    if (r > 0)
+        ask_refuse(&self, 400, "%s", detail);
+    else if (r)
+        ask_refuse_status(&self, r);
+    else if (ask_about(&self, NULL, stage))
+        ask_get(&self, ask_id(self), on_record);
+    json_decref(object);
+}

@@ -79,6 +79,42 @@ void guard_header(struct guard *self, struct slice name, struct slice value)
         self->wrong = wrong;
 }
 
+/* Where the text of at least so many bytes at *at ends in one NUL; false when it does not. */
+static bool skip_text(struct slice *at, size_t least)
+{
+    const size_t size = strnlen(at->data, at->size);
+    if (size < least || size == at->size)
+        return false;
+    *at = slice_make((const char *)at->data + size + 1, at->size - size - 1);
+    return true;
+}
+
+static bool skip_nul(struct slice *at)
+{
+    const char *c = at->data;
+    if (at->size == 0 || *c)
+        return false;
+    *at = slice_make(c + 1, at->size - 1);
+    return true;
+}
+
+/* name NUL value NUL NUL, for each header; and NUL NUL. */
+static bool block_good(struct slice at, unsigned headers)
+{
+    if (!skip_nul(&at) || !skip_nul(&at)) /* of the request line */
+        return false;
+    for (unsigned i = 0; i < headers; i++)
+        if (!skip_text(&at, 1) || !skip_text(&at, 0) || !skip_nul(&at))
+            return false;
+    return skip_nul(&at) && skip_nul(&at) && at.size == 0;
+}
+
+void guard_block(struct guard *self, struct slice block)
+{
+    if (!self->wrong && block.size && !block_good(block, self->headers))
+        self->wrong = "a header's line does not end in CR LF, is folded, or has a NUL";
+}
+
 static const char *look_at_all(const struct guard *self, const char *version)
 {
     const bool old = strcmp(version, "HTTP/1.0") == 0;

@@ -16,5 +16,9 @@ struct guard {
 };
 
 void guard_header(struct guard *self, struct slice name, struct slice value);
+/* The headers as they came, where they can be had: from the end of the request line on, colons and
+ * line ends being NULs. A line that ends without CR, one that goes on in the next, and a NUL are
+ * told by that alone. Empty: nothing is looked at. */
+void guard_block(struct guard *self, struct slice block);
 /* All have come. version: "HTTP/1.1". wrong says. */
 void guard_end(struct guard *self, const char *version);

@@ -1,23 +1,17 @@
 #include "services/front/request.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/status.h"
-#include "services/front/guard.h"
 #include "services/front/json_body.h"
 #include "services/front/request_own.h"
 
-enum { REFUSAL_SIZE = 1024, BODY_FIRST = 4096 };
-
-/* ---- what handlers ask -----------------------------------------------------------------------
- */
+enum { REFUSAL_SIZE = 1536, RETRY_AFTER_MS = 1000 };
 
 struct front *request_front(const request_t *self)
 {
@@ -71,12 +65,17 @@ const char *request_trace(const request_t *self)
     return self->trace.parent;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------
- */
-
 void request_header_add(struct MHD_Response *response, const char *name, const char *value)
 {
     (void)MHD_add_response_header(response, name, value); /* out of memory: it goes without */
+}
+
+void request_wake(request_t *self)
+{
+    if (!self->asleep)
+        return;
+    self->asleep = false;
+    http_resume(self->http, self->connection);
 }
 
 void request_respond(request_t *self, unsigned http, struct MHD_Response *response)
@@ -94,11 +93,9 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
         request_header_add(response, "X-Request-Id", self->trace.id);
         request_header_add(response, "traceparent", self->trace.parent);
     }
-    if (self->asleep) {
-        self->asleep = false;
-        MHD_resume_connection(self->connection);
-        http_wake(self->http);
-    }
+    if (response && self->front->stopping)
+        request_header_add(response, "Connection", "close");
+    request_wake(self);
 }
 
 static struct MHD_Response *response_of(json_t *body)
@@ -145,7 +142,6 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
 void request_refuse_status(request_t *self, int status, const char *scope, uint32_t retry_after_ms,
                            const char *message)
 {
-    enum { RETRY_AFTER_MS = 1000 };
     const bool away =
         status == STATUS_BUSY || status == STATUS_UNAVAILABLE || status == STATUS_TIMEOUT;
     const int http = status < 0                                            ? 500
@@ -159,9 +155,6 @@ void request_refuse_status(request_t *self, int status, const char *scope, uint3
     request_refuse(self, http, wait, "%s", *message ? message : gantry_status_text(status));
 }
 
-/* ---- its life --------------------------------------------------------------------------------
- */
-
 void request_free(request_t *self)
 {
     if (self->stream)
@@ -169,145 +162,4 @@ void request_free(request_t *self)
     uri_clear(&self->uri);
     free(self->body);
     free(self);
-}
-
-request_t *request_new(struct front *front, http_t *http, struct MHD_Connection *connection,
-                       const char *target)
-{
-    request_t *self = calloc(1, sizeof *self);
-    const char *wrong = NULL;
-    if (!self)
-        return NULL;
-    self->front = front;
-    self->http = http;
-    self->connection = connection;
-    trace_fill(&self->trace, NULL, NULL);
-    int r = uri_parse(target ? target : "", &self->uri, &wrong);
-    if (r < 0) {
-        request_free(self);
-        return NULL;
-    }
-    if (r > 0)
-        request_refuse(self, 400, 0, "%s", wrong);
-    return self;
-}
-
-static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
-                                 size_t name_size, const char *value, size_t value_size)
-{
-    (void)kind;
-    guard_header(arg, slice_make(name, name_size), slice_make(value, value_size));
-    return MHD_YES;
-}
-
-static bool is_json(const char *type)
-{
-    const size_t size = strcspn(type, "; \t");
-    if (strncasecmp(type, "application/", 12) != 0)
-        return false;
-    return (size == 16 && strncasecmp(type + 12, "json", 4) == 0) ||
-           (size > 17 && strncasecmp(type + size - 5, "+json", 5) == 0);
-}
-
-static void refuse_method(request_t *self, const char *method, const char *allow)
-{
-    request_refuse(self, 405, 0, "%.32s is not possible here, but %s", method, allow);
-    if (self->response)
-        request_header_add(self->response, "Allow", allow);
-}
-
-/* What can be said before the body came. */
-static void look_at_route(request_t *self, const char *method, const struct guard *guard)
-{
-    char allow[64];
-    const int http = route_find(method, self->uri.path, &self->match, allow);
-    const char *type = request_header(self, "Content-Type");
-    const int64_t body_max = self->front->settings->front_body_bytes;
-    if (http == 404)
-        request_refuse(self, 404, 0, "there is nothing at %.200s", self->uri.path);
-    else if (http == 405)
-        refuse_method(self, method, allow);
-    else if (guard->length > (uint64_t)body_max)
-        request_refuse(self, 413, 0, "the body is larger than %lld bytes", (long long)body_max);
-    else if (self->match.route->body && type && !is_json(type))
-        request_refuse(self, 415, 0, "the body is to be application/json");
-}
-
-static void begin(request_t *self, const char *method, const char *version)
-{
-    struct guard guard = { 0 };
-    self->begun = true;
-    (void)MHD_get_connection_values_n(self->connection, MHD_HEADER_KIND, on_header, &guard);
-    guard_end(&guard, version);
-    if (self->state == REQUEST_ANSWERED)
-        return;
-    trace_fill(&self->trace, request_header(self, "X-Request-Id"),
-               request_header(self, "traceparent"));
-    if (guard.wrong)
-        request_refuse(self, 400, 0, "%s", guard.wrong);
-    else
-        look_at_route(self, method, &guard);
-    if (self->response && guard.wrong)
-        request_header_add(self->response, "Connection", "close");
-}
-
-static bool take(request_t *self, const char *data, size_t size)
-{
-    const size_t most = (size_t)self->front->settings->front_body_bytes;
-    if (self->state != REQUEST_ARRIVING)
-        return true;
-    if (size > most - self->size)
-        return false;
-    if (size > self->room - self->size) {
-        size_t room = self->room ? self->room : BODY_FIRST;
-        while (room < self->size + size)
-            room *= 2;
-        char *body = realloc(self->body, room);
-        if (!body)
-            return false;
-        self->body = body;
-        self->room = room;
-    }
-    memcpy(self->body + self->size, data, size);
-    self->size += size;
-    return true;
-}
-
-static bool proceed(request_t *self)
-{
-    if (self->state == REQUEST_HANDLED && !self->asleep) {
-        self->asleep = true;
-        MHD_suspend_connection(self->connection);
-        return true;
-    }
-    if (self->state != REQUEST_ANSWERED || self->queued)
-        return true;
-    if (!self->response)
-        return false;
-    self->queued = MHD_queue_response(self->connection, self->answer, self->response) == MHD_YES;
-    return self->queued;
-}
-
-bool request_receive(request_t *self, const char *method, const char *version, const char *data,
-                     size_t size)
-{
-    if (!self->begun)
-        begin(self, method, version);
-    else if (size && !take(self, data, size))
-        return false;
-    else if (!size && self->state == REQUEST_ARRIVING) {
-        self->state = REQUEST_HANDLED;
-        self->match.route->handle(self);
-    }
-    return proceed(self);
-}
-
-void request_over(request_t *self)
-{
-    self->connection = NULL;
-    if (self->response)
-        MHD_destroy_response(self->response);
-    self->response = NULL;
-    if (self->state != REQUEST_HANDLED) /* else whoever answers it frees it */
-        request_free(self);
 }

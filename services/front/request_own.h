@@ -1,6 +1,8 @@
 #pragma once
-/* What the files that make up a request share. */
+/* What the files that make up a request share. request.c: what handlers ask and answer; arrival.c:
+ * how it comes and goes; stream.c: bodies that come as they happen. */
 #include "services/front/http.h"
+#include "services/front/request.h"
 #include "services/front/route.h"
 #include "services/front/trace.h"
 #include "services/front/uri.h"
@@ -8,7 +10,7 @@
 enum request_state {
     REQUEST_ARRIVING, /* its headers, then its body */
     REQUEST_HANDLED,  /* its handler was called and owes an answer */
-    REQUEST_ANSWERED, /* response is set */
+    REQUEST_ANSWERED, /* response is set, or NULL for want of memory */
 };
 
 struct stream;
@@ -17,28 +19,48 @@ struct request {
     struct front *front;
     http_t *http;
     struct MHD_Connection *connection; /* NULL: the peer has gone */
+    struct connection *peer;           /* as connection */
     struct MHD_Response *response;
     struct stream *stream; /* NULL: it is none */
     enum request_state state;
-    unsigned answer; /* HTTP status of response */
-    bool begun;
-    bool asleep; /* suspended */
-    bool queued; /* libmicrohttpd has the response */
+    unsigned answer;   /* HTTP status of response */
+    const char *wrong; /* with its target, in words; or NULL */
+    bool begun;        /* its headers were looked at */
+    bool early;        /* to be answered although it is not whole */
+    bool asleep;       /* suspended */
+    bool queued;       /* libmicrohttpd has the response */
     struct uri uri;
     struct route_match match;
     struct trace trace;
     char *body;
-    size_t size;
+    size_t size; /* of the body, or of what was thrown away of it */
     size_t room;
 };
 
+/* ---- request.c ---- */
 /* The answer is ready: takes the response, and wakes the request when it sleeps. */
 void request_respond(request_t *self, unsigned http, struct MHD_Response *response);
 /* A header more on a response that was made. */
 void request_header_add(struct MHD_Response *response, const char *name, const char *value);
-/* Frees what nobody holds any more. */
+/* It sleeps no more. */
+void request_wake(request_t *self);
+/* libmicrohttpd asks for it no more. Frees it, and calls a stream's closed(). */
 void request_free(request_t *self);
 
-/* stream.c: */
-/* libmicrohttpd is done with the request. */
+/* ---- arrival.c: called by the server ---- */
+/* A request line came; target may be NULL. NULL: out of memory, and the connection is closed. */
+request_t *request_new(struct front *front, http_t *http, struct MHD_Connection *connection,
+                       struct connection *peer, const char *target);
+/* What libmicrohttpd's handler is called with, each time. False: the connection is to be closed. */
+bool request_receive(request_t *self, const char *method, const char *version, const char *data,
+                     size_t size);
+/* libmicrohttpd is done with it: answered, or the peer has gone. */
+void request_over(request_t *self);
+
+/* ---- stream.c ---- */
+/* Says something to a peer that has heard nothing for long. */
+void stream_tick(request_t *self, int64_t now_ms);
+/* The peer is no longer there. */
+void stream_drop(request_t *self);
+/* Calls closed() and frees it. */
 void stream_over(request_t *self);

@@ -1,11 +1,11 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "common/clock.h"
 #include "services/front/request_own.h"
 
-/* What a peer that reads slowly may lag behind. */
-enum { STREAM_MAX = 256 << 10, STREAM_FIRST = 1024, STREAM_BLOCK = 4096 };
+/* STREAM_MAX: how far a peer that reads slowly may lag behind. */
+enum { STREAM_MAX = 256 << 10, STREAM_FIRST = 1024, STREAM_BLOCK = 4096, PING_MS = 15000 };
 
 struct stream {
     request_closed_fn *closed;
@@ -14,18 +14,10 @@ struct stream {
     size_t from; /* what stands before is sent */
     size_t size;
     size_t room;
+    int64_t said_ms;
     bool ended;
     bool dropped;
 };
-
-static void wake(request_t *self)
-{
-    if (!self->asleep || !self->connection)
-        return;
-    self->asleep = false;
-    MHD_resume_connection(self->connection);
-    http_wake(self->http);
-}
 
 /* libmicrohttpd asks for more. */
 static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
@@ -36,39 +28,46 @@ static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
     (void)position;
     if (self->dropped)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (size == 0 && self->ended)
+    if (size == 0 && (self->ended || http_closing(request->http)))
         return MHD_CONTENT_READER_END_OF_STREAM;
-    if (size == 0) {
+    if (size == 0) { /* without sleep it would ask again at once */
         request->asleep = true;
         MHD_suspend_connection(request->connection);
         return 0;
     }
     memcpy(to, self->text + self->from, size);
     self->from += size;
-    if (self->from == self->size)
-        self->from = self->size = 0;
     return (ssize_t)size;
+}
+
+static struct MHD_Response *response_of(request_t *self)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_read, self, NULL);
+    if (!response)
+        return NULL;
+    request_header_add(response, "Content-Type", "text/event-stream");
+    request_header_add(response, "Cache-Control", "no-store");
+    request_header_add(response, "X-Accel-Buffering", "no"); /* nginx would gather it */
+    return response;
 }
 
 void request_stream(request_t *self, request_closed_fn *closed, void *arg)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    struct MHD_Response *response =
-        stream
-            ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_read, self, NULL)
-            : NULL;
-    if (stream)
-        *stream = (struct stream){ .closed = closed, .arg = arg };
-    self->stream = stream;
-    if (response) {
-        request_header_add(response, "Content-Type", "text/event-stream");
-        request_header_add(response, "Cache-Control", "no-store");
-        request_header_add(response, "X-Accel-Buffering", "no"); /* nginx would gather it */
+    if (!stream) {
+        request_respond(self, 500, NULL);
+        closed(arg);
+        return;
     }
-    request_respond(self, 200, response);
+    *stream = (struct stream){
+        .closed = closed, .arg = arg, .said_ms = clock_ms(), .ended = self->front->stopping
+    };
+    self->stream = stream;
+    request_respond(self, 200, response_of(self));
 }
 
-/* Makes room behind what is there. */
+/* Room behind what is there. */
 static bool reserve(struct stream *self, size_t size)
 {
     if (self->from) {
@@ -97,20 +96,33 @@ bool request_send(request_t *self, struct slice text)
     if (text.size == 0)
         return true;
     if (!reserve(stream, text.size)) {
-        stream->dropped = true;
-        wake(self);
+        stream_drop(self);
         return false;
     }
     memcpy(stream->text + stream->size, text.data, text.size);
     stream->size += text.size;
-    wake(self);
+    stream->said_ms = clock_ms();
+    request_wake(self);
     return true;
 }
 
 void request_end(request_t *self)
 {
     self->stream->ended = true;
-    wake(self);
+    request_wake(self);
+}
+
+void stream_tick(request_t *self, int64_t now_ms)
+{
+    if (now_ms - self->stream->said_ms >= PING_MS)
+        (void)request_send(self, SLICE(": ping\n\n"));
+}
+
+void stream_drop(request_t *self)
+{
+    self->stream->dropped = true;
+    connection_drop(self->peer);
+    request_wake(self);
 }
 
 void stream_over(request_t *self)

@@ -109,7 +109,8 @@ int uri_parse(const char *target, struct uri *ret_uri, const char **ret_why)
     struct uri uri = { .text = strdup(without_host(target)) };
     if (!uri.text)
         return -ENOMEM;
-    const char *wrong = strchr(target, '#') ? "the address has a #" : take(&uri);
+    const char *wrong =
+        target[strcspn(target, "# \t")] ? "the address has a # or a blank" : take(&uri);
     if (wrong) {
         uri_clear(&uri);
         *ret_why = wrong;

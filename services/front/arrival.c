@@ -1,0 +1,188 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/status.h"
+#include "services/front/guard.h"
+#include "services/front/request_own.h"
+
+enum { BODY_FIRST = 4096 };
+
+request_t *request_new(struct front *front, http_t *http, struct MHD_Connection *connection,
+                       struct connection *peer, const char *target)
+{
+    request_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->front = front;
+    self->http = http;
+    self->connection = connection;
+    self->peer = peer;
+    if (uri_parse(target ? target : "", &self->uri, &self->wrong) < 0) {
+        request_free(self);
+        return NULL;
+    }
+    return self;
+}
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 size_t name_size, const char *value, size_t value_size)
+{
+    (void)kind;
+    guard_header(arg, slice_make(name, name_size), slice_make(value, value_size));
+    return MHD_YES;
+}
+
+/* Everything behind the request line as it came, but for colons and ends of lines, which
+ * libmicrohttpd 0.9.7x has made NULs, in place. Empty where that cannot be told. */
+static struct slice block_of(const char *method, const char *version, size_t header_size)
+{
+    const uintptr_t start = (uintptr_t)method, at = (uintptr_t)version;
+    if (strncmp(MHD_get_version(), "0.9.7", 5) != 0 || at < start || at >= start + header_size)
+        return (struct slice){ 0 };
+    const size_t line = (size_t)(at - start) + strlen(version);
+    return line < header_size ? slice_make(method + line, header_size - line) : (struct slice){ 0 };
+}
+
+static bool is_json(const char *type)
+{
+    const size_t size = strcspn(type, "; \t");
+    if (strncasecmp(type, "application/", 12) != 0)
+        return false;
+    return (size == 16 && strncasecmp(type + 12, "json", 4) == 0) ||
+           (size > 17 && strncasecmp(type + size - 5, "+json", 5) == 0);
+}
+
+static void refuse_method(request_t *self, const char *method, const char *allow)
+{
+    request_refuse(self, 405, 0, "%.32s is not possible here, but %s", method, allow);
+    if (self->response)
+        request_header_add(self->response, "Allow", allow);
+}
+
+static void look_at_route(request_t *self, const char *method, const struct guard *guard)
+{
+    char allow[64];
+    const int http = route_find(method, self->uri.path, &self->match, allow);
+    const char *type = request_header(self, "Content-Type");
+    const int64_t body_max = self->front->settings->front_body_bytes;
+    if (http == 404)
+        request_refuse(self, 404, 0, "there is nothing at %.200s", self->uri.path);
+    else if (http == 405)
+        refuse_method(self, method, allow);
+    else if (guard->length > (uint64_t)body_max)
+        request_refuse(self, 413, 0, "the body is larger than %lld bytes", (long long)body_max);
+    else if (self->match.route->body && type && !is_json(type))
+        request_refuse(self, 415, 0, "the body is to be application/json");
+}
+
+/* What can be said before the body comes. */
+static void begin(request_t *self, const char *method, const char *version)
+{
+    struct guard guard = { .wrong = self->wrong };
+    const struct settings *settings = self->front->settings;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const size_t header_size = info ? info->header_size : 0;
+    self->begun = true;
+    trace_fill(&self->trace, request_header(self, "X-Request-Id"),
+               request_header(self, "traceparent"));
+    (void)MHD_get_connection_values_n(self->connection, MHD_HEADER_KIND, on_header, &guard);
+    guard_block(&guard, block_of(method, version, header_size));
+    guard_end(&guard, version);
+    if (guard.wrong)
+        request_refuse(self, 400, 0, "%s", guard.wrong);
+    else if (header_size > (size_t)settings->front_header_bytes)
+        request_refuse(self, 431, 0, "request line and headers are larger than %lld bytes",
+                       (long long)settings->front_header_bytes);
+    else
+        look_at_route(self, method, &guard);
+    /* The others are answered behind their bodies, so that their connections live on. */
+    self->early = self->state == REQUEST_ANSWERED &&
+                  (guard.wrong || guard.length > (uint64_t)settings->front_body_bytes ||
+                   self->answer == 431 || request_header(self, "Expect"));
+}
+
+/* Room for so much more of the body. */
+static bool reserve(request_t *self, size_t size)
+{
+    size_t room = self->room ? self->room : BODY_FIRST;
+    while (room < self->size + size)
+        room *= 2;
+    char *body = room == self->room ? self->body : realloc(self->body, room);
+    if (!body)
+        return false;
+    self->body = body;
+    self->room = room;
+    return true;
+}
+
+/* Of what is refused already nothing is kept. */
+static bool take(request_t *self, const char *data, size_t size)
+{
+    const bool kept = self->state == REQUEST_ARRIVING;
+    if (size > (size_t)self->front->settings->front_body_bytes - self->size) {
+        connection_last_words(self->peer, 413, "the body is too large");
+        self->peer->rude = true;
+        return false;
+    }
+    if (kept && !reserve(self, size))
+        return false;
+    if (kept)
+        memcpy(self->body + self->size, data, size);
+    self->size += size;
+    return true;
+}
+
+static void handle(request_t *self)
+{
+    self->state = REQUEST_HANDLED;
+    http_move(self->http, self->peer, CONNECTION_HANDLED);
+    self->match.route->handle(self);
+}
+
+/* The answer goes to libmicrohttpd, or the request sleeps until there is one. */
+static bool proceed(request_t *self)
+{
+    if (self->state == REQUEST_HANDLED && http_closing(self->http))
+        return false;
+    if (self->state == REQUEST_HANDLED) {
+        self->asleep = true;
+        MHD_suspend_connection(self->connection);
+        return true;
+    }
+    if (self->queued)
+        return true;
+    if (!self->response)
+        return false;
+    self->queued = true;
+    self->peer->rude = self->early;
+    http_move(self->http, self->peer, CONNECTION_ANSWERING);
+    return MHD_queue_response(self->connection, self->answer, self->response) == MHD_YES;
+}
+
+bool request_receive(request_t *self, const char *method, const char *version, const char *data,
+                     size_t size)
+{
+    if (!self->begun) {
+        begin(self, method, version);
+        return !self->early || proceed(self);
+    }
+    if (size)
+        return take(self, data, size);
+    if (self->state == REQUEST_ARRIVING)
+        handle(self);
+    return proceed(self);
+}
+
+void request_over(request_t *self)
+{
+    if (self->response)
+        MHD_destroy_response(self->response);
+    self->response = NULL;
+    self->connection = NULL;
+    self->peer = NULL;
+    if (self->state != REQUEST_HANDLED) /* else whoever answers it frees it */
+        request_free(self);
+}

@@ -1,0 +1,168 @@
+#include "services/front/connections.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/log.h"
+#include "services/front/tcp.h"
+
+enum { TICK_LEAST_MS = 20, TICK_MOST_MS = 1000 };
+
+void connections_init(struct connections *self, const struct settings *settings,
+                      connection_lost_fn *lost)
+{
+    *self = (struct connections){ .settings = settings, .lost = lost };
+    link_init(&self->ring);
+}
+
+static struct connection *owner(struct link *link)
+{
+    return link_owner(link, struct connection, link);
+}
+
+void connection_drop(struct connection *self)
+{
+    self->over = true;
+    (void)shutdown(self->fd, SHUT_RDWR);
+}
+
+static void make_room(struct connections *self)
+{
+    for (struct link *at = self->ring.after; at != &self->ring; at = at->after) {
+        struct connection *connection = owner(at);
+        if (connection->state == CONNECTION_IDLE && !connection->over) {
+            connection_drop(connection);
+            return;
+        }
+    }
+}
+
+struct connection *connections_add(struct connections *self, int fd, bool plain, int64_t now_ms)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return NULL;
+    if (self->count + 1 >= (size_t)self->settings->front_connections_max)
+        make_room(self);
+    link_init(&connection->link);
+    link_append(&self->ring, &connection->link);
+    connection->fd = fd;
+    connection->plain = plain;
+    connection->since_ms = now_ms;
+    self->count++;
+    return connection;
+}
+
+void connections_remove(struct connections *self, struct connection *connection)
+{
+    link_remove(&connection->link);
+    self->count--;
+    free(connection);
+}
+
+void connections_move(struct connections *self, struct connection *connection,
+                      enum connection_state state, int64_t now_ms)
+{
+    const bool begun = connection->state == CONNECTION_ARRIVING;
+    if (state == CONNECTION_ARRIVING && begun)
+        return; /* since its first byte was seen */
+    if (state == CONNECTION_IDLE || state == CONNECTION_ANSWERING) {
+        const struct tcp_figures figures = tcp_look(connection->fd);
+        connection->bytes = state == CONNECTION_IDLE ? figures.received : figures.taken;
+    }
+    connection->state = state;
+    connection->since_ms = now_ms;
+    link_append(&self->ring, &connection->link);
+    if (state == CONNECTION_IDLE && self->stopping)
+        connection_drop(connection);
+}
+
+void connections_stop(struct connections *self)
+{
+    self->stopping = true;
+    for (struct link *at = self->ring.after; at != &self->ring; at = at->after) {
+        struct connection *connection = owner(at);
+        if (connection->state == CONNECTION_IDLE &&
+            tcp_look(connection->fd).received == connection->bytes)
+            connection_drop(connection);
+    }
+}
+
+void connection_last_words(const struct connection *self, int http, const char *detail)
+{
+    char text[512];
+    const int size = snprintf(text, sizeof text,
+                              "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+                              "Content-Length: %zu\r\nConnection: close\r\n\r\n"
+                              "{\"detail\":\"%s\"}",
+                              http, http == 408 ? "Request Timeout" : "Content Too Large",
+                              strlen(detail) + sizeof "{\"detail\":\"\"}" - 1, detail);
+    if (self->plain)
+        (void)send(self->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void look_at_idle(struct connections *self, struct connection *connection, int64_t now_ms)
+{
+    const struct tcp_figures figures = tcp_look(connection->fd);
+    if (figures.received != connection->bytes)
+        connections_move(self, connection, CONNECTION_ARRIVING, now_ms);
+    else if (self->stopping || now_ms - connection->since_ms >= self->settings->front_idle_ms)
+        connection_drop(connection);
+}
+
+static void look_at_arriving(struct connections *self, struct connection *connection,
+                             int64_t now_ms)
+{
+    if (now_ms - connection->since_ms < self->settings->front_request_ms)
+        return;
+    connection_last_words(connection, 408, "the request did not come whole in time");
+    log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "request_ms");
+    connection_drop(connection);
+}
+
+/* Streams stay in this state, mostly with nothing on its way. */
+static void look_at_answering(struct connections *self, struct connection *connection,
+                              int64_t now_ms)
+{
+    const struct tcp_figures figures = tcp_look(connection->fd);
+    const bool paced =
+        !figures.unsent || figures.taken - connection->bytes >= (uint64_t)CONNECTION_PACE;
+    if (figures.left && self->lost)
+        self->lost(connection);
+    if (paced) {
+        connection->bytes = figures.taken;
+        connection->since_ms = now_ms;
+    } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
+        log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "does not read");
+        connection_drop(connection);
+        self->lost(connection);
+    }
+}
+
+void connections_tick(struct connections *self, int64_t now_ms)
+{
+    struct link *after = NULL;
+    for (struct link *at = self->ring.after; at != &self->ring; at = after) {
+        struct connection *connection = owner(at);
+        after = at->after; /* looking may move it to the end, where it is looked at once more */
+        if (connection->over)
+            continue;
+        if (connection->state == CONNECTION_IDLE)
+            look_at_idle(self, connection, now_ms);
+        else if (connection->state == CONNECTION_ARRIVING)
+            look_at_arriving(self, connection, now_ms);
+        else if (connection->state == CONNECTION_ANSWERING)
+            look_at_answering(self, connection, now_ms);
+    }
+}
+
+int64_t connections_tick_ms(const struct settings *settings)
+{
+    const int64_t least = settings->front_request_ms < settings->front_idle_ms
+                              ? settings->front_request_ms
+                              : settings->front_idle_ms;
+    const int64_t tick = least / 4;
+    return tick < TICK_LEAST_MS ? TICK_LEAST_MS : tick > TICK_MOST_MS ? TICK_MOST_MS : tick;
+}

@@ -1,0 +1,65 @@
+#pragma once
+/* The connections, and how long each may take for what it does. libmicrohttpd's own time-out only
+ * knows silence, in whole seconds, and forgets who is suspended; so every limit is kept here, and
+ * who is over one has its socket shut down, which libmicrohttpd then notices. Knows sockets, but no
+ * loop and no HTTP. */
+#include "common/settings.h"
+#include "proto/list.h"
+
+#include <stdint.h>
+
+struct request;
+
+enum connection_state {
+    CONNECTION_IDLE,      /* between requests: front.idle_ms */
+    CONNECTION_ARRIVING,  /* a request comes: front.request_ms for all of it */
+    CONNECTION_HANDLED,   /* the answer is being found: that has limits of its own */
+    CONNECTION_ANSWERING, /* at least CONNECTION_PACE bytes of it in every front.request_ms */
+};
+
+enum { CONNECTION_PACE = 4096 };
+
+struct connection {
+    struct link link; /* who came into its state last is last */
+    int fd;
+    enum connection_state state;
+    bool over;  /* shut down: libmicrohttpd is to notice */
+    bool rude;  /* answered before all was read: see parting.h */
+    bool plain; /* no TLS: something can be written past libmicrohttpd */
+    int64_t since_ms;
+    uint64_t bytes;          /* received (idle) or acknowledged (answering) at since_ms */
+    struct request *request; /* NULL: none */
+};
+
+/* Tells the connection's request that its peer is no longer there. */
+typedef void connection_lost_fn(struct connection *connection);
+
+struct connections {
+    const struct settings *settings;
+    struct link ring;
+    size_t count;
+    bool stopping; /* idle ones are shut down at once */
+    connection_lost_fn *lost;
+};
+
+void connections_init(struct connections *self, const struct settings *settings,
+                      connection_lost_fn *lost);
+/* NULL when out of memory. When there is no more room the one that idles longest is shut down, so
+ * that the next one finds some. */
+struct connection *connections_add(struct connections *self, int fd, bool plain, int64_t now_ms);
+void connections_remove(struct connections *self, struct connection *connection);
+
+void connections_move(struct connections *self, struct connection *connection,
+                      enum connection_state state, int64_t now_ms);
+/* No further request is waited for: idle ones end. */
+void connections_stop(struct connections *self);
+/* Shuts down who is over a limit. */
+void connections_tick(struct connections *self, int64_t now_ms);
+/* How often that is to be done. */
+int64_t connections_tick_ms(const struct settings *settings);
+
+/* Shuts it down. */
+void connection_drop(struct connection *self);
+/* Answers past libmicrohttpd where that can say nothing any more: in the middle of a request. A
+ * peer with TLS learns nothing. */
+void connection_last_words(const struct connection *self, int http, const char *detail);

@@ -147,7 +147,8 @@ enum {
            "where services hand videos over (videos/ID/original.mp4); inputs may lie there")                               \
     TEXT  (storage_input_roots, "storage.input_roots", "", NULL, USED_BY_WORKER | USED_BY_UP,                               \
            "further folders whose files may be a task's input, separated by commas")                                       \
-    TEXT  (log_level,        "log.level",        "info", NULL, USED_BY_BROKER | USED_BY_STATE | USED_BY_WORKER | USED_BY_UP,\
+    TEXT  (log_level,        "log.level",        "info", NULL, USED_BY_BROKER | USED_BY_STATE | USED_BY_WORKER | USED_BY_UP |\
+           USED_BY_FRONT,                                                                                                  \
            "error, warn, info or debug")
 // clang-format on
 

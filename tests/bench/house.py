@@ -254,9 +254,9 @@ class System:
         sys.stderr.write("".join(self.log.read_text(errors="replace").splitlines(True)[-LOG_LINES:]))
 
 
-def check_programs(options):
+def check_programs(options, *more):
     """The folders' programs are there; those of the default folder are built when missing."""
-    needed = ["gantry-bench", "gantry", *(["gantry-node"] if options.fused else ["gantry-broker", "gantry-state"])]
+    needed = ["gantry-bench", "gantry", *more, *(["gantry-node"] if options.fused else ["gantry-broker", "gantry-state"])]
     for folder in filter(None, (options.bin, getattr(options, "against", None))):
         missing = [name for name in needed if not os.access(os.path.join(folder, name), os.X_OK)]
         if missing and pathlib.Path(folder) == TOP / "build" / "bin":

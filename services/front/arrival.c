@@ -139,7 +139,10 @@ static void handle(request_t *self)
 {
     self->state = REQUEST_HANDLED;
     http_move(self->http, self->peer, CONNECTION_HANDLED);
-    self->match.route->handle(self);
+    if (self->front->client)
+        self->match.route->handle(self);
+    else
+        request_refuse(self, 503, 1000, "the service stops");
 }
 
 /* The answer goes to libmicrohttpd, or the request sleeps until there is one. */

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "common/log.h"
 #include "proto/attach.h"
+#include "services/front/health.h"
 #include "services/front/http.h"
 
 /* struct front is what handlers see of it. */
@@ -13,8 +15,23 @@ struct service {
     http_t *http;
     attach_t *attach;
     uv_timer_t patience; /* how long requests under way may last once it is told to stop */
-    bool timed;
 };
+
+enum { FILES_OWN = 128 };
+
+/* Login shells give 1024. */
+static void raise_files_limit(const struct settings *settings)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < (rlim_t)settings->front_connections_max + FILES_OWN)
+        log_event(LOG_LEVEL_WARN, "few_files", "limit=%llu front.connections_max=%lld why=%s",
+                  (unsigned long long)limit.rlim_max, (long long)settings->front_connections_max,
+                  "connections beyond the files that may be open wait: raise the hard limit");
+}
 
 static void on_socket(void *arg, void *socket)
 {
@@ -65,6 +82,10 @@ static int start(program_t *program, const struct settings *settings, void **ret
     self->front = (struct front){ .settings = settings, .program = program, .wake = wake };
     (void)uv_timer_init(program_loop(program), &self->patience);
     self->patience.data = self;
+    raise_files_limit(settings);
+    self->front.health = health_new(&self->front);
+    if (!self->front.health)
+        return -ENOMEM;
     int r = start_client(self);
     return r ? r : http_new(&self->front, &self->http);
 }
@@ -98,9 +119,12 @@ static void destroy(void *arg)
 {
     struct service *self = arg;
     self->front.stopping = true;
-    gantry_client_destroy(&self->front.client); /* answers what is still under way */
+    gantry_client_t *client = self->front.client;
+    gantry_client_destroy(&client); /* what is still under way is answered, by who asks it why */
+    self->front.client = NULL;
     attach_destroy(&self->attach);
     http_destroy(&self->http);
+    health_destroy(&self->front.health);
     uv_close((uv_handle_t *)&self->patience, on_closed);
 }
 

@@ -4,12 +4,15 @@
 #include "common/program.h"
 #include "proto/client_loop.h"
 
+struct health;
+
 /* What handlers share; lives as long as any request. */
 struct front {
     const struct settings *settings;
     program_t *program;
-    gantry_client_t *client;          /* calls are begun on it, never waited for */
+    gantry_client_t *client;          /* calls are begun on it, never waited for; NULL at the end */
     void (*wake)(struct front *self); /* after something was begun on the client in this turn */
+    struct health *health;            /* what is known of the others */
     bool stopping;                    /* requests under way are answered, streams are ended */
 };
 

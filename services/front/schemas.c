@@ -14,6 +14,7 @@
 const struct schema schemas[] = {
     { "Error", IS_OBJECT("\"detail\"", TEXT("detail")) },
     { "Health", IS_OBJECT("\"status\"", "\"status\":{\"const\":\"ok\"}") },
+    { "Ready", IS_OBJECT("\"status\"", "\"status\":{\"const\":\"ready\"}") },
     { "Document", "{\"type\":\"object\",\"description\":\"OpenAPI 3.1\"}" },
     { "TaskSubmit",
       IS_OBJECT("\"task_name\"",

@@ -36,6 +36,7 @@ struct ask {
     int trouble; /* why the whole message is answered so: a status or -errno; 0 when all is well */
     bool redis_spoke; /* trouble is what Redis said, not that a call could not be made */
     bool second_look; /* the catalogue was read anew for it */
+    uint8_t claims;   /* made anew, as none of what came could be told */
     uint8_t service_size;
     char service[ASK_SERVICE_MAX];
     zmq_msg_t body;

@@ -70,6 +70,14 @@ void put_return(struct command *command, struct slice checkpoint)
     command_arg(command, is_given(checkpoint) ? checkpoint : (struct slice){ 0 });
 }
 
+void put_snooze(struct command *command, uint64_t after_ms)
+{
+    command_text(command, "2");
+    command_whole(command, after_ms);
+    command_text(command, "");
+    command_text(command, "");
+}
+
 void attempts_add(ask_t *ask, add_fn *add)
 {
     struct reader reader;

@@ -85,6 +85,7 @@ static void on_welcomed(void *arg, const struct m_welcome *welcome)
     struct broker *broker = arg;
     const int64_t lease_ms = broker->state->settings->lease_ms;
     broker->epoch = welcome->epoch;
+    broker->body_max = welcome->body_max;
     log_event(LOG_LEVEL_INFO, "broker_connected", "endpoint=%s", broker->endpoint);
     if (welcome->lease_ms > lease_ms) /* workers would go on while we give their work to others */
         log_event(LOG_LEVEL_ERROR, "lease_ms_differs", "endpoint=%s broker=%u state=%lld",

@@ -5,6 +5,7 @@
 #include "proto/codec.h"
 #include "proto/input_type.h"
 #include "proto/message.h"
+#include "services/state/reference.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@ enum { BUCKETS = 1024 };
 
 struct input {
     struct slice name;
+    struct slice upstream; /* outputs of other stages that stand in for it; empty: none do */
     const struct input_type *type;
     bool required;
 };
@@ -24,6 +26,7 @@ struct node {
     struct slice name;
     struct limits limits;
     uint32_t inputs_count;
+    uint64_t upstreams; /* a bit for each input that has some */
     struct input inputs[CATALOGUE_INPUTS_MAX];
 };
 
@@ -74,7 +77,9 @@ static int read_input(struct slice bytes, uint32_t index, struct input *ret_inpu
         snprintf(field, sizeof field, "inputs.%u.%s", index, wrong ? wrong : "");
         return refusal_say(refusal, STATUS_INVALID, field, "not an input's declaration");
     }
-    *ret_input = (struct input){ .name = in.name, .type = type, .required = in.required };
+    *ret_input = (struct input){
+        .name = in.name, .upstream = in.upstream, .type = type, .required = in.required
+    };
     return 0;
 }
 
@@ -94,6 +99,8 @@ static int read_inputs(struct slice list, struct node *node, struct refusal *ref
         int r = read_input(value, i, &node->inputs[node->inputs_count++], refusal);
         if (r)
             return r;
+        if (node->inputs[i].upstream.size)
+            node->upstreams |= (uint64_t)1 << i;
     }
     return 0;
 }
@@ -208,9 +215,23 @@ static const struct input *find_input(const struct node *node, struct slice name
     return NULL;
 }
 
-/* One given input; its bit in *given is set, unless it is nil, which counts as not given. */
+static int check_references(struct slice name, struct slice value, uint32_t *count,
+                            struct refusal *refusal)
+{
+    struct refusal wrong = { 0 };
+    int r = reference_check(value, count, &wrong);
+    return r ? refusal_input(refusal, name, "%s", wrong.message) : 0;
+}
+
+/* What is known of an input map. */
+struct given {
+    bool resolved;       /* a text is a text, whatever it looks like */
+    uint64_t inputs;     /* a bit for each that is there; nil counts as not given */
+    uint32_t references; /* in all of them */
+};
+
 static int check_given(const struct node *node, struct slice key, struct slice value,
-                       uint64_t *given, struct refusal *refusal)
+                       struct given *given, struct refusal *refusal)
 {
     struct slice name;
     uint32_t index = 0;
@@ -221,13 +242,14 @@ static int check_given(const struct node *node, struct slice key, struct slice v
         return refusal_input(refusal, name, "%.*s has no such input", SLICE_ARG(node->name));
     if (codec_is_nil(value))
         return 0;
-    *given |= (uint64_t)1 << index;
-    return input->type->fits(value)
-               ? 0
-               : refusal_input(refusal, name, "must be %s", input->type->wanted);
+    given->inputs |= (uint64_t)1 << index;
+    int r = given->resolved ? 0 : check_references(name, value, &given->references, refusal);
+    if (r || input->type->fits(value) || (!given->resolved && reference_whole(value)))
+        return r;
+    return refusal_input(refusal, name, "must be %s", input->type->wanted);
 }
 
-static int check_inputs(const struct node *node, struct slice map, uint64_t *given,
+static int check_inputs(const struct node *node, struct slice map, struct given *given,
                         struct refusal *refusal)
 {
     struct reader reader;
@@ -255,24 +277,83 @@ static const struct node *find_node(const catalogue_t *self, struct slice task)
     return node;
 }
 
-int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
-                    struct refusal *refusal)
+static int missing(const struct node *node, const struct input *input, struct refusal *refusal)
+{
+    if (input->upstream.size)
+        return refusal_input(refusal, input->name,
+                             "is required by %.*s: it is not given, and no completed stage of the "
+                             "task wrote %.*s",
+                             SLICE_ARG(node->name), SLICE_ARG(input->upstream));
+    return refusal_input(refusal, input->name, "is required by %.*s", SLICE_ARG(node->name));
+}
+
+static int check(const catalogue_t *self, struct slice task, struct slice input, bool resolved,
+                 struct refusal *refusal)
 {
     const struct node *node = find_node(self, task);
     if (!node)
         return unknown_node(self, task, refusal);
 
-    uint64_t given = 0;
+    struct given given = { .resolved = resolved };
     int r = check_inputs(node, input, &given, refusal);
+    const uint64_t there = given.inputs | (resolved ? 0 : node->upstreams);
     for (uint32_t i = 0; i < node->inputs_count && !r; i++)
-        if (node->inputs[i].required && !(given & (uint64_t)1 << i))
-            r = refusal_input(refusal, node->inputs[i].name, "is required by %.*s",
-                              SLICE_ARG(node->name));
+        if (node->inputs[i].required && !(there & (uint64_t)1 << i))
+            r = missing(node, &node->inputs[i], refusal);
     return r;
+}
+
+int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
+                    struct refusal *refusal)
+{
+    return check(self, task, input, false, refusal);
+}
+
+int catalogue_fits(const catalogue_t *self, struct slice task, struct slice input,
+                   struct refusal *refusal)
+{
+    return check(self, task, input, true, refusal);
 }
 
 struct limits catalogue_limits(const catalogue_t *self, struct slice task)
 {
     const struct node *node = find_node(self, task);
     return node ? node->limits : (struct limits){ 0 };
+}
+
+/* The inputs that are there, a bit each. */
+static uint64_t given_of(const struct node *node, struct slice map)
+{
+    struct reader reader;
+    uint32_t pairs = 0, index;
+    struct slice key, value, name;
+    uint64_t given = 0;
+    (void)codec_map(map, &reader, &pairs);
+    for (uint32_t i = 0; i < pairs; i++)
+        if (reader_value(&reader, &key) && reader_value(&reader, &value) && codec_str(key, &name) &&
+            !codec_is_nil(value) && find_input(node, name, &index))
+            given |= (uint64_t)1 << index;
+    return given;
+}
+
+bool catalogue_refers(const catalogue_t *self, struct slice task, struct slice input)
+{
+    const struct node *node = find_node(self, task);
+    if (reference_within(input))
+        return true;
+    return node && node->upstreams && (node->upstreams & ~given_of(node, input));
+}
+
+bool catalogue_upstreams(const catalogue_t *self, struct slice task,
+                         struct upstream_input ret_inputs[CATALOGUE_INPUTS_MAX], size_t *ret_count)
+{
+    const struct node *node = find_node(self, task);
+    if (!node)
+        return false;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < node->inputs_count; i++)
+        if (node->inputs[i].upstream.size)
+            ret_inputs[(*ret_count)++] =
+                (struct upstream_input){ node->inputs[i].name, node->inputs[i].upstream };
+    return true;
 }

@@ -3,6 +3,7 @@
  * has, so that a wrong submit is refused before anything is written. */
 #include "services/state/refusal.h"
 #include "services/state/task.h"
+#include "services/state/upstream.h"
 
 typedef struct catalogue catalogue_t;
 
@@ -25,10 +26,23 @@ int catalogue_verify(struct slice declaration, struct refusal *refusal, struct s
 int catalogue_put(catalogue_t *self, struct slice declaration);
 size_t catalogue_count(const catalogue_t *self);
 
-/* May this be submitted? input is a map or empty. 0; STATUS_NOT_FOUND (no such node) or
+/* May this be submitted? input is a map or empty. An input that is a reference fits any type, and
+ * one that others stand in for need not be given. 0; STATUS_NOT_FOUND (no such node) or
  * STATUS_INVALID, told in refusal with the field. */
 int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
                     struct refusal *refusal);
 
+/* The same of final inputs, where no text is a reference and nothing stands in any more. */
+int catalogue_fits(const catalogue_t *self, struct slice task, struct slice input,
+                   struct refusal *refusal);
+
 /* How often this node may fail, and its first wait after that; zeros when it says nothing. */
 struct limits catalogue_limits(const catalogue_t *self, struct slice task);
+
+/* Do its inputs depend on other stages of its task: by a reference, or as others would stand in for
+ * one that is not given? */
+bool catalogue_refers(const catalogue_t *self, struct slice task, struct slice input);
+/* The inputs of a node that others stand in for, borrowed until the catalogue is changed. False: no
+ * such node. */
+bool catalogue_upstreams(const catalogue_t *self, struct slice task,
+                         struct upstream_input ret_inputs[CATALOGUE_INPUTS_MAX], size_t *ret_count);

@@ -4,22 +4,19 @@
 #include "common/status.h"
 #include "proto/codec.h"
 #include "services/state/attempt.h"
-#include "services/state/record.h"
+#include "services/state/handout.h"
 #include "services/state/reply.h"
 #include "services/state/sid.h"
-#include "services/state/state.h"
 
 #include <errno.h>
 #include <sys/random.h>
 
 enum {
-    LOWEST_FIRST_EVERY = 8, /* claims of a queue, so that low priority never starves */
-    RANDOM_BYTES = 8,
-    REPLY_HEAD = 2,               /* whether there is more; the tokens' random bytes */
-    HANDOUT_FIELDS = 3,           /* stage, body, rest */
-    FIRST_ATTEMPT = 1,            /* what a handout without a rest is */
-    COUNTERS_SIZE = 20,           /* the rest begins with: generation, attempt, failures, crashes */
-    HANDOUTS_BYTES_MAX = 16 << 20 /* in one answer; the others go back to the queue's head */
+    LOWEST_FIRST_EVERY = 8,        /* claims of a queue, so that low priority never starves */
+    CLAIMS_MAX = 64,               /* made for one that asked, while all that comes is put off */
+    LATER_MS = 1000,               /* until a stage that waits for another is looked at again */
+    HANDOUTS_BYTES_MAX = 16 << 20, /* in one answer; the others go back to the queue's head */
+    INPUTS_BYTES_MAX = 1 << 20     /* of one stage, where a broker does not say */
 };
 
 static bool lowest_first(state_t *self, struct slice service)
@@ -39,130 +36,167 @@ static void on_given_back(void *arg, int status, const redisReply *reply)
         log_event_seldom(LOG_LEVEL_WARN, "give_back_failed", "status=%s", status_name(status));
 }
 
-/* A handout as the function answered it, borrowed from the reply. */
-struct handed {
-    struct slice stage, body, rest;
-    uint8_t token[WIRE_LEASE_TOKEN_SIZE];
+/* The handouts of an answer, and what becomes of each. */
+struct deal {
+    state_t *state;
+    struct slice session;
+    size_t most;            /* bytes of a stage's inputs */
+    uint32_t told;          /* they lie in the state's packer */
+    uint32_t put;           /* back, or off */
+    bool full;              /* the others go back */
+    uint8_t *fate;          /* enum fate of each */
+    msgpack_sbuffer inputs; /* scratch: resolved ones */
 };
 
-static struct handed handed_at(const redisReply *reply, size_t i)
+static void pack_handout(struct deal *deal, const struct handed *it, const struct body *body)
 {
-    redisReply *const *fields = reply->element + REPLY_HEAD + i * HANDOUT_FIELDS;
-    const struct slice random = reply_text(reply->element[1]);
-    struct handed it = { .stage = reply_text(fields[0]),
-                         .body = reply_text(fields[1]),
-                         .rest = reply_text(fields[2]) };
-    memcpy(it.token, random.data, random.size);
-    for (size_t k = 0; k < WIRE_LEASE_TOKEN_SIZE - RANDOM_BYTES; k++)
-        it.token[WIRE_LEASE_TOKEN_SIZE - 1 - k] = (uint8_t)(i >> (8 * k));
-    return it;
+    struct m_handout handout = { .session = deal->session,
+                                 .token = slice_make(it->token, sizeof it->token),
+                                 .timeout_ms = body->timeout_ms,
+                                 .input = body->input };
+    handout.id = handed_id(it, &handout.task);
+    handed_rest(it->rest, &handout);
+    message_encode(&m_handout_layout, &handout, &deal->state->packer);
 }
 
-/* Handouts that cannot be told to anybody. */
-static void give_back(state_t *self, struct slice session, const redisReply *reply, size_t first,
-                      size_t count)
+/* Whose word it is: the session's, not the worker's. */
+static void begin_for(const struct deal *deal, struct command *command)
 {
     char sid[SID_TEXT];
-    struct command *command = store_function(self->store, "give_back");
-    command_text(command, sid_text(session, sid));
+    command_text(command, sid_text(deal->session, sid));
     command_text(command, "");
-    command_whole(command, (uint64_t)self->settings->retry_cap_ms);
-    for (size_t i = first; i < count; i++) {
+}
+
+/* It ends in the name of its session, whose worker never hears of it. */
+static void fail(const struct deal *deal, const struct handed *it, const struct refusal *why)
+{
+    state_t *state = deal->state;
+    struct slice task;
+    msgpack_sbuffer tail;
+    msgpack_packer pk;
+    const struct m_fault fault = { .code = slice_of(status_name(why->status)),
+                                   .message = slice_of(why->message),
+                                   .field = slice_of(why->field) };
+    msgpack_sbuffer_init(&tail);
+    msgpack_packer_init(&pk, &tail, msgpack_sbuffer_write);
+    msgpack_pack_map(&pk, 1);
+    pack_text(&pk, "error");
+    message_encode(&m_fault_layout, &fault, &pk);
+    struct command *command = store_function(state->store, "finish");
+    begin_for(deal, command);
+    command_arg(command, it->stage);
+    command_arg(command, slice_make(it->token, sizeof it->token));
+    command_whole(command, STATE_FAILED);
+    command_arg(command, slice_make(tail.data, tail.size));
+    int r = store_call(state->store, command, on_given_back, state);
+    if (r)
+        on_given_back(state, r, NULL);
+    msgpack_sbuffer_destroy(&tail);
+    looks_ending(state, handed_id(it, &task));
+}
+
+static enum fate tell(struct deal *deal, const struct handed *it)
+{
+    struct body body = { 0 };
+    struct refusal why = { 0 };
+    (void)body_read(it->body, &body); /* what is none has no input */
+    if (it->others) {
+        msgpack_sbuffer_clear(&deal->inputs);
+        const enum fate fate =
+            handed_resolve(it, deal->state, deal->most, &body.input, &deal->inputs, &why);
+        if (fate == FATE_FAILED)
+            fail(deal, it, &why);
+        if (fate != FATE_TOLD)
+            return fate;
+    }
+    const size_t bytes = deal->state->packed.size + body.input.size + it->rest.size;
+    deal->full = deal->told && bytes > HANDOUTS_BYTES_MAX;
+    if (deal->full)
+        return FATE_BACK;
+    pack_handout(deal, it, &body);
+    deal->told++;
+    return FATE_TOLD;
+}
+
+/* Handouts that are not told: back to the head of their queue, or off until what they wait for may
+ * have ended. */
+static void give_back(const struct deal *deal, const redisReply *reply, size_t count)
+{
+    state_t *state = deal->state;
+    struct command *command = store_function(state->store, "give_back");
+    begin_for(deal, command);
+    command_whole(command, (uint64_t)state->settings->retry_cap_ms);
+    for (size_t i = 0; i < count; i++) {
+        if (deal->fate[i] != FATE_BACK && deal->fate[i] != FATE_LATER)
+            continue;
         const struct handed it = handed_at(reply, i);
         command_arg(command, it.stage);
         command_arg(command, slice_make(it.token, sizeof it.token));
-        put_return(command, (struct slice){ 0 });
+        if (deal->fate[i] == FATE_BACK)
+            put_return(command, (struct slice){ 0 });
+        else
+            put_snooze(command, LATER_MS);
     }
-    int r = store_call(self->store, command, on_given_back, self);
+    int r = store_call(state->store, command, on_given_back, state);
     if (r)
-        on_given_back(self, r, NULL);
+        on_given_back(state, r, NULL);
 }
 
-/* The counters are as in the packed state; what follows them is a checkpoint, unless somebody put
- * there what would spoil the whole answer. */
-static void read_rest(struct slice rest, struct m_handout *handout)
+/* An array, whose count comes last. */
+static void begin_array(state_t *state)
 {
-    uint32_t *const counters[] = { &handout->generation, &handout->attempt, &handout->failures,
-                                   &handout->crashes };
-    struct reader reader = reader_of(rest);
-    handout->attempt = FIRST_ATTEMPT;
-    if (rest.size < COUNTERS_SIZE)
-        return;
-    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
-        struct slice value;
-        uint64_t whole = 0;
-        if (reader_value(&reader, &value) && codec_whole(value, &whole))
-            *counters[i] = (uint32_t)whole;
-    }
-    const struct slice checkpoint =
-        slice_make((const uint8_t *)rest.data + COUNTERS_SIZE, rest.size - COUNTERS_SIZE);
-    if (codec_check(checkpoint) == 0 && codec_depth(checkpoint) <= WIRE_VALUE_DEPTH_MAX)
-        handout->checkpoint = checkpoint;
+    static const char head[] = { (char)0xdd, 0, 0, 0, 0 };
+    (void)state_packer(state);
+    (void)msgpack_sbuffer_write(&state->packed, head, sizeof head);
 }
 
-static void pack_handout(const struct handed *it, struct slice session, msgpack_packer *pk)
+static struct slice end_array(state_t *state, uint32_t count)
 {
-    struct body body;
-    struct m_handout handout = { .session = session,
-                                 .token = slice_make(it->token, sizeof it->token) };
-    handout.id = slice_until(it->stage, '/', &handout.task);
-    read_rest(it->rest, &handout);
-    if (body_read(it->body, &body)) {
-        handout.timeout_ms = body.timeout_ms;
-        handout.input = body.input;
-    }
-    message_encode(&m_handout_layout, &handout, pk);
+    for (size_t i = 0; i < sizeof count && state->packed.size; i++)
+        state->packed.data[1 + i] = (char)(uint8_t)(count >> (24 - 8 * i));
+    return state_packed(state);
 }
 
-/* Which of them fit into one message. */
-static size_t fitting(const redisReply *reply, size_t count)
-{
-    size_t bytes = 0, n = 0;
-    while (n < count) {
-        const struct handed it = handed_at(reply, n);
-        bytes += it.body.size + it.rest.size;
-        if (n && bytes > HANDOUTS_BYTES_MAX)
-            break;
-        n++;
-    }
-    return n;
-}
-
-static void hand_over(ask_t *ask, const struct m_claim *said, const redisReply *reply, size_t count)
+/* Takes the ask. */
+static void hand_over(ask_t *ask, const struct m_claim *said, const redisReply *reply)
 {
     state_t *self = ask->state;
-    const size_t told = ask_reachable(ask) && !self->stopping ? fitting(reply, count) : 0;
-    if (told < count)
-        give_back(self, said->session, reply, told, count);
-    msgpack_packer *pk = state_packer(self);
-    msgpack_pack_array(pk, told);
-    for (size_t i = 0; i < told; i++) {
+    const size_t count = handed_count(reply);
+    uint8_t fates[ITEMS_MAX];
+    const bool heard = ask_reachable(ask) && !self->stopping;
+    struct deal deal = { .state = self, .session = said->session, .fate = fates, .full = !heard };
+    deal.most = ask->broker->body_max ? ask->broker->body_max : INPUTS_BYTES_MAX;
+    msgpack_sbuffer_init(&deal.inputs);
+    begin_array(self);
+    for (size_t i = 0; i < count; i++) {
         const struct handed it = handed_at(reply, i);
-        pack_handout(&it, said->session, pk);
+        deal.fate[i] = (uint8_t)(deal.full ? FATE_BACK : tell(&deal, &it));
+        deal.put += deal.fate[i] == FATE_BACK || deal.fate[i] == FATE_LATER;
     }
-    ask_answer(&ask, STATUS_OK, (uint32_t)told, state_packed(self));
-}
-
-static bool is_answer(const redisReply *reply)
-{
-    return reply_has(reply, REPLY_HEAD) && (reply->elements - REPLY_HEAD) % HANDOUT_FIELDS == 0 &&
-           reply_text(reply->element[1]).size == RANDOM_BYTES;
+    msgpack_sbuffer_destroy(&deal.inputs);
+    if (deal.put)
+        give_back(&deal, reply, count);
+    if (deal.told || !heard)
+        ask_answer(&ask, STATUS_OK, deal.told, end_array(self, deal.told));
+    else if (ask->claims++ < CLAIMS_MAX)
+        claim(ask); /* others may be behind those that wait */
+    else
+        ask_answer(&ask, STATUS_EMPTY, 0, (struct slice){ 0 });
 }
 
 static void on_claimed(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
     struct m_claim said;
-    if (!status && !is_answer(reply))
+    if (!status && !handed_are(reply))
         status = STATUS_INTERNAL;
     if (status) {
         ask_fail(&ask, status, reply);
         return;
     }
-    const size_t count = (reply->elements - REPLY_HEAD) / HANDOUT_FIELDS;
     (void)message_decode(&m_claim_layout, ask_body(ask), &said, NULL); /* as before */
-    if (count)
-        hand_over(ask, &said, reply, count);
+    if (handed_count(reply))
+        hand_over(ask, &said, reply);
     else if (reply_whole(reply->element[0]))
         claim(ask); /* only entries that no longer hold were met, and there are more */
     else
@@ -174,7 +208,7 @@ static void claim(ask_t *ask)
     state_t *self = ask->state;
     struct m_claim said;
     char sid[SID_TEXT];
-    uint8_t random[RANDOM_BYTES];
+    uint8_t random[HANDOUT_RANDOM];
     (void)message_decode(&m_claim_layout, ask_body(ask), &said, NULL); /* claim_asked has seen it */
     if (getrandom(random, sizeof random, 0) != sizeof random) {
         ask_fail(&ask, STATUS_UNAVAILABLE, NULL);

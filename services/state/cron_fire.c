@@ -90,7 +90,8 @@ static void fire(struct due *due, const struct m_cron *plan, int64_t next_ms)
     struct command *command = fire_head(due, next_ms);
     submit_head(self, command, task_name_service(plan->task), priority);
     command_stage(command, task.id, task.task);
-    task_pack_body(&task, &limits, priority, state_now_ms(self), state_packer(self));
+    const bool refers = catalogue_refers(self->catalogue, task.task, task.input);
+    task_pack_body(&task, &limits, priority, state_now_ms(self), refers, state_packer(self));
     command_arg(command, state_packed(self));
     command_text(command, "");
     send_off(due, command);

@@ -104,8 +104,7 @@ static void read_tail(struct slice map, struct m_stage *told)
         (void)codec_number(value, &told->progress);
 }
 
-/* A packed state: head and tail. */
-static bool read_state(struct slice bytes, int *ret_state, struct m_stage *ret_told)
+bool packed_state_read(struct slice bytes, int *ret_state, struct m_stage *ret_told)
 {
     struct head head;
     struct slice tail;
@@ -131,7 +130,7 @@ bool stage_read(struct slice task, struct slice body, struct slice state, struct
 {
     struct body b;
     struct stage stage = { .task = task, .history = history };
-    if (!body_read(body, &b) || !read_state(state, &stage.state, &stage.told))
+    if (!body_read(body, &b) || !packed_state_read(state, &stage.state, &stage.told))
         return false;
     stage.told.priority = b.priority;
     stage.told.owner = b.owner;
@@ -172,7 +171,7 @@ static bool next_attempt(struct reader *reader, struct m_attempt *ret_attempt)
     struct m_stage told;
     int state;
     if (!reader_next(reader, &token) || token.kind != KIND_BIN ||
-        !read_state(token.bytes, &state, &told))
+        !packed_state_read(token.bytes, &state, &told))
         return false;
     *ret_attempt = (struct m_attempt){
         .attempt = told.attempt,

@@ -16,6 +16,9 @@ struct body {
 /* False: the bytes are no body (somebody else wrote there). */
 bool body_read(struct slice bytes, struct body *ret_body);
 
+/* A packed state, head and tail, borrowed: told is without what a body says. False: it is none. */
+bool packed_state_read(struct slice bytes, int *ret_state, struct m_stage *ret_told);
+
 struct stage {
     struct slice task;
     int state;            /* enum stage_state */

@@ -23,7 +23,7 @@ struct broker {
     session_t *session;
     attach_t *attach;
     char *endpoint;
-    uint32_t epoch; /* as its last WELCOME said */
+    uint32_t epoch, body_max; /* as its last WELCOME said */
 };
 
 struct looks;

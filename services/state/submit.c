@@ -77,7 +77,8 @@ static void hand_out(ask_t *ask, uint32_t index)
     ask->open++;
     command_stage(command, task->id, task->task);
     const struct limits limits = submit_limits(state, task);
-    task_pack_body(task, &limits, ask->priority, state_now_ms(state), state_packer(state));
+    const bool refers = catalogue_refers(state->catalogue, task->task, task->input);
+    task_pack_body(task, &limits, ask->priority, state_now_ms(state), refers, state_packer(state));
     command_arg(command, state_packed(state));
     task_pack_extra(task, state_packer(state));
     command_arg(command, state_packed(state));

@@ -5,7 +5,7 @@
 #include "common/url.h"
 #include "proto/codec.h"
 
-enum { BODY_OWNED = 1, BODY_CALLBACK = 2 };
+enum { BODY_OWNED = 1, BODY_CALLBACK = 2, BODY_REFERS = 4 };
 
 static int too_much(struct refusal *why, const char *field, uint64_t limit, uint64_t current)
 {
@@ -87,20 +87,21 @@ void limits_fill(struct limits *self, const struct limits *from)
 
 /* The functions read these by their offset, so all have fixed widths. */
 static void pack_prefix(const struct m_task *task, const struct limits *limits, int64_t created_ms,
-                        msgpack_packer *pk)
+                        bool refers, msgpack_packer *pk)
 {
     msgpack_pack_fix_uint64(pk, (uint64_t)created_ms);
     msgpack_pack_uint8(pk, (uint8_t)((task->owner.size ? BODY_OWNED : 0) |
-                                     (task->callback.size ? BODY_CALLBACK : 0)));
+                                     (task->callback.size ? BODY_CALLBACK : 0) |
+                                     (refers ? BODY_REFERS : 0)));
     msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
     msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
     msgpack_pack_fix_uint32(pk, limits->retry_ms);
 }
 
 void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,
-                    int64_t created_ms, msgpack_packer *pk)
+                    int64_t created_ms, bool refers, msgpack_packer *pk)
 {
-    pack_prefix(task, limits, created_ms, pk);
+    pack_prefix(task, limits, created_ms, refers, pk);
     msgpack_pack_map(pk, 2u + (task->owner.size ? 1 : 0) + (task->timeout_ms ? 1 : 0));
     pack_text(pk, "input");
     if (task->input.size && !codec_is_nil(task->input))

@@ -21,8 +21,9 @@ int task_read(struct slice bytes, int64_t now_ms, struct m_task *ret_task, struc
 /* Fills what self does not say. */
 void limits_fill(struct limits *self, const struct limits *from);
 
-/* The stage's body as Redis keeps it. created_ms is Redis' wall clock. */
+/* The stage's body as Redis keeps it. created_ms is Redis' wall clock; refers: its inputs depend on
+ * other stages. */
 void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,
-                    int64_t created_ms, msgpack_packer *pk);
+                    int64_t created_ms, bool refers, msgpack_packer *pk);
 /* What it calls extra; nothing is written when there is none. */
 void task_pack_extra(const struct m_task *task, msgpack_packer *pk);

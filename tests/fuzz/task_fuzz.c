@@ -14,7 +14,7 @@ static void read_back(const struct m_task *task, const struct limits *limits)
     struct body body;
     msgpack_sbuffer_init(&packed);
     msgpack_packer_init(&pk, &packed, msgpack_sbuffer_write);
-    task_pack_body(task, limits, PRIORITY_HIGH, 1, &pk);
+    task_pack_body(task, limits, PRIORITY_HIGH, 1, false, &pk);
     assert(body_read(slice_make(packed.data, packed.size), &body));
     assert(slice_equal(body.token, task->token) && slice_equal(body.owner, task->owner));
     assert(body.timeout_ms == task->timeout_ms && slice_is(body.priority, "high"));

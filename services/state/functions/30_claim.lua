@@ -7,6 +7,8 @@ local FIRST_RUN = '\206\0\0\0\0\206\0\0\0\1\206\0\0\0\0\206\0\0\0\0' -- the coun
 local POPS_MAX = 4096 -- entries one claim looks at: a queue full of cancelled ones must not block Redis
 local HANDOUT = 3     -- values that the reply has of each
 local INDEX = {}      -- the last four bytes of a lease token, by the handout's place in its call
+local SIBLINGS_MAX = 8388608 -- bytes of other stages that one claim answers with;
+local LOOK_BYTES = 64        -- looking one up counts as so many
 
 local function index_of(n)
   local packed = INDEX[n]
@@ -28,6 +30,29 @@ local function again(P, entry)
   return field, body, counters_pack(now, attempt + 1, failures, crashes), call('HGET', P .. 'checkpoints', field) or ''
 end
 
+-- A stage that refers to others: its rest, and behind it name and packed state of each other stage of its task that has one, or
+-- that its body names.  Empty: there were too many in this call.
+local function with_siblings(claim, field, body, rest)
+  if claim.siblings >= SIBLINGS_MAX then return {} end
+  local P, own = claim.P, match(field, '[^/]+$')
+  local id = sub(field, 1, -#own - 1)
+  claim.nodes = claim.nodes or redis.pcall('HKEYS', P .. 'nodes')
+  local fields, found, bytes = {}, { rest }, LOOK_BYTES * #claim.nodes
+  for i, name in ipairs(claim.nodes) do fields[i] = id .. name end
+  local states = #fields > 0 and get_many(P .. 'states', fields) or {}
+  for i, name in ipairs(claim.nodes) do
+    local packed = states[i]
+    if not packed and find(body, name, 1, true) and call('HEXISTS', P .. 'bodies', fields[i]) == 1 then packed = PENDING_STATE end
+    if packed and name ~= own then
+      found[#found + 1] = name
+      found[#found + 1] = packed
+      bytes = bytes + #packed
+    end
+  end
+  claim.siblings = claim.siblings + bytes
+  return found
+end
+
 -- Hands out the entries that still hold, drops the others.  Fills reply, holds and moved.  The entry of a first run is its
 -- field, so that most are found as they stand.
 local function hand_out(claim, list, priority)
@@ -37,15 +62,17 @@ local function hand_out(claim, list, priority)
   local first, first_owned = '\0' .. FIRST_RUN .. behind, '\4' .. FIRST_RUN .. behind
   for i = 1, #list do
     local field, body = list[i], bodies[i]
-    local head, rest = first, ''
+    local head, rest, flagged = first, '', true
     if not body or states[i] then -- a later run, or one that was put off before its first
       local counters, checkpoint
       field, body, counters, checkpoint = again(P, field)
       if field then head, rest = (body_owned(body) and '\4' or '\0') .. counters .. behind, counters .. checkpoint end
-    elseif body_owned(body) then
-      head = first_owned
+    else
+      flagged = byte(body, 10) ~= 0
+      if flagged and body_owned(body) then head = first_owned end
     end
     if field then
+      if flagged and body_flag(body, FLAG_REFERS) then rest = with_siblings(claim, field, body, rest) end
       local r = 2 + HANDOUT * count
       holds[2 * count + 1], holds[2 * count + 2] = field, head .. index_of(count) .. times
       reply[r + 1], reply[r + 2], reply[r + 3] = field, body, rest
@@ -91,7 +118,7 @@ local function claim(keys, args)
 
   if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0, args[7] } end
   local now = now_ms()
-  local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, P = P,
+  local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, siblings = 0, P = P,
     session = '\217 ' .. sid .. '\196\012' .. args[7], times = time_pack(now) .. '\207' .. pack('>I8', seq) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
   call_many('SREM', P .. 'stale', taken.dropped)

@@ -180,6 +180,99 @@ TEST(a_node_says_how_often_it_may_fail)
     CHECK_TEXT(why.field, "crashes_max");
 }
 
+#define REFERENCE "${{ stages.x.y.output.z }}"
+
+WRITER(reference, pack_text(pk, REFERENCE))
+WRITER(longer, pack_text(pk, "a " REFERENCE))
+WRITER(odd, pack_text(pk, "${{ x }}"))
+
+TEST(a_reference_fits_any_type)
+{
+    static const char *const types[] = { "text",   "path", "whole", "number",
+                                         "switch", "list", "map",   "any" };
+    for (size_t k = 0; k < 8; k++) {
+        struct refusal why = { 0 };
+        const bool texts = k < 2 || k == 7;
+        CHECK_INT(check(*state_, types[k], write_reference, &why), 0);
+        CHECK_INT(check(*state_, types[k], write_longer, &why), texts ? 0 : STATUS_INVALID);
+        CHECK_INT(check(*state_, types[k], write_odd, &why), STATUS_INVALID);
+        CHECK(strstr(why.message, "stages.SERVICE.METHOD.output.NAME"));
+    }
+}
+
+/* {name: a.u, inputs: [audio, required, upstream x; n, whole, upstream y; plain]} */
+static void put_upstreams(catalogue_t *catalogue)
+{
+    static const struct m_input inputs[] = {
+        { .name = SLICE_INIT("audio"),
+          .type = SLICE_INIT("path"),
+          .required = true,
+          .upstream = SLICE_INIT("x") },
+        { .name = SLICE_INIT("n"), .type = SLICE_INIT("whole"), .upstream = SLICE_INIT("y") },
+        { .name = SLICE_INIT("plain"), .type = SLICE_INIT("any") },
+    };
+    msgpack_sbuffer buffer;
+    msgpack_packer pk;
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
+    msgpack_pack_map(&pk, 2);
+    pack_text(&pk, "name");
+    pack_text(&pk, "a.u");
+    pack_text(&pk, "inputs");
+    msgpack_pack_array(&pk, 3);
+    for (size_t i = 0; i < 3; i++)
+        message_encode(&m_input_layout, &inputs[i], &pk);
+    CHECK_INT(catalogue_put(catalogue, taken(&buffer)), 0);
+    msgpack_sbuffer_destroy(&buffer);
+}
+
+TEST(what_others_stand_in_for_need_not_be_given)
+{
+    static const struct {
+        struct slice input;
+        bool fits, refers;
+    } rows[] = {
+        { SLICE_INIT(""), false, true },
+        { SLICE_INIT("\x80"), false, true },
+        { SLICE_INIT("\x81\xa5"
+                     "audio\xa1"
+                     "f"),
+          true, true },
+        { SLICE_INIT("\x82\xa5"
+                     "audio\xa1"
+                     "f\xa1n\xc0"),
+          true, true },
+        { SLICE_INIT("\x82\xa5"
+                     "audio\xa1"
+                     "f\xa1n\x01"),
+          true, false },
+        { SLICE_INIT("\x83\xa5"
+                     "audio\xa1"
+                     "f\xa1n\x01\xa5plain\x91\xb9"
+                     "${{ stages.a.b.output.c}}"),
+          true, true },
+    };
+    put_upstreams(*state_);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct refusal why = { 0 };
+        CHECK_INT(catalogue_check(*state_, SLICE("a.u"), rows[i].input, &why), 0);
+        CHECK_INT(catalogue_fits(*state_, SLICE("a.u"), rows[i].input, &why),
+                  rows[i].fits ? 0 : STATUS_INVALID);
+        CHECK_TEXT(why.field, rows[i].fits ? "" : "input.audio");
+        CHECK_INT(catalogue_refers(*state_, SLICE("a.u"), rows[i].input), rows[i].refers);
+    }
+    struct upstream_input inputs[CATALOGUE_INPUTS_MAX];
+    size_t count = 0;
+    CHECK(catalogue_upstreams(*state_, SLICE("a.u"), inputs, &count));
+    CHECK_INT(count, 2);
+    CHECK_SLICE(inputs[1].name, "n");
+    CHECK_SLICE(inputs[1].outputs, "y");
+    CHECK(catalogue_upstreams(*state_, SLICE("a.b"), inputs, &count));
+    CHECK_INT(count, 0);
+    CHECK(!catalogue_upstreams(*state_, SLICE("a.none"), inputs, &count));
+    CHECK(!catalogue_refers(*state_, SLICE("a.b"), SLICE("\x80")));
+}
+
 TEST(a_wrong_declaration_is_refused)
 {
     UNUSED;
@@ -211,6 +304,8 @@ int main(void)
         EACH(what_is_missing_or_unknown_is_named),
         EACH(a_node_is_replaced_by_a_later_one),
         EACH(a_node_says_how_often_it_may_fail),
+        EACH(a_reference_fits_any_type),
+        EACH(what_others_stand_in_for_need_not_be_given),
         EACH(a_wrong_declaration_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

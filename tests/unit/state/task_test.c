@@ -109,7 +109,7 @@ TEST(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token)
     struct m_task task = plain();
     const struct limits limits = { .failures_max = 1000, .crashes_max = 3, .retry_ms = 0x01020304 };
     msgpack_packer pk = packer();
-    task_pack_body(&task, &limits, PRIORITY_HIGH, 0x0102, &pk); /* {input, priority} */
+    task_pack_body(&task, &limits, PRIORITY_HIGH, 0x0102, false, &pk); /* {input, priority} */
     CHECK(buffer.size > sizeof nobodys);
     assert_memory_equal(buffer.data, nobodys, sizeof nobodys - 1);
     assert_memory_equal(buffer.data + buffer.size - (sizeof token - 1), token, sizeof token - 1);
@@ -117,9 +117,13 @@ TEST(the_body_begins_with_a_fixed_prefix_and_ends_with_its_token)
     task.owner = SLICE("ann");
     task.timeout_ms = 5000;
     pk = packer();
-    task_pack_body(&task, &limits, PRIORITY_LOW, 0x0102, &pk);
+    task_pack_body(&task, &limits, PRIORITY_LOW, 0x0102, false, &pk);
     CHECK(buffer.size > sizeof anns);
     assert_memory_equal(buffer.data, anns, sizeof anns - 1);
+
+    pk = packer();
+    task_pack_body(&task, &limits, PRIORITY_LOW, 0x0102, true, &pk);
+    CHECK_INT(buffer.data[9], 1 | 4); /* owned, refers to others */
 }
 
 TEST(extra_is_there_only_when_something_is_said)

@@ -24,13 +24,13 @@ _gantry() {
             return ;;
         --input | -i) mapfile -t COMPREPLY < <(compgen -f -P @ -- "${word#@}"); return ;;
         --broker | -b | --timeout | -t | --limit | -n | --id | --service | --services | --workers | --slots | \
-            --set | --ready-fd | --callback | --delay | --at | --start-within | --end-within | --failures | --crashes | \
+            --http | --set | --ready-fd | --callback | --delay | --at | --start-within | --end-within | --failures | --crashes | \
             --retry | --owner | --since | --until | --after | --status) return ;;
         --zone) mapfile -t COMPREPLY < <(compgen -W "$(cd /usr/share/zoneinfo 2>/dev/null && echo */*)" -- "$word"); return ;;
         --task) mapfile -t COMPREPLY < <(compgen -W "$(_gantry_nodes)" -- "$word"); return ;;
     esac
     case $verb in
-        up) flags="--input-root --services --workers --slots --fused --set --ready-fd --data --timeout --no-color --help" ;;
+        up) flags="--input-root --services --workers --slots --http --fused --set --ready-fd --data --timeout --no-color --help" ;;
         submit)
             flags="--id --input --priority --limit --delay --at --start-within --end-within --failures --crashes --retry"
             flags+=" --owner --callback --wait --progress --quiet $common" ;;

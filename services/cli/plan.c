@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SETTINGS_MAX = 16 + TEXTS_MAX, LOG_MOST_BYTES = 16 << 20, END_MS = 5000, NUMBER = 24 };
+enum { SETTINGS_MAX = 24 + TEXTS_MAX, LOG_MOST_BYTES = 16 << 20, NUMBER = 24 };
+
+enum { REDIS_PATIENCE_MS = 60000, PATIENCE_MS = 10000, END_MS = 5000 };
 
 /* By --fused and rank; a rank without a program has no child. */
 static const struct part {
@@ -20,10 +22,12 @@ static const struct part {
     { [PLAN_REDIS] = { "redis-server", "redis" },
       [PLAN_BROKER] = { "gantry-broker", "broker" },
       [PLAN_STATE] = { "gantry-state", "state" },
-      [PLAN_WORKER] = { "gantry-worker", "worker" } },
+      [PLAN_WORKER] = { "gantry-worker", "worker" },
+      [PLAN_FRONT] = { "gantry-front", "front" } },
     { [PLAN_REDIS] = { "redis-server", "redis" },
       [PLAN_BROKER] = { "gantry-node", "node" },
-      [PLAN_WORKER] = { "gantry-worker", "worker" } },
+      [PLAN_WORKER] = { "gantry-worker", "worker" },
+      [PLAN_FRONT] = { "gantry-front", "front" } },
 };
 
 /* ---- programs ---- */
@@ -93,6 +97,8 @@ static void put(struct settings_list *list, const char *name, const char *value)
 static void hide_environment(const struct settings_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
+        if (!list->items[i].value)
+            continue;
         char name[128] = "GANTRY_";
         size_t length = strlen(name);
         for (const char *at = list->items[i].name; *at && length < sizeof name - 1; at++)
@@ -120,6 +126,52 @@ static int put_given(const struct cli *cli, struct settings_list *list, char (*n
     return 0;
 }
 
+/* Adds ",name", after first when there is nothing yet. False when it does not fit. */
+static bool append(char text[PATH_MAX], const char *first, struct slice name)
+{
+    size_t used = strlen(text);
+    int length =
+        snprintf(text + used, PATH_MAX - used, "%s%.*s", used ? "," : first, SLICE_ARG(name));
+    return length >= 0 && (size_t)length < PATH_MAX - used;
+}
+
+/* What is not `system` is for the pool; that has a worker of its own, so that what is short, such
+ * as a callback, never waits behind media. */
+static int share_out(const struct cli *cli, plan_t *self, const char *services)
+{
+    for (const char *at = services; *at; at += strspn(at, ", ")) {
+        struct slice name = slice_make(at, strcspn(at, ", "));
+        at += name.size;
+        if (name.size == 0)
+            continue;
+        bool system = slice_is(name, "system");
+        self->system |= system;
+        if (!append(self->services, "", name) ||
+            (!system && !append(self->pool, "--worker-services=", name)))
+            return cli_say(cli, CLI_USAGE, "--services: too many of them");
+    }
+    if (!*self->services)
+        return cli_say(cli, CLI_USAGE, "--services names none; --workers 0 starts no worker");
+    return 0;
+}
+
+static int hold_http(const struct cli *cli, plan_t *self, const char *http)
+{
+    if (strcmp(http, "off") == 0)
+        return 0;
+    if (!address_find(http, &self->http))
+        return cli_say(
+            cli, CLI_USAGE,
+            "--http takes ADDRESS:PORT such as 127.0.0.1:8788 or [::1]:0, or off, not %s", http);
+    int r = address_hold(&self->http, &self->http_fd);
+    if (r == -EADDRINUSE)
+        return cli_say(cli, CLI_AWAY,
+                       "another program serves on %s: name another address with --http (port 0: "
+                       "any free one), or start without HTTP, --http off",
+                       http);
+    return r ? cli_say(cli, CLI_AWAY, "--http %s: %s", http, strerror(-r)) : 0;
+}
+
 static int check_settings(const struct cli *cli, plan_t *self)
 {
     char error[CONFIG_ERROR];
@@ -131,8 +183,13 @@ static int check_settings(const struct cli *cli, plan_t *self)
     if (r < 0)
         return cli_say(cli, CLI_AWAY, "%s: %s", self->config, strerror(-r));
     const struct settings *settings = config_settings(config);
-    self->drain_ms = settings->worker_drain_ms + settings->worker_grace_ms + END_MS;
-    return 0;
+    self->patience_ms[PLAN_REDIS] = REDIS_PATIENCE_MS;
+    self->patience_ms[PLAN_BROKER] = self->patience_ms[PLAN_STATE] = PATIENCE_MS;
+    self->patience_ms[PLAN_WORKER] = settings->worker_drain_ms + settings->worker_grace_ms + END_MS;
+    self->patience_ms[PLAN_FRONT] = settings->front_stop_ms + END_MS;
+    self->tls = *settings->front_tls_cert;
+    int code = share_out(cli, self, settings->worker_services);
+    return code ? code : hold_http(cli, self, settings->front_http);
 }
 
 static int write_settings(const struct cli *cli, plan_t *self)
@@ -156,7 +213,10 @@ static int write_settings(const struct cli *cli, plan_t *self)
     put(&list, "broker.status", layout_endpoint(layout, "status", status));
     put(&list, "state.brokers", states);
     put(&list, "worker.brokers", workers);
-    put(&list, "worker.services", cli->options.services ? cli->options.services : "ffmpeg,system");
+    put(&list, "worker.clients", self->clients);
+    put(&list, "front.brokers", self->clients);
+    put(&list, "front.http", cli->options.http);
+    put(&list, "worker.services", cli->options.services);
     put(&list, "worker.slots", cli->options.slots >= 0 ? slots : NULL);
     put(&list, "redis.addr", layout_redis(layout, redis));
     put(&list, "storage.root", storage);
@@ -226,24 +286,48 @@ static struct plan_child *add(plan_t *self, int rank, const char *name)
     return child;
 }
 
-static void add_children(const struct part *ranks, plan_t *self)
+/* argv is its program, --config FILE and so many more arguments, which end with NULL. */
+static void configure(const plan_t *self, struct plan_child *child, const char *const *arguments)
 {
-    for (int rank = PLAN_REDIS; rank < PLAN_WORKER; rank++) {
-        if (!ranks[rank].program)
-            continue;
-        struct plan_child *child = add(self, rank, ranks[rank].child);
-        child->argv[1] = rank == PLAN_REDIS ? self->redis_conf : "--config";
-        child->argv[2] = rank == PLAN_REDIS ? NULL : self->config;
-    }
-    for (size_t i = 1; i <= self->workers; i++) {
+    size_t count = 1;
+    child->argv[count++] = "--config";
+    child->argv[count++] = self->config;
+    for (; *arguments; arguments++)
+        child->argv[count++] = *arguments;
+}
+
+static void add_worker(plan_t *self, const char *name, const char *services, const char *slots)
+{
+    struct plan_child *child = add(self, PLAN_WORKER, name);
+    (void)snprintf(child->flag, sizeof child->flag, "--worker-name=%s", name);
+    configure(self, child, (const char *[]){ child->flag, services, slots, NULL });
+    self->workers++;
+}
+
+static void add_front(plan_t *self, const char *name)
+{
+    char address[ADDRESS_TEXT];
+    struct plan_child *child = add(self, PLAN_FRONT, name);
+    (void)snprintf(child->flag, sizeof child->flag, "--front-http=%s",
+                   address_print(&self->http, address));
+    configure(self, child, (const char *[]){ child->flag, NULL });
+}
+
+static void add_children(const struct part *ranks, plan_t *self, size_t workers)
+{
+    add(self, PLAN_REDIS, ranks[PLAN_REDIS].child)->argv[1] = self->redis_conf;
+    for (int rank = PLAN_BROKER; rank <= PLAN_STATE; rank++)
+        if (ranks[rank].program)
+            configure(self, add(self, rank, ranks[rank].child), (const char *[]){ NULL });
+    for (size_t i = 1; i <= workers && *self->pool; i++) {
         char name[NUMBER];
         (void)snprintf(name, sizeof name, "%s-%zu", ranks[PLAN_WORKER].child, i);
-        struct plan_child *child = add(self, PLAN_WORKER, name);
-        (void)snprintf(child->flag, sizeof child->flag, "--worker-name=%s", name);
-        child->argv[1] = "--config";
-        child->argv[2] = self->config;
-        child->argv[3] = child->flag;
+        add_worker(self, name, self->pool, NULL);
     }
+    if (workers && self->system)
+        add_worker(self, "system", "--worker-services=system", "--worker-slots=16");
+    if (self->http.size)
+        add_front(self, ranks[PLAN_FRONT].child);
 }
 
 static int fill(const struct cli *cli, plan_t *self)
@@ -251,7 +335,6 @@ static int fill(const struct cli *cli, plan_t *self)
     int64_t workers = cli->options.workers < 0 ? 1 : cli->options.workers;
     if (workers > PLAN_WORKERS_MAX)
         return cli_say(cli, CLI_USAGE, "--workers: at most %d on one machine", PLAN_WORKERS_MAX);
-    self->workers = (size_t)workers;
     if (!layout_path(&self->layout, "gantry.yaml", self->config) ||
         !layout_path(&self->layout, "redis/redis.conf", self->redis_conf) ||
         !layout_path(&self->layout, "redis/up.lock", self->redis_lock))
@@ -264,7 +347,7 @@ static int fill(const struct cli *cli, plan_t *self)
     if (code == 0)
         code = write_settings(cli, self);
     if (code == 0)
-        add_children(parts[cli->options.fused], self);
+        add_children(parts[cli->options.fused], self, (size_t)workers);
     return code;
 }
 
@@ -274,6 +357,7 @@ int plan_new(const struct cli *cli, const struct layout *layout, plan_t **ret_pl
     if (!self)
         return cli_say(cli, CLI_AWAY, "%s", strerror(ENOMEM));
     self->layout = *layout;
+    self->http_fd = -1;
     int code = fill(cli, self);
     if (code)
         return code;
@@ -284,6 +368,9 @@ int plan_new(const struct cli *cli, const struct layout *layout, plan_t **ret_pl
 
 void plan_destroy(plan_t **self_p)
 {
-    free(*self_p);
+    plan_t *self = *self_p;
     *self_p = NULL;
+    if (self && self->http_fd >= 0)
+        (void)close(self->http_fd);
+    free(self);
 }

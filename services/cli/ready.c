@@ -1,6 +1,7 @@
 #include "services/cli/ready.h"
 
 #include "common/clock.h"
+#include "common/paths.h"
 #include "proto/codec.h"
 #include "proto/gantry.h"
 #include "proto/schema.h"
@@ -12,8 +13,7 @@ enum { LOOK_EVERY_MS = 50, ANSWER_MS = 50 };
 struct ready {
     uv_timer_t timer;
     gantry_client_t *client;
-    uint64_t workers;
-    int64_t until_ms;
+    struct ready_for wanted;
     ready_fn *fn;
     void *arg;
 };
@@ -52,23 +52,38 @@ static const char *missing_peers(ready_t *self)
         missing = "the broker";
     else if (peers(body, "states") == 0)
         missing = "the state service";
-    else if (peers(body, "workers") < self->workers)
+    else if (peers(body, "workers") < self->wanted.workers)
         missing = "a worker";
     free(status);
     return missing;
 }
 
-/* The catalogue comes from Redis by way of a state service, and a worker wrote it: all of them
+static bool has_node_of(struct slice nodes, struct slice service)
+{
+    struct reader reader;
+    struct slice node;
+    struct slice name;
+    uint32_t count = 0;
+    bool found = false;
+    if (!codec_array(nodes, &reader, &count))
+        return false;
+    while (!found && count-- && reader_value(&reader, &node))
+        found = codec_find(node, "name", &name) && codec_str(name, &name) &&
+                slice_equal(task_name_service(name), service);
+    return found;
+}
+
+/* The catalogue comes from Redis by way of a state service, and the workers wrote it: all of them
  * stand. */
 static const char *missing_nodes(ready_t *self)
 {
     struct slice body;
-    struct reader reader;
-    uint32_t count = 0;
+    struct slice rest = slice_of(self->wanted.services);
     void *nodes = ask(self, VERB_NODES, &body);
     const char *missing = nodes ? NULL : "Redis";
-    if (nodes && self->workers && (!codec_array(body, &reader, &count) || count == 0))
-        missing = "a worker's list of nodes";
+    while (!missing && rest.size)
+        if (!has_node_of(body, slice_until(rest, ',', &rest)))
+            missing = "a worker's list of nodes";
     free(nodes);
     return missing;
 }
@@ -79,20 +94,21 @@ static void on_look(uv_timer_t *timer)
     const char *missing = missing_peers(self);
     if (!missing)
         missing = missing_nodes(self);
-    if (missing && clock_ms() < self->until_ms)
+    if (!missing && self->wanted.http->size && !address_answers(self->wanted.http))
+        missing = "gantry-front";
+    if (missing && clock_ms() < self->wanted.until_ms)
         return;
     uv_timer_stop(timer);
     self->fn(self->arg, missing);
 }
 
-ready_t *ready_new(uv_loop_t *loop, const char *brokers, uint64_t workers, int64_t until_ms,
-                   ready_fn *fn, void *arg)
+ready_t *ready_new(uv_loop_t *loop, const struct ready_for *wanted, ready_fn *fn, void *arg)
 {
     ready_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    *self = (ready_t){ .workers = workers, .until_ms = until_ms, .fn = fn, .arg = arg };
-    self->client = gantry_client_new(brokers);
+    *self = (ready_t){ .wanted = *wanted, .fn = fn, .arg = arg };
+    self->client = gantry_client_new(wanted->brokers);
     if (!self->client) {
         free(self);
         return NULL;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 
-enum { READY_MS = 60000, REDIS_PATIENCE_MS = 60000, PATIENCE_MS = 10000, TAIL = 2048 };
+enum { READY_MS = 60000, TAIL = 2048 };
 
 enum { SIGNALS = 3 };
 
@@ -113,9 +113,13 @@ static void on_gone(void *arg)
 static void tell_ready(const struct up *self)
 {
     const struct plan *plan = self->plan;
+    char address[ADDRESS_TEXT];
     int64_t fd = self->cli->options.ready_fd;
     printf("gantry %s is up on %s; Ctrl-C stops it\n", GANTRY_VERSION, plan->layout.dir);
     printf("  clients   %s\n", plan->clients);
+    if (plan->http.size)
+        printf("  http      %s://%s\n", plan->tls ? "https" : "http",
+               address_print(&plan->http, address));
     printf("  inputs    from %s\n", plan->input_roots);
     printf("  logs      %s/log\n", plan->layout.dir);
     printf("  try       gantry submit system.echo value=hello --wait\n");
@@ -148,16 +152,14 @@ static int add_children(struct up *self)
     int r = 0;
     for (size_t i = 0; i < plan->count && r == 0; i++) {
         const struct plan_child *child = &plan->children[i];
-        r = house_add(self->house, &(struct house_child){
-                                       .name = child->name,
-                                       .argv = child->argv,
-                                       .log = child->log,
-                                       .lock = child->rank ? NULL : plan->redis_lock,
-                                       .death_signal = child->rank ? SIGKILL : SIGTERM,
-                                       .rank = child->rank,
-                                       .patience_ms = child->rank == PLAN_WORKER ? plan->drain_ms
-                                                      : child->rank              ? PATIENCE_MS
-                                                                    : REDIS_PATIENCE_MS });
+        r = house_add(self->house,
+                      &(struct house_child){ .name = child->name,
+                                             .argv = child->argv,
+                                             .log = child->log,
+                                             .lock = child->rank ? NULL : plan->redis_lock,
+                                             .death_signal = child->rank ? SIGKILL : SIGTERM,
+                                             .rank = child->rank,
+                                             .patience_ms = plan->patience_ms[child->rank] });
     }
     return r;
 }
@@ -176,8 +178,12 @@ static int start(struct up *self)
         uv_signal_start(&self->signals[i], on_signal, numbers[i]);
     }
     int r = add_children(self);
-    self->ready = ready_new(&self->loop, self->plan->clients, self->plan->workers,
-                            clock_ms() + wait_ms, on_ready, self);
+    const struct ready_for wanted = { .brokers = self->plan->clients,
+                                      .workers = self->plan->workers,
+                                      .services = self->plan->workers ? self->plan->services : "",
+                                      .http = &self->plan->http,
+                                      .until_ms = clock_ms() + wait_ms };
+    self->ready = ready_new(&self->loop, &wanted, on_ready, self);
     return r || self->ready ? r : -ENOMEM;
 }
 

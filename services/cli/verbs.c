@@ -4,14 +4,15 @@
 // clang-format off
 const struct cli_verb cli_verbs[] = {
     { "up", ON_UP, "", "start a whole system here, with a Redis of its own",
-      "Runs redis-server, gantry-broker, gantry-state and gantry-worker as children in the foreground, until\n"
-      "Ctrl-C or SIGTERM. Data, sockets and logs lie in the data folder; what was accepted is there again at\n"
-      "the next start. Prints a line READY once tasks can be submitted.\n"
+      "Runs redis-server, gantry-broker, gantry-state, workers and gantry-front (HTTP) as children in the\n"
+      "foreground, until Ctrl-C or SIGTERM. Data, sockets and logs lie in the data folder; what was accepted is\n"
+      "there again at the next start. Prints a line READY once tasks can be submitted.\n"
       "\n"
       "examples:\n"
       "  gantry up                                  data in ./gantry-data, inputs from the current folder\n"
       "  gantry up --data /srv/gantry --input-root /videos --slots 4\n"
       "  gantry up --set lease_ms=5000 --set log.level=debug\n"
+      "  gantry up --http 127.0.0.1:8080            HTTP on another port; --http off: none\n"
       "  gantry up --fused                          one process less between a task and Redis\n",
       0, 0, cli_up },
     { "submit", ON_SUBMIT, "TASK [KEY=VALUE...]", "hand in a task",

@@ -59,10 +59,12 @@ def gone(pids, seconds):
 
 
 class System:
-    """`gantry up` in a folder; the folder is the current one of the client's verbs too."""
+    """`gantry up` in a folder, HTTP on a free port; the folder is the current one of the client's verbs too."""
 
     def __init__(self, folder, *flags):
         self.folder = folder
+        if "--http" not in flags:
+            flags = ("--http", "127.0.0.1:0", *flags)
         self.up = subprocess.Popen(
             [GANTRY, "up", "--data", "data", *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -74,6 +76,7 @@ class System:
         if "READY" not in self.said:
             logs = "\n".join(f"-- {p}\n{p.read_text()[-2000:]}" for p in folder.glob("data/log/*"))
             pytest.fail(f"not up: {self.up.communicate()}\n{logs}")
+        self.http = next((line.split()[1] for line in self.said if line.startswith("  http ")), None)
 
     def run(self, *args, check=None, **more):
         return run(*args, "--data", "data", check=check, cwd=self.folder, **more)

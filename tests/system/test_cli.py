@@ -8,8 +8,11 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -25,6 +28,16 @@ def system():
     yield one
     code, err, left = one.stop()
     assert (code, left) == (0, set()), err
+
+
+def ask(url):
+    """The HTTP status, None when nobody answers."""
+    try:
+        return urllib.request.urlopen(url, timeout=5).status
+    except urllib.error.HTTPError as answer:
+        return answer.code
+    except OSError:
+        return None
 
 
 @pytest.fixture
@@ -85,14 +98,25 @@ def test_up_refuses_what_cannot_work(folder):
     assert "No such file" in run("up", "--data", "a/b/c", cwd=folder, check=4).stderr
     (folder / "file").write_text("")
     assert run("up", "--data", "file", cwd=folder).returncode == 4
+    assert "--services" in run("up", "--services", ",", "--http", "off", cwd=folder, check=2).stderr
+    for address in ("8788", "127.0.0.1", ":8788", "127.0.0.1:65536", "127.0.0.1:http", "::1:0", "nobody.invalid:0", "127.0.0.1:"):
+        assert "--http takes ADDRESS:PORT" in run("up", "--http", address, cwd=folder, check=2).stderr, address
+
+
+def test_up_says_that_its_port_is_taken(folder):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        done = run("up", "--http", taken, cwd=folder, check=4)
+    assert done.stderr.count("\n") == 1 and "serves on " + taken in done.stderr and "--http off" in done.stderr, done.stderr
+    assert "READY" not in done.stdout
 
 
 @pytest.mark.parametrize("setting, child, why", [
-    ("worker.services=nope", "worker", 'what=nope known="ffmpeg, system"'),
+    ("worker.services=nope", "worker", 'what=nope known="audio_separator, ffmpeg, system"'),
     ("broker.clients=tcp://0.0.0.0:5999", "broker", "broker.insecure"),
 ])
 def test_up_says_why_a_child_cannot_start_and_gives_up(folder, setting, child, why):
-    done = run("up", "--data", "data", "--set", setting, cwd=folder, check=1)
+    done = run("up", "--data", "data", "--http", "off", "--set", setting, cwd=folder, check=1)
     assert done.stderr.count("starting it again") >= 4 and done.stderr.count(why) >= 5
     assert f"{child}" in done.stderr and "cannot start, stopping; its log is " in done.stderr
     assert "READY" not in done.stdout
@@ -224,10 +248,11 @@ def test_list_filters_and_bounds(system):
 
 def test_operators_verbs(system):
     status = system.json("status")
-    assert status["peers"]["workers"] == 1 and status["peers"]["states"] == 1
+    assert status["peers"]["workers"] == 2 and status["peers"]["states"] == 1
     assert "workers connected" in system.run("status", check=0).stdout
     workers = system.json("workers")
-    assert [w["name"] for w in workers] == ["worker-1"] and workers[0]["slots"] == 2
+    rows = {w["name"]: (w["slots"], w["services"]) for w in workers}
+    assert rows["system"] == (16, ["system"]) and rows["worker-1"][0] == 2 and "system" not in rows["worker-1"][1], rows
     assert "worker-1" in system.run("workers", check=0).stdout
     assert {q["service"] for q in system.json("queues")} >= {"system"}
     assert system.run("queues", check=0).stdout.startswith("SERVICE")
@@ -280,11 +305,29 @@ def test_no_colours_but_on_a_terminal(system):
 
 
 def test_a_child_that_dies_is_started_again(system):
-    for name in ("gantry-broker", "gantry-state", "gantry-worker", "redis-server"):
+    for name in ("gantry-broker", "gantry-state", "gantry-worker", "redis-server", "gantry-front"):
         pids = {p: pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[0].decode() for p in session_of(system.up.pid)}
         os.kill(next(p for p, program in pids.items() if program.split()[0].endswith(name)), signal.SIGKILL)
         record = json.loads(system.run("submit", "system.echo", "value=again", "-wj", "--timeout", "50s", check=0).stdout)
         assert record["status"] == "completed", name
+    until = time.monotonic() + SLOW
+    while ask(system.http + "/healthz") != 200:  # again where it was, though the port was any free one
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_http_is_served_where_up_says(system):
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", system.http)
+    assert ask(system.http + "/healthz") == 200
+
+
+def test_system_is_not_kept_waiting_by_the_pool(system):
+    """Callbacks are of `system`: what waits for a slot of the pool is not before them."""
+    for _ in range(3):
+        system.run("submit", "system.sleep", "seconds=60", check=0)
+    record = system.json("submit", "system.echo", "value=1", "--wait", "--timeout", "30s")
+    assert record["status"] == "completed"
+    system.run("cancel", "--task", "system.sleep", check=0)
 
 
 # ---- systems that end ----
@@ -298,7 +341,7 @@ def test_interrupt_stops_all_and_what_was_accepted_is_kept(folder):
     assert not (folder / "data/run/redis.sock").exists()
     system = System(folder, "--workers", "2", "--slots", "1")
     assert system.json("show", task)["stages"]["system.echo"]["output"] == {"value": "kept"}
-    assert len(system.json("workers")) == 2
+    assert sorted(w["name"] for w in system.json("workers")) == ["system", "worker-1", "worker-2"]
     code, err, left = system.stop()
     assert (code, left) == (0, set()), err
 
@@ -356,6 +399,15 @@ def test_the_second_signal_stops_now(folder):
     err = system.up.communicate(timeout=SLOW)[1]
     assert system.up.returncode == 0 and "now" in err
     assert time.monotonic() - began < 15 and gone(pids, 5) == set()
+
+
+def test_without_http(folder):
+    system = System(folder, "--http", "off", "--services", "system")
+    assert system.http is None and [w["name"] for w in system.json("workers")] == ["system"]
+    programs = [pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[0] for p in session_of(system.up.pid)]
+    assert not [p for p in programs if p.endswith(b"gantry-front")]
+    code, err, left = system.stop()
+    assert (code, left) == (0, set()), err
 
 
 def test_a_deep_folder_works(folder):

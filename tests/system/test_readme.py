@@ -28,7 +28,7 @@ def run(*command, **kwargs):
 @pytest.fixture(scope="module", autouse=True)
 def system():
     """A whole system in ./gantry-data, which is where README's examples look."""
-    up = subprocess.Popen([BIN / "gantry", "up"], stdout=subprocess.PIPE, text=True)
+    up = subprocess.Popen([BIN / "gantry", "up", "--http", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         for line in up.stdout:
             if "READY" in line.upper():

@@ -17,6 +17,22 @@
  * map with defaults applied; packs exactly one map. 0 or a status. */
 typedef int node_inline_fn(struct slice input, msgpack_packer *output);
 
+struct shop_row; /* run.h */
+
+/* A node whose jobs wait within the worker's loop for somebody else and compute nothing: they get
+ * neither a folder nor a process. */
+struct node_async {
+    /* What its jobs of this process share; shop is copied. 0, or -errno after logging why. */
+    int (*open)(const struct shop_row *shop, void **ret_shared);
+    /* All its jobs were stopped or have ended; memory may go in the loop's next turns. */
+    void (*close)(void *shared);
+    /* Ends the job by a gantry_job_...() and calls the shop's ended, now or later. input is the map
+     * with defaults applied, borrowed for the call. The job's user pointer is the node's. */
+    void (*begin)(void *shared, gantry_job_t *job, struct slice input);
+    /* Ends it so now. */
+    void (*stop)(void *shared, gantry_job_t *job, enum gantry_stop why);
+};
+
 struct node_row {
     const char *name; /* "service.method" */
     const char *doc;  /* one line */
@@ -27,8 +43,10 @@ struct node_row {
     uint32_t timeout_ms;        /* limit of one attempt; 0: none */
     uint32_t failures_max;      /* failures after which it has failed for good; 0: the setting's */
     uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: the setting's */
-    uint32_t retry_ms;   /* first wait before another attempt, doubled each time; 0: the formula */
-    node_inline_fn *run; /* NULL: the program gantry-engine, called with the node's name */
+    uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: the formula */
+    /* At most one of these; none: the program gantry-engine, called with the node's name. */
+    node_inline_fn *run;
+    const struct node_async *async;
 };
 
 struct node_table {
@@ -38,8 +56,9 @@ struct node_table {
 };
 
 /* One a file in nodes/. */
-extern const struct node_table nodes_ffmpeg; /* nodes/ffmpeg.c */
-extern const struct node_table nodes_system; /* nodes/system.c */
+extern const struct node_table nodes_audio_separator; /* nodes/audio_separator.c */
+extern const struct node_table nodes_ffmpeg;          /* nodes/ffmpeg.c */
+extern const struct node_table nodes_system;          /* nodes/system.c */
 
 /* The table of a service, or NULL. */
 const struct node_table *nodes_of_service(struct slice service);

@@ -304,36 +304,49 @@ static void on_prepared(uv_work_t *task, int status)
 }
 
 /* Done here and now; nothing of it touches a file. */
-static void run_inline(gantry_job_t *job, const struct shop_node *node)
+static void run_inline(gantry_job_t *job, const struct shop_node *node, struct slice inputs)
+{
+    scoped_in(packed) output = { 0 };
+    msgpack_packer pk = packed_packer(&output);
+    int r = node->row->run(inputs, &pk);
+    struct gantry_end end = { .output = bytes_of(&output) };
+    if (r == 0 && end.output.size) {
+        gantry_job_done(job, &end);
+    } else {
+        end.code = r > 0 ? r : STATUS_INTERNAL;
+        gantry_job_failed(job, &end);
+    }
+    node->shop->row.ended(node->shop->row.arg);
+}
+
+/* Within this process, by the row's function or among its asynchronous jobs. */
+static void run_within(gantry_job_t *job, const struct shop_node *node)
 {
     struct gantry_bytes input = gantry_job_input(job);
     const struct inputs_places nowhere = { "", "" };
     struct fault fault = { 0 };
     scoped_in(packed) inputs = { 0 };
-    scoped_in(packed) output = { 0 };
     int r =
         inputs_resolve(node->row, &nowhere, slice_make(input.data, input.size), &inputs, &fault);
-    if (r == 0) {
-        msgpack_packer pk = packed_packer(&output);
-        r = node->row->run(packed_slice(&inputs), &pk);
-    }
-    struct gantry_end end = { .output = bytes_of(&output), .message = fault.message };
-    if (r == 0 && end.output.size) {
-        gantry_job_done(job, &end);
+    if (r == 0 && node->row->async) {
+        node->row->async->begin(node->shared, job, packed_slice(&inputs));
+    } else if (r == 0) {
+        run_inline(job, node, packed_slice(&inputs));
     } else {
-        end.code = r > 0 ? r : STATUS_INTERNAL;
-        end.field = fault.field[0] ? fault.field : NULL;
+        const struct gantry_end end = { .code = r > 0 ? r : STATUS_INTERNAL,
+                                        .message = fault.message,
+                                        .field = fault.field[0] ? fault.field : NULL };
         gantry_job_failed(job, &end);
+        node->shop->row.ended(node->shop->row.arg);
     }
-    node->shop->row.ended(node->shop->row.arg);
 }
 
 void run_begin(gantry_job_t *job, void *arg)
 {
     const struct shop_node *node = arg;
     gantry_job_set_user(job, NULL);
-    if (node->row->run) {
-        run_inline(job, node);
+    if (node->row->run || node->row->async) {
+        run_within(job, node);
         return;
     }
     run_t *self = run_new(job, node);
@@ -348,7 +361,11 @@ void run_begin(gantry_job_t *job, void *arg)
 
 void run_stop(gantry_job_t *job, enum gantry_stop why, void *arg)
 {
-    (void)arg;
+    const struct shop_node *node = arg;
+    if (node->row->async) {
+        node->row->async->stop(node->shared, job, why);
+        return;
+    }
     run_t *self = gantry_job_user(job);
     if (!self || (self->facts.stopped && self->facts.why == GANTRY_STOP_STALE))
         return;

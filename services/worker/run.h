@@ -2,6 +2,7 @@
 /* One job from its handout to its end: folder, inputs, engine, hand-over, verdict; and the shop,
  * which is what all runs of a worker share. */
 #include "common/settings.h"
+#include "common/zhub.h"
 #include "services/worker/node.h"
 
 #include <uv.h>
@@ -10,6 +11,7 @@ typedef struct shop shop_t;
 
 struct shop_row {
     uv_loop_t *loop;
+    zhub_t *hub;
     const struct settings *settings; /* borrowed, also by what still closes after shop_destroy */
     const char *programs;            /* folder of gantry-exec and gantry-engine */
     void (*ended)(void *arg);        /* a job has ended: there is something to report */
@@ -30,6 +32,7 @@ void shop_renew(shop_t *self, int64_t until_ms, int64_t confirmed_until_ms);
 struct shop_node {
     shop_t *shop;
     const struct node_row *row;
+    void *shared; /* of a row with async: what open answered */
 };
 void run_begin(gantry_job_t *job, void *arg);
 void run_stop(gantry_job_t *job, enum gantry_stop why, void *arg);

@@ -150,7 +150,30 @@ static int wrong(const char *event, const char *what, int problem)
     return problem;
 }
 
-static int add_service(struct worker *self, struct slice name)
+/* Nodes that are there can be closed, so it counts as there first. */
+static int add_node(struct worker *self, const struct shop_row *shop, const struct node_row *row)
+{
+    const size_t at = self->count++;
+    self->shop_nodes[at] = (struct shop_node){ .shop = self->shop, .row = row };
+    self->nodes[at] = (struct gantry_node){
+        .name = row->name,
+        .doc = row->doc,
+        .inputs = row->inputs,
+        .inputs_count = row->inputs_count,
+        .outputs = row->outputs,
+        .key = row->key,
+        .timeout_ms = row->timeout_ms,
+        .failures_max = row->failures_max,
+        .crashes_max = row->crashes_max,
+        .retry_ms = row->retry_ms,
+        .run = run_begin,
+        .stop = row->run ? NULL : run_stop,
+        .arg = &self->shop_nodes[at],
+    };
+    return row->async ? row->async->open(shop, &self->shop_nodes[at].shared) : 0;
+}
+
+static int add_service(struct worker *self, const struct shop_row *shop, struct slice name)
 {
     const struct node_table *table = nodes_of_service(name);
     if (!table) {
@@ -160,40 +183,25 @@ static int add_service(struct worker *self, struct slice name)
         return -EINVAL;
     }
     for (size_t i = 0; i < table->count; i++) {
-        const struct node_row *row = &table->rows[i];
         if (self->count == NODES_MAX)
             return wrong("too_many_nodes", table->service, -E2BIG);
-        self->shop_nodes[self->count] = (struct shop_node){ self->shop, row };
-        self->nodes[self->count] = (struct gantry_node){
-            .name = row->name,
-            .doc = row->doc,
-            .inputs = row->inputs,
-            .inputs_count = row->inputs_count,
-            .outputs = row->outputs,
-            .key = row->key,
-            .timeout_ms = row->timeout_ms,
-            .failures_max = row->failures_max,
-            .crashes_max = row->crashes_max,
-            .retry_ms = row->retry_ms,
-            .run = run_begin,
-            .stop = row->run ? NULL : run_stop,
-            .arg = &self->shop_nodes[self->count],
-        };
-        self->count++;
+        int r = add_node(self, shop, &table->rows[i]);
+        if (r)
+            return r;
     }
     return 0;
 }
 
 /* "ffmpeg,system": in the order given, each once. */
-static int add_services(struct worker *self, const char *names)
+static int add_services(struct worker *self, const struct shop_row *shop)
 {
-    for (const char *at = names; *at;) {
+    for (const char *at = shop->settings->worker_services; *at;) {
         size_t size = strcspn(at, ", ");
         struct slice name = slice_make(at, size);
         bool known = false;
         for (size_t i = 0; i < self->count && !known; i++)
             known = slice_equal(task_name_service(slice_of(self->nodes[i].name)), name);
-        int r = size && !known ? add_service(self, name) : 0;
+        int r = size && !known ? add_service(self, shop, name) : 0;
         if (r)
             return r;
         at += size;
@@ -255,6 +263,7 @@ static int worker_start(program_t *program, const struct settings *settings, voi
     (void)uv_timer_init(program_loop(program), &self->patience);
     self->patience.data = self;
     const struct shop_row row = { .loop = program_loop(program),
+                                  .hub = program_hub(program),
                                   .settings = settings,
                                   .programs = programs,
                                   .ended = on_ended,
@@ -263,7 +272,7 @@ static int worker_start(program_t *program, const struct settings *settings, voi
     self->shop = shop_new(&row);
     if (!self->shop)
         return wrong("start_failed", "the shop", -ENOMEM);
-    r = add_services(self, settings->worker_services);
+    r = add_services(self, &row);
     return r ? r : connect_broker(self);
 }
 
@@ -278,6 +287,9 @@ static void worker_destroy(void *arg)
     shop_destroy(&self->shop);
     attach_destroy(&self->attach);
     gantry_worker_destroy(&self->gantry);
+    for (size_t i = 0; i < self->count; i++)
+        if (self->shop_nodes[i].shared)
+            self->shop_nodes[i].row->async->close(self->shop_nodes[i].shared);
     uv_close((uv_handle_t *)&self->patience, on_patience_closed);
 }
 

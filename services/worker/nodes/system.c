@@ -1,8 +1,9 @@
-/* The system service: nodes for tests and first steps. */
+/* The system service: the delivery of callbacks, and nodes for tests and first steps. */
 #include "services/worker/node.h"
 
 #include "common/status.h"
 #include "proto/codec.h"
+#include "services/worker/callback.h"
 
 // clang-format off
 #define NONE { NULL, 0 }
@@ -29,6 +30,17 @@ static const struct gantry_input fail_inputs[] = {
     { "signal", "whole", false, NODE_PACKED("\x00"), "signal that it raises, 0 to 64: other than 0 instead of a verdict", NULL },
 };
 static const char *const fail_outputs[] = { "attempt", "failures", "crashes", NULL };
+
+static const struct gantry_input callback_inputs[] = {
+    { "task_id", "text", true, NONE, "whose record is told", NULL },
+    { "task", "text", true, NONE, "the stage that ended, or that was a hit", NULL },
+    { "url", "text", true, NONE, "where it is told", NULL },
+    { "status", "text", false, NODE_PACKED("\xa9" "completed"), "completed or failed: how the run ended", NULL },
+    { "reuse", "text", false, NODE_PACKED("\xa4" "miss"), "hit, or miss: it is the run's own", NULL },
+    { "owned", "switch", false, NODE_PACKED("\xc2"), "the task is a user's: private addresses are refused too", NULL },
+};
+static const char *const callback_outputs[] = { "http_status", "tries", "sent_at_ms", NULL };
+static const char *const callback_key[] = { "sent_at_ms", NULL };
 // clang-format on
 
 static int echo(struct slice input, msgpack_packer *output)
@@ -61,6 +73,13 @@ static const struct node_row rows[] = {
       .inputs_count = sizeof fail_inputs / sizeof fail_inputs[0],
       .outputs = fail_outputs,
       .key = fail_outputs },
+    { .name = "system.callback",
+      .doc = "tells an address how a run ended; made when it ends, by nobody else",
+      .inputs = callback_inputs,
+      .inputs_count = sizeof callback_inputs / sizeof callback_inputs[0],
+      .outputs = callback_outputs,
+      .key = callback_key,
+      .async = &callback_async },
 };
 
 const struct node_table nodes_system = { "system", rows, sizeof rows / sizeof rows[0] };

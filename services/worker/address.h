@@ -1,0 +1,31 @@
+#pragma once
+/* Where a request that a stranger asked for may not go. Pure: addresses in, a verdict out. */
+#include "common/slice.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum address_kind {
+    ADDRESS_PUBLIC,
+    ADDRESS_LOOPBACK,
+    ADDRESS_LINK_LOCAL,
+    ADDRESS_UNSPECIFIED,
+    ADDRESS_MULTICAST,
+    ADDRESS_BROADCAST, /* with all that is reserved beside it */
+    ADDRESS_PRIVATE,
+    ADDRESS_UNKNOWN /* neither IPv4 nor IPv6 */
+};
+
+/* An IPv6 address that stands for an IPv4 one (mapped, compatible, NAT64, 6to4) is what that is. */
+enum address_kind address_kind(const struct sockaddr *address);
+/* "a loopback address". */
+const char *address_kind_text(enum address_kind kind);
+/* "10.0.0.1" or "fe80::1". */
+enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
+const char *address_text(const struct sockaddr *address, char text[ADDRESS_TEXT]);
+
+/* Is it, or the host as the URL names it, in the list? That is addresses, networks (10.1.0.0/16)
+ * and host names, separated by commas. */
+bool address_listed(const char *list, struct slice host, const struct sockaddr *address);
+/* The first entry that is none of these, borrowed from the list; empty: all are fine. */
+struct slice address_list_wrong(const char *list);

@@ -1,0 +1,357 @@
+#include "services/worker/callback_http.h"
+
+#include "common/status.h"
+#include "services/worker/address.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    HEARD_MAX = 65536, /* bytes of an answer, head and body, before it is cut off */
+    ANSWER_KEPT = 2048,
+    REFUSAL_TEXT = 256
+};
+
+struct poster {
+    CURLM *multi;
+    uv_loop_t *loop;
+    uv_timer_t timer; /* what libcurl wants to be woken for */
+};
+
+/* A socket of libcurl's. */
+struct watch {
+    uv_poll_t poll;
+    poster_t *poster;
+    curl_socket_t socket;
+};
+
+struct post {
+    poster_t *poster;
+    CURL *easy;
+    struct curl_slist *headers;
+    post_done_fn *done;
+    void *arg;
+    const char *allow;
+    bool owned;
+    char *host;                 /* as the URL has it */
+    bool opened;                /* there was an address that it may go to */
+    bool answered;              /* the head of an answer is complete */
+    char refusal[REFUSAL_TEXT]; /* of the address refused last */
+    char error[CURL_ERROR_SIZE];
+    size_t heard;
+    size_t kept;
+    char answer[ANSWER_KEPT];
+};
+
+/* ---- what libcurl asks of a transfer --------------------------------------------------------- */
+
+static bool is_refused(post_t *self, const struct sockaddr *address)
+{
+    const enum address_kind kind = address_kind(address);
+    char text[ADDRESS_TEXT];
+    if (kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && !self->owned) ||
+        address_listed(self->allow, slice_of(self->host), address))
+        return false;
+    address_text(address, text);
+    (void)snprintf(self->refusal, sizeof self->refusal,
+                   "callbacks%s may not go to %s, %s; callback.allow=%s would let them",
+                   kind == ADDRESS_PRIVATE ? " of users" : "", text, address_kind_text(kind), text);
+    return true;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    post_t *self = arg;
+    if (purpose != CURLSOCKTYPE_IPCXN || is_refused(self, &address->addr))
+        return CURL_SOCKET_BAD;
+    self->opened = true;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Fewer bytes than came cut it off. */
+static size_t on_header(char *bytes, size_t one, size_t size, void *arg)
+{
+    post_t *self = arg;
+    long status = 0;
+    (void)one;
+    self->heard += size;
+    if (self->heard > HEARD_MAX)
+        return 0;
+    if (bytes[0] == '\r' || bytes[0] == '\n') {
+        (void)curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
+        self->answered = status >= 200; /* 1xx are no answers yet */
+    }
+    return size;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t size, void *arg)
+{
+    post_t *self = arg;
+    const size_t room = sizeof self->answer - self->kept;
+    const size_t kept = size < room ? size : room;
+    (void)one;
+    memcpy(self->answer + self->kept, bytes, kept);
+    self->kept += kept;
+    self->heard += size;
+    return self->heard > HEARD_MAX ? 0 : size;
+}
+
+/* ---- the end of a transfer ------------------------------------------------------------------- */
+
+void post_destroy(post_t **self_p)
+{
+    post_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    if (self->easy)
+        (void)curl_multi_remove_handle(self->poster->multi, self->easy);
+    curl_easy_cleanup(self->easy);
+    curl_slist_free_all(self->headers);
+    curl_free(self->host);
+    free(self);
+}
+
+static void end_post(post_t *self, CURLcode code)
+{
+    struct curl_header *again = NULL;
+    struct post_end end = { .outcome = POST_UNHEARD, .answer = { self->answer, self->kept } };
+    (void)curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &end.status);
+    if (self->answered)
+        end.outcome = POST_ANSWERED; /* whatever became of its body */
+    else if (self->refusal[0] && !self->opened)
+        end.outcome = POST_REFUSED;
+    end.message = end.outcome == POST_REFUSED ? self->refusal
+                  : self->error[0]            ? self->error
+                                              : curl_easy_strerror(code);
+    if (curl_easy_header(self->easy, "Retry-After", 0, CURLH_HEADER, -1, &again) == CURLHE_OK)
+        end.retry_after = again->value;
+    self->done(self->arg, &end);
+    post_destroy(&self);
+}
+
+static void end_those_done(poster_t *self)
+{
+    int left;
+    for (CURLMsg *message = curl_multi_info_read(self->multi, &left); message;
+         message = curl_multi_info_read(self->multi, &left)) {
+        char *post = NULL;
+        if (message->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &post) == CURLE_OK)
+            end_post((post_t *)(void *)post, message->data.result);
+    }
+}
+
+/* ---- libcurl on the loop --------------------------------------------------------------------- */
+
+static void act(poster_t *self, curl_socket_t socket, int events)
+{
+    int running;
+    (void)curl_multi_socket_action(self->multi, socket, events, &running);
+    end_those_done(self);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    act(watch->poster, watch->socket, flags);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer_wanted(CURLM *multi, long wait_ms, void *arg)
+{
+    poster_t *self = arg;
+    (void)multi;
+    if (wait_ms < 0)
+        (void)uv_timer_stop(&self->timer);
+    else
+        (void)uv_timer_start(&self->timer, on_timer, (uint64_t)wait_ms, 0);
+    return 0;
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static struct watch *watch_new(poster_t *poster, curl_socket_t socket)
+{
+    struct watch *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->poster = poster;
+    self->socket = socket;
+    self->poll.data = self;
+    if (uv_poll_init_socket(poster->loop, &self->poll, socket)) {
+        free(self);
+        return NULL;
+    }
+    (void)curl_multi_assign(poster->multi, socket, self);
+    return self;
+}
+
+static int on_socket_wanted(CURL *easy, curl_socket_t socket, int what, void *arg, void *watch_p)
+{
+    poster_t *self = arg;
+    struct watch *watch = watch_p;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        (void)curl_multi_assign(self->multi, socket, NULL);
+        if (watch)
+            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+        return 0;
+    }
+    if (!watch)
+        watch = watch_new(self, socket);
+    if (!watch)
+        return -1; /* its transfer fails */
+    const int events =
+        (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&watch->poll, events, on_ready) ? -1 : 0;
+}
+
+poster_t *poster_new(uv_loop_t *loop)
+{
+    poster_t *self = calloc(1, sizeof *self);
+    if (!self || curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        free(self);
+        return NULL;
+    }
+    self->loop = loop;
+    (void)uv_timer_init(loop, &self->timer);
+    self->timer.data = self;
+    self->multi = curl_multi_init();
+    if (!self->multi) {
+        poster_destroy(&self);
+        return NULL;
+    }
+    (void)curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wanted);
+    (void)curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
+    (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
+    (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
+    return self;
+}
+
+static void on_poster_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void poster_destroy(poster_t **self_p)
+{
+    poster_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    (void)curl_multi_cleanup(self->multi);
+    uv_close((uv_handle_t *)&self->timer, on_poster_closed);
+}
+
+/* ---- the beginning of a transfer ------------------------------------------------------------- */
+
+static char *host_of(const char *url)
+{
+    char *host = NULL;
+    CURLU *parts = curl_url();
+    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK)
+        (void)curl_url_get(parts, CURLUPART_HOST, &host, 0);
+    curl_url_cleanup(parts);
+    return host;
+}
+
+static int add_header(post_t *self, const char *header)
+{
+    struct curl_slist *longer = curl_slist_append(self->headers, header);
+    if (!longer)
+        return -ENOMEM;
+    self->headers = longer;
+    return 0;
+}
+
+#define SET(option, value) (code = code ? code : curl_easy_setopt(self->easy, option, value))
+
+static int set_request(post_t *self, const struct post_row *row)
+{
+    CURLcode code = CURLE_OK;
+    int r = add_header(self, "Expect:"); /* none: the body is not worth a question */
+    for (size_t i = 0; r == 0 && row->headers[i]; i++)
+        r = add_header(self, row->headers[i]);
+    if (r)
+        return r;
+    SET(CURLOPT_URL, row->url);
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)row->body.size);
+    SET(CURLOPT_COPYPOSTFIELDS, row->body.data);
+    SET(CURLOPT_HTTPHEADER, self->headers);
+    SET(CURLOPT_USERAGENT, row->user_agent);
+    SET(CURLOPT_TIMEOUT_MS, (long)row->timeout_ms);
+    return code ? -ENOMEM : 0;
+}
+
+static int set_rules(post_t *self)
+{
+    CURLcode code = CURLE_OK;
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* else a name's look-up that hangs would hold up the loop */
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_FORBID_REUSE, 1L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+    SET(CURLOPT_OPENSOCKETDATA, self);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, self);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, self);
+    SET(CURLOPT_ERRORBUFFER, self->error);
+    SET(CURLOPT_PRIVATE, self);
+    return code ? -ENOMEM : 0;
+}
+
+static int start(post_t *self, const struct post_row *row)
+{
+    self->host = host_of(row->url);
+    self->easy = curl_easy_init();
+    if (!self->easy)
+        return -ENOMEM;
+    if (!self->host)
+        return STATUS_INVALID;
+    int r = set_request(self, row);
+    if (r == 0)
+        r = set_rules(self);
+    if (r == 0 && curl_multi_add_handle(self->poster->multi, self->easy))
+        r = -ENOMEM;
+    return r;
+}
+
+int post_begin(poster_t *poster, const struct post_row *row, post_t **ret_post)
+{
+    post_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return -ENOMEM;
+    self->poster = poster;
+    self->done = row->done;
+    self->arg = row->arg;
+    self->allow = row->allow;
+    self->owned = row->owned;
+    int r = start(self, row);
+    if (r) {
+        post_destroy(&self);
+        return r;
+    }
+    *ret_post = self;
+    return 0;
+}

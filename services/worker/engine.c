@@ -1,47 +1,23 @@
-#include "services/worker/engine.h"
+#include "services/worker/engine_self.h"
 
 #include "common/clock.h"
 #include "common/scoped.h"
 #include "proto/codec.h"
 #include "proto/schema.h"
-#include "services/worker/engine_report.h"
 #include "services/worker/trouble.h"
 #include "services/worker/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REPORT_FD = 3, FIELD_MAX = 64, MESSAGE_MAX = 1024, PROGRESS_GAP_MS = 200 };
-
-/* A text that an input or a path became: kept until the engine ends. */
-struct text {
-    struct text *next;
-    char bytes[];
-};
-
-struct engine {
-    void *input_bytes;
-    struct slice input;  /* checked */
-    struct slice before; /* the second value, checked, or empty */
-    struct text *texts;
-    const char *folder, *ffmpeg, *ffprobe;
-    struct report_buffer output, files;
-    uint32_t output_count, files_count;
-    bool skipped;
-    double progress;
-    int64_t progress_ms;
-    enum status refused;
-    bool again, snoozed; /* what refused is: another attempt is wanted */
-    int64_t after_ms;
-    char field[FIELD_MAX], message[MESSAGE_MAX];
-};
+enum { REPORT_FD = 3, PROGRESS_GAP_MS = 200 };
 
 static const struct engine_row rows[] = {
+    { "audio_separator.separate_vocals", audio_separator_vocals },
     { "ffmpeg.extract_audio", ffmpeg_extract_audio },
     { "ffmpeg.extract_keyframes", ffmpeg_extract_keyframes },
     { "ffmpeg.crop_subtitle_images", ffmpeg_crop_subtitle_images },
@@ -56,16 +32,6 @@ const struct engine_row *engine_find(const char *node)
         if (strcmp(rows[i].node, node) == 0)
             return &rows[i];
     return NULL;
-}
-
-static char *text_new(engine_t *self, size_t size)
-{
-    struct text *text = malloc(sizeof *text + size);
-    if (!text)
-        return NULL;
-    text->next = self->texts;
-    self->texts = text;
-    return text->bytes;
 }
 
 static void say_why(engine_t *self, const char *message, va_list args)
@@ -84,6 +50,7 @@ int engine_refuse(engine_t *self, enum status status, const char *field, const c
 
     self->refused = status;
     (void)snprintf(self->field, sizeof self->field, "%s", field ? field : "");
+    utf8_clean(self->field); /* a member's name, cut anywhere */
     va_list args;
     va_start(args, message);
     say_why(self, message, args);
@@ -113,103 +80,6 @@ int engine_snooze(engine_t *self, int64_t after_ms)
     self->snoozed = true;
     self->after_ms = after_ms;
     return STATUS_EMPTY;
-}
-
-static bool find(const engine_t *self, const char *key, struct slice *ret_value)
-{
-    return codec_find(self->input, key, ret_value) && !codec_is_nil(*ret_value);
-}
-
-bool engine_given(const engine_t *self, const char *key)
-{
-    struct slice value;
-    return find(self, key, &value);
-}
-
-static int missing(engine_t *self, const char *key)
-{
-    return engine_refuse(self, STATUS_INVALID, key, "%s is missing", key);
-}
-
-int engine_text(engine_t *self, const char *key, const char **ret_text)
-{
-    struct slice value, text;
-    if (!find(self, key, &value))
-        return missing(self, key);
-    if (!codec_str(value, &text) || text.size == 0)
-        return engine_refuse(self, STATUS_INVALID, key, "%s must be a text that is not empty", key);
-
-    char *bytes = text_new(self, text.size + 1);
-    if (!bytes)
-        return -ENOMEM;
-    if (!slice_copy(text, bytes, text.size + 1))
-        return engine_refuse(self, STATUS_INVALID, key, "%s must not hold a NUL", key);
-    *ret_text = bytes;
-    return 0;
-}
-
-int engine_whole(engine_t *self, const char *key, uint64_t least, uint64_t most,
-                 uint64_t *ret_whole)
-{
-    struct slice value;
-    uint64_t whole = 0;
-    if (!find(self, key, &value))
-        return missing(self, key);
-    if (!codec_whole(value, &whole) || whole < least || whole > most)
-        return engine_refuse(self, STATUS_INVALID, key,
-                             "%s must be a whole number from %llu to %llu", key,
-                             (unsigned long long)least, (unsigned long long)most);
-    *ret_whole = whole;
-    return 0;
-}
-
-int engine_number(engine_t *self, const char *key, double least, double most, double *ret_number)
-{
-    struct slice value;
-    double number = 0;
-    if (!find(self, key, &value))
-        return missing(self, key);
-    if (!codec_number(value, &number) || !(number >= least && number <= most))
-        return engine_refuse(self, STATUS_INVALID, key, "%s must be a number from %g to %g", key,
-                             least, most);
-    *ret_number = number;
-    return 0;
-}
-
-int engine_switch(engine_t *self, const char *key, bool *ret_on)
-{
-    struct slice value;
-    bool on = false;
-    if (find(self, key, &value) && !codec_bool(value, &on))
-        return engine_refuse(self, STATUS_INVALID, key, "%s must be true or false", key);
-    *ret_on = on;
-    return 0;
-}
-
-int engine_numbers(engine_t *self, const char *key, size_t count, double *ret_numbers)
-{
-    struct slice value, item;
-    struct reader reader;
-    uint32_t items = 0;
-    if (!find(self, key, &value))
-        return missing(self, key);
-    bool good = codec_array(value, &reader, &items) && items == count;
-    for (size_t i = 0; good && i < count; i++)
-        good = reader_value(&reader, &item) && codec_number(item, &ret_numbers[i]) &&
-               isfinite(ret_numbers[i]);
-    return good ? 0
-                : engine_refuse(self, STATUS_INVALID, key, "%s must be a list of %zu numbers", key,
-                                count);
-}
-
-int engine_switch_unsupported(engine_t *self, const char *key)
-{
-    bool on = false;
-    int r = engine_switch(self, key, &on);
-    if (r == 0 && on)
-        r = engine_refuse(self, STATUS_UNSUPPORTED, key,
-                          "%s is not offered yet: results stay in the task's folder", key);
-    return r;
 }
 
 bool engine_checkpoint(const engine_t *self, struct slice *ret_value)
@@ -265,10 +135,18 @@ void engine_put_text(engine_t *self, const char *key, const char *text)
     pack_text(put(self, key), text);
 }
 
+void engine_put_texts(engine_t *self, const char *key, const char *const *texts, size_t count)
+{
+    msgpack_packer *packer = put(self, key);
+    msgpack_pack_array(packer, count);
+    for (size_t i = 0; i < count; i++)
+        pack_text(packer, texts[i]);
+}
+
 const char *engine_final_path(engine_t *self, const char *relative)
 {
     size_t size = strlen(self->folder) + 1 + strlen(relative) + 1;
-    char *path = text_new(self, size);
+    char *path = engine_text_new(self, size);
     if (path)
         (void)snprintf(path, size, "%s/%s", self->folder, relative);
     return path;

@@ -28,6 +28,7 @@ struct engine_row {
 /* NULL: no such node. */
 const struct engine_row *engine_find(const char *node);
 
+engine_run_fn audio_separator_vocals;      /* nodes/audio_separator_vocals.c */
 engine_run_fn ffmpeg_extract_audio;        /* nodes/ffmpeg_audio.c */
 engine_run_fn ffmpeg_extract_keyframes;    /* nodes/ffmpeg_keyframes.c */
 engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
@@ -39,7 +40,7 @@ engine_run_fn system_sleep;                /* nodes/system_sleep.c */
 int engine_main(int argc, char **argv);
 
 /* Inputs. Each answers 0 or a status, having refused by the input's name. What is borrowed lives as
- * long as the engine. "" counts as absent where a text must be there. */
+ * long as the engine. "" counts as absent where a text must be there. A key may be "map.member". */
 bool engine_given(const engine_t *self, const char *key);
 int engine_text(engine_t *self, const char *key, const char **ret_text);
 int engine_whole(engine_t *self, const char *key, uint64_t least, uint64_t most,
@@ -48,6 +49,9 @@ int engine_number(engine_t *self, const char *key, double least, double most, do
 int engine_switch(engine_t *self, const char *key, bool *ret_on);
 /* A list of exactly count numbers. */
 int engine_numbers(engine_t *self, const char *key, size_t count, double *ret_numbers);
+/* INVALID when the map holds a member that names, which ends with NULL, does not; absent is good.
+ */
+int engine_members(engine_t *self, const char *key, const char *const *names);
 /* UNSUPPORTED when the switch is on; absent is off. */
 int engine_switch_unsupported(engine_t *self, const char *key);
 
@@ -67,6 +71,7 @@ void engine_progress(engine_t *self, double progress);
 /* The output, put key by key. A path is given beneath the task's folder and put as an absolute one.
  */
 void engine_put_text(engine_t *self, const char *key, const char *text);
+void engine_put_texts(engine_t *self, const char *key, const char *const *texts, size_t count);
 void engine_put_path(engine_t *self, const char *key, const char *relative);
 void engine_put_whole(engine_t *self, const char *key, uint64_t whole);
 void engine_put_number(engine_t *self, const char *key, double number);

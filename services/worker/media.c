@@ -3,6 +3,7 @@
 
 #include "common/scoped.h"
 #include "services/worker/media_child.h"
+#include "services/worker/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -161,6 +162,8 @@ static void read_stream(struct media_info *info, const json_t *stream)
     if (strcmp(type, "audio") == 0 && !info->has_audio) {
         info->has_audio = true;
         info->audio_duration_s = number_of(stream, "duration");
+        info->audio_channels = (uint32_t)fmin(number_of(stream, "channels"), UINT16_MAX);
+        info->audio_rate = (uint32_t)fmin(number_of(stream, "sample_rate"), INT32_MAX);
     }
 }
 
@@ -178,9 +181,10 @@ int media_probe(engine_t *engine, const char *field, const char *path, struct me
         return r;
 
     scoped_in(media_args) args = { 0 };
-    probe_args(engine, &args,
-               "format=format_name,duration:stream=codec_type,duration,width,height,avg_frame_rate,"
-               "nb_frames:stream_disposition=attached_pic:stream_side_data=rotation");
+    probe_args(
+        engine, &args,
+        "format=format_name,duration:stream=codec_type,duration,width,height,avg_frame_rate,"
+        "nb_frames,channels,sample_rate:stream_disposition=attached_pic:stream_side_data=rotation");
     media_add_input(&args, path);
     scoped(json_value) json = NULL;
     r = probe(engine, field, &args, &json);
@@ -239,6 +243,16 @@ int media_check_sound(engine_t *engine, const char *field, const struct media_en
         return 0;
     return engine_refuse(engine, STATUS_FAILED, field,
                          "only %.1f s of %.1f s of sound could be decoded", got_s, expected_s);
+}
+
+struct slice media_stem(const char *path, size_t size_max)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t size = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    size_t most = utf8_cut(name, size_max);
+    return slice_make(name, size < most ? size : most);
 }
 
 size_t media_processors(void)

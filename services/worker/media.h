@@ -6,7 +6,8 @@ struct media_info {
     double duration_s; /* the file's; 0: unknown. So are those of the streams: */
     bool has_audio;
     double audio_duration_s;
-    bool has_video; /* cover pictures do not count */
+    uint32_t audio_channels, audio_rate; /* of the first stream; 0: unknown */
+    bool has_video;                      /* cover pictures do not count */
     double video_duration_s;
     uint32_t width, height; /* as shown: after rotation */
     double frame_rate;      /* average; 0: unknown */
@@ -21,6 +22,10 @@ int media_probe(engine_t *engine, const char *field, const char *path, struct me
 /* Pictures in the video, counted without decoding. Answers as above. */
 int media_count_packets(engine_t *engine, const char *field, const char *path,
                         uint64_t *ret_packets);
+
+/* A file's name without its folder and ending, at most so many bytes of it: what results are named
+ * after. Borrowed. */
+struct slice media_stem(const char *path, size_t size_max);
 
 /* A command line that grows. */
 struct media_args {

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_system };
+static const struct node_table *const tables[] = { &nodes_audio_separator, &nodes_ffmpeg,
+                                                   &nodes_system };
 
 const struct node_table *nodes_of_service(struct slice service)
 {

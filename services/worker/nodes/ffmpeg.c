@@ -29,7 +29,7 @@ static const char *const extract_audio_key[] = { "audio_path", NULL };
 
 static const struct gantry_input crop_subtitle_images_inputs[] = {
     { "video_path", "path", true, NONE, "the video", NULL },
-    { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed until areas are detected", NULL },
+    { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed, from one or the other", "subtitle_area" },
     { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder" LATER, NULL },
     { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive" LATER, NULL },
     { "compression_format", "text", false, ZIP, "format of the archive", NULL },
@@ -41,8 +41,8 @@ static const char *const crop_subtitle_images_outputs[] = { "cropped_images_path
 static const char *const crop_subtitle_images_key[] = { "cropped_images_path", NULL };
 
 static const struct gantry_input split_audio_segments_inputs[] = {
-    { "audio_path", "path", true, NONE, "the sound, or a video with sound", NULL },
-    { "subtitle_path", "path", true, NONE, "SRT, or JSON of segments [{start, end, text, speaker?}] or {segments: [...]}", NULL },
+    { "audio_path", "path", true, NONE, "the sound, or a video with sound", "vocal_audio,audio_path" },
+    { "subtitle_path", "path", true, NONE, "SRT, or JSON of segments [{start, end, text, speaker?}] or {segments: [...]}", "subtitle_path" },
     { "group_by_speaker", "switch", false, OFF, "a folder for each speaker", NULL },
     { "output_format", "text", false, NODE_PACKED("\xa3wav"), "wav, mp3 or flac", NULL },
     { "sample_rate", "whole", false, NODE_PACKED("\xcd\x3e\x80"), "Hz, 1000 to 192000", NULL },

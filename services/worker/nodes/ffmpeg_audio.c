@@ -1,6 +1,5 @@
 /* ffmpeg.extract_audio: the sound of a video as speech engines want it, 16 kHz mono. */
 #include "services/worker/media.h"
-#include "services/worker/utf8.h"
 
 #include "common/scoped.h"
 
@@ -15,14 +14,9 @@ enum { STEM_MAX = NAME_MAX - 4, WAV_HEADER = 44 };
 /* "audio/{name}.wav" of "/x/name.mp4". NULL when out of memory. */
 static char *output_name(const char *video_path)
 {
-    const char *slash = strrchr(video_path, '/');
-    const char *name = slash ? slash + 1 : video_path;
-    const char *dot = strrchr(name, '.');
-    size_t size = dot && dot > name ? (size_t)(dot - name) : strlen(name);
-    size_t most = utf8_cut(name, STEM_MAX);
+    struct slice stem = media_stem(video_path, STEM_MAX);
     char *text = NULL;
-    return asprintf(&text, "audio/%.*s.wav", (int)(size < most ? size : most), name) < 0 ? NULL
-                                                                                         : text;
+    return asprintf(&text, "audio/%.*s.wav", SLICE_ARG(stem)) < 0 ? NULL : text;
 }
 
 static void extract_args(struct media_args *args, const char *video_path, const char *output)

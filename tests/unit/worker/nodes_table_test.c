@@ -1,5 +1,5 @@
-/* The tables of docs/nodes.md are the rows of services/worker/nodes/. Run with --write, this
- * program brings the page up to date. */
+/* The tables of docs/nodes.md are the rows of services/worker/nodes/, each service's behind
+ * <!-- nodes: SERVICE -->. Run with --write, this program brings the page up to date. */
 #include "tests/unit/test.h"
 
 #include "proto/codec.h"
@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BEGIN "<!-- nodes: ffmpeg -->\n"
 #define END "<!-- /nodes -->"
+
+static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_audio_separator };
+enum { TABLES = sizeof tables / sizeof tables[0] };
 
 static void print_value(FILE *out, struct gantry_bytes value)
 {
@@ -31,9 +33,21 @@ static void print_names(FILE *out, const char *const *names)
         fprintf(out, "%s`%s`", i ? ", " : "", names[i]);
 }
 
+/* "a,b" as `a`, else `b`. */
+static void print_upstream(FILE *out, const char *outputs)
+{
+    for (const char *at = outputs; at && *at;) {
+        size_t size = strcspn(at, ",");
+        fprintf(out, "%s`%.*s`", at == outputs ? "" : ", else ", (int)size, at);
+        at += size + (at[size] == ',');
+    }
+}
+
 static void print_node(FILE *out, const struct node_row *row)
 {
-    fprintf(out, "### %s\n\n%s.\n\n| input | type | default | what it is |\n|---|---|---|---|\n",
+    fprintf(out,
+            "### %s\n\n%s.\n\n| input | type | default | upstream | what it is |\n"
+            "|---|---|---|---|---|\n",
             row->name, row->doc);
     for (size_t i = 0; i < row->inputs_count; i++) {
         const struct gantry_input *input = &row->inputs[i];
@@ -42,6 +56,8 @@ static void print_node(FILE *out, const struct node_row *row)
             fputs("required", out);
         else
             print_value(out, input->fallback);
+        fputs(" | ", out);
+        print_upstream(out, input->upstream);
         fprintf(out, " | %s |\n", input->doc);
     }
     fputs("\nOutputs ", out);
@@ -51,13 +67,13 @@ static void print_node(FILE *out, const struct node_row *row)
     fputs(".\n\n", out);
 }
 
-static char *rows_text(void)
+static char *rows_text(const struct node_table *table)
 {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    for (size_t i = 0; i < nodes_ffmpeg.count; i++)
-        print_node(out, &nodes_ffmpeg.rows[i]);
+    for (size_t i = 0; i < table->count; i++)
+        print_node(out, &table->rows[i]);
     fclose(out);
     return text;
 }
@@ -70,8 +86,7 @@ static const char *page_path(void)
     return path;
 }
 
-/* Where the tables stand in the page; ret_before ends with BEGIN. */
-static char *read_page(char **ret_tables, char **ret_after)
+static char *read_page(void)
 {
     FILE *file = fopen(page_path(), "r");
     char *page = NULL;
@@ -79,37 +94,57 @@ static char *read_page(char **ret_tables, char **ret_after)
     CHECK(file != NULL);
     CHECK(getdelim(&page, &size, '\0', file) > 0);
     fclose(file);
-    char *begin = strstr(page, BEGIN);
-    CHECK(begin != NULL);
-    *ret_tables = begin + strlen(BEGIN);
-    *ret_after = strstr(*ret_tables, END);
-    CHECK(*ret_after != NULL);
     return page;
+}
+
+/* Where the rows of a service stand in the page. */
+static char *find_rows(char *page, const struct node_table *table, char **ret_after)
+{
+    char begin[128];
+    (void)snprintf(begin, sizeof begin, "<!-- nodes: %s -->\n", table->service);
+    char *at = strstr(page, begin);
+    CHECK(at != NULL);
+    at += strlen(begin);
+    *ret_after = strstr(at, END);
+    CHECK(*ret_after != NULL);
+    return at;
 }
 
 TEST(the_page_has_the_rows)
 {
     UNUSED;
-    char *tables, *after;
-    char *rows = rows_text();
-    char *page = read_page(&tables, &after);
-    *after = '\0';
-    CHECK_TEXT(tables, rows);
-    free(page);
-    free(rows);
+    for (size_t i = 0; i < TABLES; i++) {
+        char *after;
+        char *rows = rows_text(tables[i]);
+        char *page = read_page();
+        char *there = find_rows(page, tables[i], &after);
+        *after = '\0';
+        CHECK_TEXT(there, rows);
+        free(page);
+        free(rows);
+    }
 }
 
-static int write_page(void)
+static int write_rows(const struct node_table *table)
 {
-    char *tables, *after;
-    char *rows = rows_text();
-    char *page = read_page(&tables, &after);
+    char *after;
+    char *rows = rows_text(table);
+    char *page = read_page();
+    char *there = find_rows(page, table, &after);
     FILE *file = fopen(page_path(), "w");
-    fwrite(page, 1, (size_t)(tables - page), file);
+    fwrite(page, 1, (size_t)(there - page), file);
     fprintf(file, "%s%s", rows, after);
     free(page);
     free(rows);
     return fclose(file);
+}
+
+static int write_page(void)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < TABLES; i++)
+        r = write_rows(tables[i]);
+    return r;
 }
 
 int main(int argc, char **argv)

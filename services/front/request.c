@@ -8,7 +8,6 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/status.h"
-#include "services/front/json_body.h"
 #include "services/front/request_own.h"
 
 enum { REFUSAL_SIZE = 1536, RETRY_AFTER_MS = 1000 };
@@ -41,18 +40,6 @@ const char *request_header(const request_t *self, const char *name)
 struct slice request_body(const request_t *self)
 {
     return slice_make(self->body, self->size);
-}
-
-json_t *request_json(request_t *self)
-{
-    char error[JSON_BODY_ERROR];
-    json_t *object = NULL;
-    int r = json_body_read(request_body(self), &object, error);
-    if (r > 0)
-        request_refuse(self, 400, 0, "参数验证失败: %s", error);
-    else if (r < 0)
-        request_refuse_status(self, r, "", 0, "");
-    return object;
 }
 
 const char *request_id(const request_t *self)

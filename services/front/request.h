@@ -24,9 +24,6 @@ const char *request_query(const request_t *self, const char *name);
 const char *request_header(const request_t *self, const char *name);
 /* The body's bytes; empty when there was none. */
 struct slice request_body(const request_t *self);
-/* The body as a JSON object of the caller's, read strictly (json_body.h). NULL: it is none, and the
- * request is answered already: 400, "参数验证失败: ...". */
-json_t *request_json(request_t *self);
 /* The id of this request (X-Request-Id as sent, if it is sane, else a new one), and its W3C
  * traceparent, as sent or new. Both are on the answer, and in the log of what fails. */
 const char *request_id(const request_t *self);

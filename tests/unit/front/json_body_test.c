@@ -36,7 +36,7 @@ TEST(everything_else_is_refused_in_words)
         { "{", "line 1" },
         { "{} x", "end of file expected" },
         { "{\"a\":1,\"a\":2}", "duplicate" },
-        { "{\"a\":\"\xff\"}", "UTF-8" },
+        { "{\"a\":\"\xff\"}", "unable to decode byte" },
         { "{\"a\":\"\\u0000\"}", "u0000" },
         { "{\"a\":1e999}", "real number overflow" },
         { "{\"a\":99999999999999999999}", "too big integer" },

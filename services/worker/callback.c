@@ -5,18 +5,15 @@
 #include "common/log.h"
 #include "common/scoped.h"
 #include "common/status.h"
-#include "proto/attach.h"
 #include "proto/client.h"
-#include "proto/client_loop.h"
 #include "proto/codec.h"
 #include "proto/message.h"
-#include "services/worker/address.h"
 #include "services/worker/callback_body.h"
 #include "services/worker/callback_http.h"
+#include "services/worker/callbacks.h"
 #include "services/worker/packed.h"
 #include "services/worker/run.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,16 +27,8 @@ enum {
     WORDS_TEXT = 1024
 };
 
-/* What all deliveries of the process share. */
-struct callbacks {
-    struct shop_row shop;
-    gantry_client_t *client; /* these three: NULL until the first delivery */
-    attach_t *attach;
-    poster_t *poster;
-};
-
 struct delivery {
-    struct callbacks *all;
+    callbacks_t *all;
     gantry_job_t *job;   /* NULL: nobody's any more; only an answer is still awaited */
     post_t *post;        /* NULL: the record is awaited */
     struct packed given; /* what the input borrows from */
@@ -58,7 +47,7 @@ static void delivery_free(struct delivery *self)
 /* The job has ended: there is something to report. */
 static void let_go(struct delivery *self)
 {
-    const struct shop_row *shop = &self->all->shop;
+    const struct shop_row *shop = callbacks_shop(self->all);
     delivery_free(self);
     shop->ended(shop->arg);
 }
@@ -96,7 +85,7 @@ static double luck(void)
 
 static void try_again(struct delivery *self, const struct gantry_end *end, const char *retry_after)
 {
-    const struct settings *settings = self->all->shop.settings;
+    const struct settings *settings = callbacks_shop(self->all)->settings;
     const uint32_t failures = gantry_job_failures(self->job);
     if (failures + 1 >= (uint32_t)settings->callback_tries) {
         log_end(self, "failed", end);
@@ -158,7 +147,7 @@ static void on_posted(void *arg, const struct post_end *posted)
 
 static int post_body(struct delivery *self, struct slice body)
 {
-    const struct settings *settings = self->all->shop.settings;
+    const struct settings *settings = callbacks_shop(self->all)->settings;
     const char *id = gantry_job_id(self->job);
     char request[HEADER_TEXT], delivery[HEADER_TEXT], signature[HEADER_TEXT];
     char signed_by[CALLBACK_SIGNATURE];
@@ -188,14 +177,15 @@ static int post_body(struct delivery *self, struct slice body)
         .done = on_posted,
         .arg = self,
     };
-    return post_begin(self->all->poster, &row, &self->post);
+    poster_t *poster = callbacks_poster(self->all);
+    return poster ? post_begin(poster, &row, &self->post) : -ENOMEM;
 }
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
 static int post_record(struct delivery *self, struct slice packed)
 {
-    const struct settings *settings = self->all->shop.settings;
+    const struct settings *settings = callbacks_shop(self->all)->settings;
     scoped(gantry_record) record = NULL;
     scoped_text char *text = NULL;
     size_t size = 0;
@@ -250,103 +240,12 @@ static int ask_for_record(struct delivery *self)
     const struct slice bytes = packed_slice(&body);
     if (bytes.size == 0)
         return -ENOMEM;
-    int r = gantry_call_begin(self->all->client, VERB_GET, "",
-                              (struct gantry_bytes){ bytes.data, bytes.size }, RECORD_MS, on_record,
-                              self);
-    attach_wake(self->all->attach);
-    return r;
-}
-
-/* ---- what they share ------------------------------------------------------------------------- */
-
-static bool on_read(void *arg, int64_t now_ms)
-{
-    const struct callbacks *self = arg;
-    return gantry_client_read(self->client, now_ms);
-}
-
-static int64_t on_tick(void *arg, int64_t now_ms)
-{
-    const struct callbacks *self = arg;
-    return gantry_client_tick(self->client, now_ms);
-}
-
-static void on_socket(void *arg, void *socket)
-{
-    struct callbacks *self = arg;
-    if (self->attach)
-        attach_socket(self->attach, socket);
-}
-
-static int connect_client(struct callbacks *self)
-{
-    const struct attach_row row = { .read = on_read, .tick = on_tick, .arg = self };
-    self->client = gantry_client_new(self->shop.settings->worker_clients);
-    if (!self->client)
-        return -ENOMEM;
-    gantry_client_watch(self->client, on_socket, self);
-    self->attach = attach_new(self->shop.hub, self->shop.loop, &row);
-    return self->attach ? 0 : -ENOMEM;
-}
-
-/* A worker that is never given a delivery has neither. */
-static int open_all(struct callbacks *self)
-{
-    if (!self->poster)
-        self->poster = poster_new(self->shop.loop);
-    if (!self->poster)
-        return -ENOMEM;
-    if (self->attach)
-        return 0;
-    int r = connect_client(self);
-    if (r)
-        gantry_client_destroy(&self->client);
-    return r;
-}
-
-static int wrong(const char *setting, struct slice what, const char *known)
-{
-    log_event(LOG_LEVEL_ERROR, "setting_wrong", "setting=%s what=%.*s known=%s", setting,
-              SLICE_ARG(what), known);
-    return -EINVAL;
-}
-
-static int callbacks_open(const struct shop_row *shop, void **ret_shared)
-{
-    const struct settings *settings = shop->settings;
-    const struct slice stages = slice_of(settings->reuse_result_stages);
-    const struct slice reuse = slice_of(settings->callback_reuse_info);
-    const struct slice allow = address_list_wrong(settings->callback_allow);
-    if (allow.size)
-        return wrong("callback.allow", allow, "addresses, networks, host names");
-    if (!slice_is(stages, "all") && !slice_is(stages, "requested"))
-        return wrong("reuse.result_stages", stages, "all, requested");
-    if (!slice_is(reuse, "hits") && !slice_is(reuse, "always"))
-        return wrong("callback.reuse_info", reuse, "hits, always");
-    if (!(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS)) {
-        log_event(LOG_LEVEL_ERROR, "libcurl_unfit", "why=%s", "it looks names up within the loop");
-        return -ENOTSUP;
-    }
-    struct callbacks *self = calloc(1, sizeof *self);
-    if (!self)
-        return -ENOMEM;
-    self->shop = *shop;
-    *ret_shared = self;
-    return 0;
-}
-
-static void callbacks_close(void *shared)
-{
-    struct callbacks *self = shared;
-    attach_destroy(&self->attach);
-    gantry_client_destroy(&self->client); /* answers what is still awaited */
-    poster_destroy(&self->poster);
-    free(self);
+    return callbacks_call(self->all, VERB_GET, bytes, RECORD_MS, on_record, self);
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
-static struct delivery *delivery_new(struct callbacks *all, gantry_job_t *job, struct slice input)
+static struct delivery *delivery_new(callbacks_t *all, gantry_job_t *job, struct slice input)
 {
     struct delivery *self = calloc(1, sizeof *self);
     if (!self)
@@ -363,12 +262,12 @@ static struct delivery *delivery_new(struct callbacks *all, gantry_job_t *job, s
 
 static void callback_begin(void *shared, gantry_job_t *job, struct slice input)
 {
-    struct callbacks *all = shared;
+    callbacks_t *all = shared;
     const char *field = NULL;
     struct delivery *self = delivery_new(all, job, input);
     if (!self) {
         gantry_job_snooze(job, RECORD_AGAIN_MS);
-        all->shop.ended(all->shop.arg);
+        callbacks_shop(all)->ended(callbacks_shop(all)->arg);
         return;
     }
     gantry_job_set_user(job, self);
@@ -377,9 +276,7 @@ static void callback_begin(void *shared, gantry_job_t *job, struct slice input)
         fail(self, r, field, "it is not what a delivery needs");
         return;
     }
-    r = open_all(all);
-    if (r == 0)
-        r = ask_for_record(self);
+    r = ask_for_record(self);
     if (r)
         put_off(self, gantry_status_text(r));
 }
@@ -388,7 +285,7 @@ static void callback_stop(void *shared, gantry_job_t *job, enum gantry_stop why)
 {
     (void)shared;
     struct delivery *self = gantry_job_user(job);
-    const struct shop_row *shop = &self->all->shop;
+    const struct shop_row *shop = callbacks_shop(self->all);
     const bool posting = self->post != NULL;
     if (why == GANTRY_STOP_CANCEL)
         gantry_job_cancelled(job, NULL);

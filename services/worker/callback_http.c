@@ -71,7 +71,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 }
 
 /* Fewer bytes than came cut it off. */
-static size_t on_header(char *bytes, size_t one, size_t size, void *arg)
+static size_t on_header(const char *bytes, size_t one, size_t size, void *arg)
 {
     post_t *self = arg;
     long status = 0;
@@ -86,7 +86,7 @@ static size_t on_header(char *bytes, size_t one, size_t size, void *arg)
     return size;
 }
 
-static size_t on_body(char *bytes, size_t one, size_t size, void *arg)
+static size_t on_body(const char *bytes, size_t one, size_t size, void *arg)
 {
     post_t *self = arg;
     const size_t room = sizeof self->answer - self->kept;

@@ -6,7 +6,7 @@ _gantry_nodes() { # names of the nodes that the system here knows, if one is up
 
 _gantry() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs="up submit show wait list why cancel dead events cron pause resume drain undrain ledger audit status workers"
+    local verbs="up submit show wait list why cancel delete dead events cron pause resume drain undrain ledger audit status workers"
     verbs+=" queues nodes help"
     local common="--data --broker --timeout --json --no-color --help" flags
     local filter="--service --task --since --until --limit"
@@ -22,6 +22,7 @@ _gantry() {
         --state | -s)
             mapfile -t COMPREPLY < <(compgen -W "scheduled pending running completed failed cancelled ended dead" -- "$word")
             return ;;
+        --reuse) mapfile -t COMPREPLY < <(compgen -W "name input never" -- "$word"); return ;;
         --input | -i) mapfile -t COMPREPLY < <(compgen -f -P @ -- "${word#@}"); return ;;
         --broker | -b | --timeout | -t | --limit | -n | --id | --service | --services | --workers | --slots | \
             --http | --set | --ready-fd | --callback | --delay | --at | --start-within | --end-within | --failures | --crashes | \
@@ -33,11 +34,12 @@ _gantry() {
         up) flags="--input-root --services --workers --slots --http --fused --set --ready-fd --data --timeout --no-color --help" ;;
         submit)
             flags="--id --input --priority --limit --delay --at --start-within --end-within --failures --crashes --retry"
-            flags+=" --owner --callback --wait --progress --quiet $common" ;;
+            flags+=" --owner --callback --reuse --force --wait --progress --quiet $common" ;;
         show) flags="--follow $common" ;;
         wait) flags="--progress --quiet $common" ;;
         list) flags="--state $filter $common" ;;
         cancel) flags="--state $filter --all --dry-run $common" ;;
+        delete) flags="--force $common" ;;
         dead) flags="$filter --all --dry-run $common" ;;
         events) flags="--service --limit --follow --after $common" ;;
         cron) flags="--input --priority --limit --zone $common" ;;

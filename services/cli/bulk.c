@@ -139,5 +139,5 @@ int bulk_one(struct cli *cli, const struct bulk *bulk, const char *id, const cha
     int r = gantry_call(client, bulk->verb, "", said_bytes(&said), cli_timeout_ms(cli), NULL, NULL);
     if (r == 0)
         r = gantry_get(client, id, cli_timeout_ms(cli), &record);
-    return r ? cli_refused(cli, client, r) : record_print(cli, record);
+    return r ? cli_refused(cli, client, r) : record_print(cli, client, record);
 }

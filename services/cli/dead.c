@@ -72,7 +72,7 @@ static int dead_show(struct cli *cli)
     if (code)
         return code;
     int r = gantry_get(client, cli->argv[1], cli_timeout_ms(cli), &record);
-    return r ? cli_refused(cli, client, r) : record_print(cli, record);
+    return r ? cli_refused(cli, client, r) : record_print(cli, client, record);
 }
 
 int cli_dead(struct cli *cli)

@@ -31,10 +31,11 @@ enum {
     ON_AUDIT = 1 << 16,
     ON_WHY = 1 << 17,
     ON_EVENTS = 1 << 18,
+    ON_DELETE = 1 << 19,
     ON_FILTER = ON_LIST | ON_CANCEL | ON_DEAD,
     ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_STATUS | ON_WORKERS | ON_QUEUES | ON_NODES |
                  ON_CRON | ON_PAUSE | ON_DRAIN | ON_LEDGER | ON_AUDIT | ON_WHY | ON_EVENTS |
-                 ON_FILTER,
+                 ON_DELETE | ON_FILTER,
     ON_ALL = ON_UP | ON_CLIENTS | ON_HELP
 };
 
@@ -52,7 +53,9 @@ enum {
     F(WHOLE,  crashes,    "crashes",      0,   "N",        ON_SUBMIT, "lost leases after which it is quarantined (default: 3)") \
     F(TIME,   retry_ms,   "retry",        0,   "TIME",     ON_SUBMIT, "first wait before another attempt, doubled each time (default: the node's own)") \
     F(TEXT,   owner,      "owner",        0,   "USER",     ON_SUBMIT, "user that it belongs to, whose quota it counts against") \
-    F(TEXT,   callback,   "callback",     0,   "URL",      ON_SUBMIT, "refused: callbacks are not offered yet") \
+    F(TEXT,   callback,   "callback",     0,   "URL",      ON_SUBMIT, "http or https address that is told when the stage has ended") \
+    F(TEXT,   reuse,      "reuse",        0,   "RULE",     ON_SUBMIT, "what counts as done before: name (the default), input (of the same input alone) or never") \
+    F(SWITCH, force,      "force",        0,   NULL,       ON_SUBMIT | ON_DELETE, "submit: as --reuse never; delete: stages that have not ended as well") \
     F(SWITCH, wait,       "wait",         'w', NULL,       ON_SUBMIT, "wait until the stage has ended and show the record") \
     F(SWITCH, progress,   "progress",     0,   NULL,       ON_SUBMIT | ON_WAIT, "show progress on standard error also with --json") \
     F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_WAIT, "no progress and no notes") \

@@ -18,10 +18,13 @@ static void add_input(table_t *table, const json_t *input)
 {
     char text[LISTING_TEXT_MAX];
     const json_t *fallback = json_object_get(input, "fallback");
+    const char *upstream = json_string_value(json_object_get(input, "upstream"));
     table_addf(table, "  %s", listing_text(json_object_get(input, "name"), LISTING_TEXT, text));
     table_add(table, listing_text(json_object_get(input, "type"), LISTING_TEXT, text));
     if (json_is_true(json_object_get(input, "required")))
         table_add_colour(table, "required", COLOUR_STRONG);
+    else if (upstream && *upstream)
+        table_addf(table, "of %s", upstream);
     else
         table_add(table, listing_text(fallback, LISTING_TEXT, text));
     table_add(table, listing_text(json_object_get(input, "doc"), LISTING_TEXT, text));
@@ -43,12 +46,22 @@ static int print_inputs(const struct cli *cli, const json_t *inputs)
     return r ? cli_say(cli, CLI_AWAY, "%s", strerror(-r)) : 0;
 }
 
+/* key: the names that an output goes by, "segments|speaker_segments_file". */
+static bool is_name_of(const char *key, const char *name)
+{
+    struct slice rest = slice_of(key);
+    while (rest.size)
+        if (slice_is(slice_until(rest, '|', &rest), name))
+            return true;
+    return false;
+}
+
 static bool among(const json_t *names, const char *name)
 {
     size_t index;
     const json_t *item;
     json_array_foreach (names, index, item) {
-        if (json_is_string(item) && strcmp(json_string_value(item), name) == 0)
+        if (json_is_string(item) && is_name_of(json_string_value(item), name))
             return true;
     }
     return false;
@@ -80,6 +93,9 @@ static int print_node(const struct cli *cli, const json_t *node)
     fputs(terminal_plain(COLOUR_STRONG, cli->colour), stdout);
     fputs("  ", stdout);
     terminal_put(stdout, listing_text(json_object_get(node, "doc"), LISTING_TEXT, text));
+    if (json_is_false(json_object_get(node, "available")))
+        printf("  %s[no worker]%s", terminal_colour(COLOUR_BAD, cli->colour),
+               terminal_plain(COLOUR_BAD, cli->colour));
     putchar('\n');
     int code = print_inputs(cli, json_object_get(node, "inputs"));
     print_outputs(node);
@@ -101,7 +117,8 @@ static int print_all(const struct cli *cli, const json_t *nodes)
     if (json_array_size(nodes) == 0)
         return cli_say(cli, CLI_DONE,
                        "no worker has ever registered a node here: `gantry up` starts one");
-    puts("\n* is there whenever the stage completed");
+    puts("\n* is there whenever the stage completed; `of a, b`: when not given, that output of an "
+         "earlier stage, the first there is\n[no worker]: accepted, and waits for one");
     return code;
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/scoped.h"
+#include "services/cli/delivery.h"
 #include "services/cli/listing.h"
 #include "services/cli/table.h"
 
@@ -151,9 +152,11 @@ static void print_due(const struct gantry_stage *stage)
     printf("  starts no sooner than %s\n", terminal_time(stage->due_ms, due));
 }
 
-static void print_detail(const struct cli *cli, const struct gantry_stage *stage)
+static void print_detail(const struct cli *cli, gantry_client_t *client,
+                         const struct gantry_stage *stage)
 {
-    if (!stage->output.size && !stage->error.size && !stage->history.size && !stage->due_ms)
+    if (!stage->output.size && !stage->error.size && !stage->history.size && !stage->due_ms &&
+        !*stage->callback)
         return;
     fputc('\n', stdout);
     fputs(terminal_colour(COLOUR_STRONG, cli->colour), stdout);
@@ -165,6 +168,7 @@ static void print_detail(const struct cli *cli, const struct gantry_stage *stage
     if (stage->error.size)
         print_error(cli, stage);
     print_output(stage->output);
+    delivery_print(cli, client, stage);
 }
 
 static void print_head(const struct cli *cli, const gantry_record_t *record)
@@ -181,7 +185,7 @@ static void print_head(const struct cli *cli, const gantry_record_t *record)
     printf("\ncreated  %s\n\n", terminal_time(gantry_record_created_ms(record), created));
 }
 
-int record_print(const struct cli *cli, const gantry_record_t *record)
+int record_print(const struct cli *cli, gantry_client_t *client, const gantry_record_t *record)
 {
     struct gantry_bytes bytes = gantry_record_bytes(record);
     if (cli->options.json)
@@ -191,7 +195,7 @@ int record_print(const struct cli *cli, const gantry_record_t *record)
     if (r)
         return cli_say(cli, CLI_AWAY, "%s", strerror(-r));
     for (size_t i = 0; i < gantry_record_count(record); i++)
-        print_detail(cli, gantry_record_stage(record, i));
+        print_detail(cli, client, gantry_record_stage(record, i));
     return CLI_DONE;
 }
 

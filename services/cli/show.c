@@ -46,8 +46,8 @@ int cli_show(struct cli *cli)
         return code;
     if (cli->options.follow) {
         code = follow(cli, client, &record);
-        return code ? code : record_print(cli, record);
+        return code ? code : record_print(cli, client, record);
     }
     int r = gantry_get(client, cli->argv[0], cli_timeout_ms(cli), &record);
-    return r ? cli_refused(cli, client, r) : record_print(cli, record);
+    return r ? cli_refused(cli, client, r) : record_print(cli, client, record);
 }

@@ -80,6 +80,8 @@ static int hand_in(const struct cli *cli, gantry_client_t *client, const msgpack
         .failures_max = (uint32_t)given(options->failures),
         .crashes_max = (uint32_t)given(options->crashes),
         .retry_ms = (uint32_t)given(options->retry_ms),
+        .callback = options->callback,
+        .reuse = options->force ? "never" : options->reuse,
     };
     int r = gantry_submit(client, &task, 1, &receipt, cli_timeout_ms(cli));
     if (r)
@@ -105,17 +107,27 @@ static int finish(const struct cli *cli, gantry_client_t *client,
         return print_receipt(cli, receipt);
     int code = follow(cli, client, receipt->id, stage, 1, &record);
     if (code == 0)
-        code = record_print(cli, record);
+        code = record_print(cli, client, record);
     return code ? code : record_exit(record, stage, 1);
+}
+
+static bool is_reuse(const char *text)
+{
+    static const char *const known[] = { "name", "input", "never" };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(text, known[i]) == 0)
+            return true;
+    return false;
 }
 
 static int check(const struct cli *cli)
 {
     const struct options *options = &cli->options;
-    if (options->callback)
-        return cli_say(cli, CLI_REFUSED,
-                       "--callback: callbacks are not offered yet; use --wait, or `gantry wait ID` "
-                       "in a script");
+    if (options->reuse && !is_reuse(options->reuse))
+        return cli_say(cli, CLI_USAGE, "--reuse takes name, input or never, not %s",
+                       options->reuse);
+    if (options->reuse && options->force)
+        return cli_say(cli, CLI_USAGE, "--force is --reuse never: give one of the two");
     if (options->retry_ms > UINT32_MAX)
         return cli_say(cli, CLI_USAGE, "--retry: at most 1193h");
     if (options->failures > FAILURES_MAX || options->crashes > CRASHES_MAX)

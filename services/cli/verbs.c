@@ -19,13 +19,15 @@ const struct cli_verb cli_verbs[] = {
       "TASK is a node of `gantry nodes`. A VALUE that reads as a JSON number, true, false, null, list or map is\n"
       "one, all else is text; inputs that the node declares as text or path are always text, and the relative\n"
       "path of an existing file is made absolute for them. Prints the task's id, or with --wait its record.\n"
+      "A VALUE of ${{ stages.NODE.output.FIELD }} is that output of another stage of the task.\n"
       "\n"
       "examples:\n"
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --wait\n"
       "  id=$(gantry submit ffmpeg.extract_keyframes video_path=talk.mp4 keyframe_sample_count=20)\n"
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --id $id      a second stage of the same task\n"
       "  gantry submit system.echo --input '{\"value\": \"hello\"}' --priority high --json\n"
-      "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --delay 2h --failures 3 --retry 1m\n",
+      "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --delay 2h --failures 3 --retry 1m\n"
+      "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --id $id --force --callback https://me.example/done\n",
       1, -1, cli_submit },
     { "show", ON_SHOW, "ID", "the record of a task",
       "examples:\n"
@@ -60,6 +62,14 @@ const struct cli_verb cli_verbs[] = {
       "  gantry cancel $id ffmpeg.extract_keyframes\n"
       "  gantry cancel --state pending --service ffmpeg --until 1h --dry-run\n",
       0, 2, cli_cancel },
+    { "delete", ON_DELETE, "ID", "remove a task: its record and its folder",
+      "Shows what became of each of its parts. What has been removed before is skipped. Exit code 1 when a part\n"
+      "could not be removed, 3 when a stage has not ended and --force is not given.\n"
+      "\n"
+      "examples:\n"
+      "  gantry delete $id\n"
+      "  gantry delete $id --force --json | jq -r '.results[] | .resource + \" \" + .status'\n",
+      1, 1, cli_delete },
     { "dead", ON_DEAD, "ls|show|replay|purge [ID [STAGE]]", "dead letters: what failed for good or was quarantined",
       "ls lists them, show tells all attempts of one, replay runs them again, purge forgets them (the record stays).\n"
       "Without ID replay and purge are for all that the filters find.\n"

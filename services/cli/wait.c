@@ -10,6 +10,6 @@ int cli_wait(struct cli *cli)
     if (code == 0)
         code = follow(cli, client, cli->argv[0], cli->argv + 1, cli->argc - 1, &record);
     if (code == 0)
-        code = record_print(cli, record);
+        code = record_print(cli, client, record);
     return code ? code : record_exit(record, cli->argv + 1, cli->argc - 1);
 }

@@ -1,5 +1,6 @@
 """gantry as people and scripts use it: `gantry up` in a folder of the test's own, then every verb."""
 
+import http.server
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +26,7 @@ def system():
     folder = pathlib.Path("s").absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    one = System(folder, "--set", "lease_ms=4000")
+    one = System(folder, "--set", "lease_ms=4000", "--set", "callback.allow=127.0.0.1")
     yield one
     code, err, left = one.stop()
     assert (code, left) == (0, set()), err
@@ -170,6 +172,65 @@ def test_the_same_id_gathers_stages_and_is_not_run_again(system):
     assert set(system.json("show", "gathers.1")["stages"]) == {"system.echo", "system.sleep"}
 
 
+def test_reuse_by_input_and_force_run_it_again(system):
+    def submit(value, *flags):
+        stage = system.json("submit", "system.echo", f"value={value}", "--id", "reuse.1", "--wait", *flags)["stages"]["system.echo"]
+        return stage.get("generation", 0), stage["output"]["value"]
+
+    assert submit(1) == submit(2) == (0, 1)
+    assert submit(1, "--reuse", "input") == (0, 1) and submit(3, "--reuse", "input") == (1, 3)
+    assert submit(3, "--force") == (2, 3) and submit(3, "--reuse", "never") == (3, 3)
+
+
+def test_show_tells_what_became_of_a_callback(system):
+    bodies = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{receiver.server_port}/told"
+        task = system.run("submit", "system.sleep", "seconds=0.5", "--callback", url, check=0).stdout.strip()
+        assert re.search(rf"callback  {url}\n  delivery  when the stage has ended", system.run("show", task, check=0).stdout)
+        until = time.monotonic() + SLOW
+        while "delivered, 1 try" not in (shown := system.run("show", task, check=0).stdout) and time.monotonic() < until:
+            time.sleep(0.1)
+        receiver.shutdown()
+    assert re.search(rf"callback  {url}\n  delivery  delivered, 1 try; callback-[0-9a-f]{{40}}\n", shown), shown
+    assert [(body["task_id"], body["status"]) for body in bodies] == [(task, "completed")]
+
+    refused = f"http://127.0.0.1:{receiver.server_port}/nobody"
+    task = system.run("submit", "system.echo", "value=1", "--wait", "--callback", refused, check=0).stdout.split()[1]
+    until = time.monotonic() + SLOW
+    while "the next at" not in (shown := system.run("show", task, check=0).stdout) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert re.search(r"delivery  scheduled, \d tr\w+, the next at 20\d\d-", shown), shown
+
+
+def test_delete(system):
+    task = system.json("submit", "system.echo", "value=1", "--wait")["id"]
+    shown = system.run("delete", task, check=0).stdout
+    assert re.search(r"^local_directory +(deleted|skipped)", shown, re.M) and re.search(r"^redis +deleted", shown, re.M), shown
+    assert "NOT_FOUND" in system.run("show", task, check=3).stderr and not (system.folder / "data/workflows" / task).exists()
+    assert "NOT_FOUND" in system.run("delete", "never-was", check=3).stderr
+    task = system.run("submit", "system.sleep", "seconds=60", check=0).stdout.strip()
+    assert "CONFLICT" in system.run("delete", task, check=3).stderr
+    done = system.json("delete", task, "--force")
+    assert done["status"] == "success" and {result["resource"] for result in done["results"]} >= {"redis", "local_directory"}
+
+
+def test_nodes_say_whether_a_worker_is_there(system):
+    assert all(node["available"] for node in system.json("nodes"))
+    assert not re.search(r"^\w+\.\w+ .*no worker", system.run("nodes", check=0).stdout, re.M)
+
+
 def test_refusals_name_the_field(system):
     done = system.run("submit", "system.nothing", check=3)
     assert "NOT_FOUND" in done.stderr and "system.nothing" in done.stderr
@@ -179,7 +240,9 @@ def test_refusals_name_the_field(system):
     assert "NOT_FOUND" in system.run("show", "never-was", check=3).stderr
     assert "NOT_FOUND" in system.run("wait", "never-was", check=3).stderr
     assert "NOT_FOUND" in system.run("cancel", "never-was", check=3).stderr
-    assert "callbacks are not offered" in system.run("submit", "system.echo", "--callback", "http://x", check=3).stderr
+    assert "callback" in system.run("submit", "system.echo", "value=1", "--callback", "ftp://x", check=3).stderr
+    assert "name, input or never" in system.run("submit", "system.echo", "--reuse", "always", check=2).stderr
+    assert "one of the two" in system.run("submit", "system.echo", "--reuse", "name", "--force", check=2).stderr
     assert "high, normal or low" in system.run("submit", "system.echo", "--priority", "urgent", check=2).stderr
 
 
@@ -480,7 +543,7 @@ def test_man_page_knows_every_setting():
 @pytest.mark.skipif(not shutil.which("scdoc") or not shutil.which("mandoc"), reason="scdoc or mandoc is not installed")
 def test_man_pages_are_clean():
     pages = sorted((SOURCE / "docs/man").glob("*.scd"))
-    assert len(pages) == 6
+    assert len(pages) == 7
     for source in pages:
         page = pathlib.Path(source.stem)
         page.write_bytes(subprocess.run(["scdoc"], stdin=source.open("rb"), capture_output=True, check=True).stdout)

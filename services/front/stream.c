@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "services/front/request_own.h"
 
-/* STREAM_MAX: how far a peer that reads slowly may lag behind. */
+/* STREAM_MAX: how far a peer that reads slowly may lag behind. One text alone may be larger. */
 enum { STREAM_MAX = 256 << 10, STREAM_FIRST = 1024, STREAM_BLOCK = 4096, PING_MS = 15000 };
 
 struct stream {
@@ -75,7 +75,7 @@ static bool reserve(struct stream *self, size_t size)
         self->size -= self->from;
         self->from = 0;
     }
-    if (size > STREAM_MAX - self->size)
+    if (self->size && self->size + size > STREAM_MAX)
         return false;
     size_t room = self->room ? self->room : STREAM_FIRST;
     while (room < self->size + size)

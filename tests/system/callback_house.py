@@ -1,9 +1,8 @@
 """Receivers of callbacks that behave as they are bid, and a House whose worker can read records."""
 import contextlib
-import hashlib
-import hmac
 import json
 import os
+import re
 import socket
 import ssl
 import threading
@@ -154,11 +153,13 @@ def server_context(folder):
     return context
 
 
-def verify(secret, header, body, tolerance_s=300):
+def verify(secret, header, body):
     """As docs/operations.md shows it."""
-    parts = dict(part.split("=", 1) for part in header.split(","))
-    digest = hmac.new(secret.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
-    return abs(time.time() - int(parts["t"])) <= tolerance_s and hmac.compare_digest(digest, parts["v1"])
+    with open(os.path.join(os.environ["GANTRY_SOURCE"], "docs", "operations.md")) as page:
+        (snippet,) = (block for block in re.findall(r"```python\n(.*?)```", page.read(), re.S) if "def genuine" in block)
+    shown = {}
+    exec(snippet, shown)
+    return shown["genuine"](secret, header, body)
 
 
 class CallbackHouse(House):

@@ -1,5 +1,6 @@
 #include "services/front/health.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,7 +17,8 @@ struct health {
     bool asking;
     bool known; /* ever */
     int64_t known_ms;
-    int status; /* of the last question; 0: all answer */
+    char *document; /* of the API, once somebody asked for it */
+    int status;     /* of the last question; 0: all answer */
     char why[WHY_SIZE];
     size_t count;
     request_t *waiting[WAITING_MAX]; /* while asking */
@@ -32,6 +34,8 @@ health_t *health_new(struct front *front)
 
 void health_destroy(health_t **self_p)
 {
+    if (*self_p)
+        free((*self_p)->document);
     free(*self_p);
     *self_p = NULL;
 }
@@ -110,11 +114,15 @@ static void on_health(request_t *request)
 
 static void on_document(request_t *request)
 {
-    json_t *document = openapi_document();
-    if (document)
-        request_answer(request, 200, document);
+    health_t *self = request_front(request)->health;
+    if (!self->document) {
+        json_auto_t *document = openapi_document();
+        self->document = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    }
+    if (self->document)
+        request_answer_text(request, 200, self->document);
     else
-        request_refuse(request, 500, 0, "out of memory");
+        request_refuse_status(request, -ENOMEM, "", 0, "");
 }
 
 const struct route routes_service[] = {

@@ -85,10 +85,9 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
     request_wake(self);
 }
 
-static struct MHD_Response *response_of(json_t *body)
+/* Takes text; NULL: no body. */
+static struct MHD_Response *response_of_text(char *text)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    json_decref(body);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
     if (!response)
@@ -96,6 +95,19 @@ static struct MHD_Response *response_of(json_t *body)
     else if (text)
         request_header_add(response, "Content-Type", "application/json");
     return response;
+}
+
+static struct MHD_Response *response_of(json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    json_decref(body);
+    return response_of_text(text);
+}
+
+void request_answer_text(request_t *self, int http, const char *text)
+{
+    char *copy = strdup(text);
+    request_respond(self, (unsigned)http, copy ? response_of_text(copy) : NULL);
 }
 
 void request_answer(request_t *self, int http, json_t *body)

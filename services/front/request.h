@@ -31,6 +31,8 @@ const char *request_trace(const request_t *self);
 
 /* The answer. body is taken, whatever becomes of it; NULL: none. */
 void request_answer(request_t *self, int http, json_t *body);
+/* The same with JSON that was written before; it is copied. */
+void request_answer_text(request_t *self, int http, const char *text);
 /* {"detail": text}. retry_after_ms > 0 adds Retry-After, in whole seconds, rounded up. */
 void request_refuse(request_t *self, int http, int64_t retry_after_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

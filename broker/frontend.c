@@ -97,6 +97,7 @@ verb_fn *const client_says[VERB_END] = {
     [VERB_WHY] = on_client_request,
     [VERB_REPLAY] = on_client_request,
     [VERB_PURGE] = on_client_request,
+    [VERB_FORGET] = on_client_request,
     [VERB_LEDGER] = on_client_request,
     [VERB_STEER] = on_client_request,
     [VERB_CRON] = on_client_request,

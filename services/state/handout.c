@@ -20,8 +20,7 @@ bool handed_are(const redisReply *reply)
 {
     return reply_has(reply, HANDOUT_HEAD) &&
            (reply->elements - HANDOUT_HEAD) % HANDOUT_FIELDS == 0 &&
-           handed_count(reply) <= ITEMS_MAX &&
-           reply_text(reply->element[1]).size == HANDOUT_RANDOM;
+           handed_count(reply) <= ITEMS_MAX && reply_text(reply->element[1]).size == HANDOUT_RANDOM;
 }
 
 struct handed handed_at(const redisReply *reply, size_t i)

@@ -7,7 +7,11 @@
 
 #include <errno.h>
 
-enum { REGISTER_MAX = 256, NODE_FIELDS_COUNT = 2 };
+enum {
+    REGISTER_MAX = 256,
+    NODE_FIELDS_COUNT = 2, /* name, declaration */
+    NODE_FIELDS_ASKED = 3  /* and whether it is available */
+};
 
 /* Submits and schedules that met an unknown node are checked again, once. */
 static void take_up(state_t *self, int status)
@@ -147,15 +151,39 @@ static bool is_declaration(struct slice bytes)
            catalogue_verify(bytes, &why, &name) == 0;
 }
 
+/* The declaration, and whether somebody serves it now, whatever it says of that itself. */
+static void pack_node(struct slice declaration, bool available, msgpack_packer *pk)
+{
+    struct reader reader;
+    struct slice name, value;
+    uint32_t pairs = 0;
+    const struct slice truth = available ? SLICE("\xc3") : SLICE("\xc2");
+    const bool said = codec_find(declaration, "available", &value);
+    (void)codec_map(declaration, &reader, &pairs);
+    msgpack_pack_map(pk, said ? pairs : pairs + 1);
+    for (uint32_t i = 0; i < pairs; i++) {
+        struct slice text = { 0 };
+        if (!reader_value(&reader, &name) || !reader_value(&reader, &value))
+            return; /* it was checked */
+        (void)codec_str(name, &text);
+        pack_raw(pk, name);
+        pack_raw(pk, slice_is(text, "available") ? truth : value);
+    }
+    if (said)
+        return;
+    pack_text(pk, "available");
+    pack_raw(pk, truth);
+}
+
 static uint32_t pack_nodes(const redisReply *reply, msgpack_packer *pk)
 {
     uint32_t count = 0;
-    for (size_t i = 1; i < reply->elements; i += NODE_FIELDS_COUNT)
-        count += is_declaration(reply_text(reply->element[i]));
+    for (size_t i = 2; i < reply->elements; i += NODE_FIELDS_ASKED)
+        count += is_declaration(reply_text(reply->element[i - 1]));
     msgpack_pack_array(pk, count);
-    for (size_t i = 1; i < reply->elements; i += NODE_FIELDS_COUNT)
-        if (is_declaration(reply_text(reply->element[i])))
-            pack_raw(pk, reply_text(reply->element[i]));
+    for (size_t i = 2; i < reply->elements; i += NODE_FIELDS_ASKED)
+        if (is_declaration(reply_text(reply->element[i - 1])))
+            pack_node(reply_text(reply->element[i - 1]), reply_whole(reply->element[i]) != 0, pk);
     return count;
 }
 
@@ -174,5 +202,7 @@ static void on_nodes(void *arg, int status, const redisReply *reply)
 
 void nodes_asked(state_t *self, ask_t *ask)
 {
-    state_call_large(ask, self->large, store_function(self->store, "nodes"), on_nodes);
+    struct command *command = store_function(self->store, "nodes");
+    command_text(command, "available");
+    state_call_large(ask, self->large, command, on_nodes);
 }

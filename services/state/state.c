@@ -154,7 +154,7 @@ static void add_timer(state_t *self, uv_timer_t *timer)
 {
     uv_timer_init(program_loop(self->program), timer);
     timer->data = self;
-    self->timers++;
+    state_keep(self);
 }
 
 static int read_depths(state_t *self)
@@ -229,11 +229,20 @@ static void free_state(state_t *self)
     free(self);
 }
 
+void state_keep(state_t *self)
+{
+    self->kept++;
+}
+
+void state_let_go(state_t *self)
+{
+    if (--self->kept == 0)
+        free_state(self);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
-    state_t *self = handle->data;
-    if (--self->timers == 0)
-        free_state(self);
+    state_let_go(handle->data);
 }
 
 static void state_destroy(void *arg)

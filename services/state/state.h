@@ -73,7 +73,7 @@ struct state {
     int64_t crons_rest_ms;  /* schedules wait until then: Redis took no call */
     int64_t redis_ahead_ms; /* of clock_ms(), as Redis last said */
     uv_timer_t farewell;    /* lets the BYEs leave */
-    int timers;             /* open handles; 0 frees */
+    int kept;               /* by open handles, and by what threads do; 0 frees */
     uint32_t spare_asks_count;
 
     struct m_task *tasks;   /* scratch of one message */
@@ -100,7 +100,11 @@ void state_call_large(ask_t *ask, large_t *large, struct command *command, redis
 typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
-    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked;
+    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked, forget_asked;
+
+/* The state lives on until what keeps it has let it go, each once. */
+void state_keep(state_t *self);
+void state_let_go(state_t *self);
 
 /* Decodes the body, or refuses the ask: false. */
 bool state_read(ask_t **ask_p, const struct message_layout *layout, void *m);

@@ -132,9 +132,10 @@ def read_history(history):
     return out
 
 
-def body_of(token, input_, owner=None, callback=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0, created_ms=None):
+def body_of(token, input_, owner=None, callback=None, priority=NORMAL, crashes_max=3, failures_max=5, retry_ms=0, created_ms=None,
+            refers=False):
     created = struct.pack(">BQ", 0xcf, int(time.time() * 1000) if created_ms is None else created_ms)
-    fixed = struct.pack(">BBBBHBI", (1 if owner else 0) | (2 if callback else 0), 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
+    fixed = struct.pack(">BBBBHBI", (1 if owner else 0) | (2 if callback else 0) | (4 if refers else 0), 0xcc, crashes_max, 0xcd, failures_max, 0xce, retry_ms)
     said = {"input": input_, **({"owner": owner} if owner else {}), "priority": PRIORITY_NAMES[priority]}
     return created + fixed + msgpack.packb(said) + msgpack.packb(token_of(token))
 
@@ -190,7 +191,7 @@ class Gantry:
         args = []
         for id_, task, token, *given in tasks:
             options = dict(given[1]) if len(given) > 1 else {}
-            limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms") if k in options}
+            limits = {k: options.pop(k) for k in ("crashes_max", "failures_max", "retry_ms", "refers", "created_ms") if k in options}
             body = body_of(token, given[0] if given and given[0] is not None else {"n": token}, options.get("owner"), options.get("callback"), priority, **limits)
             args += [f"{id_}/{task}", body, msgpack.packb(options) if options else ""]
             self.know(task)
@@ -216,10 +217,14 @@ class Gantry:
         out = []
         for i in range(0, len(flat), 3):
             field, body, rest = flat[i:i + 3]
+            others = rest[1:] if isinstance(rest, list) else None
+            left = rest == []
+            rest = (rest or [b""])[0] if isinstance(rest, list) else rest
+            siblings = None if others is None or left else {others[k].decode(): read_state(others[k + 1]) for k in range(0, len(others), 2)}
             id_, task = field.decode().split("/")
             generation, attempt, failures, crashes = read_counters(rest[:20]) if rest else (0, 1, 0, 0)
             out.append({"id": id_, "task": task, "token": token8 + struct.pack(">I", i // 3), "attempt": attempt, "generation": generation,
-                        "failures": failures, "crashes": crashes, "body": body, "checkpoint": rest[20:]})
+                        "failures": failures, "crashes": crashes, "body": body, "checkpoint": rest[20:], "siblings": siblings, "left": left})
         return (more, out) if raw else out
 
     @staticmethod

@@ -64,7 +64,7 @@ class Model:
         if state in (FAILED, QUARANTINED):
             self.dead.add(field)
         for url in stage.waiting:
-            self.deliver(field, f"%s/%s {stage.generation} {stage.attempt} {url}" % field, url)
+            self.deliver(field, f"%s/%s {stage.created} {stage.generation} {stage.attempt} {url}" % field, url)
         stage.waiting = []
 
     def deliver(self, field, what, url):
@@ -144,6 +144,7 @@ class Model:
             stage.checkpoint = b""
         else:
             stage = self.stages[field] = Stage()
+            stage.created = options["created_ms"]
         stage.token, stage.options = token, options
         stage.begin(priority)
         stage.waiting, stage.told, stage.joined = [options["callback"]] if options.get("callback") else [], "", set()
@@ -334,6 +335,28 @@ class Model:
                     self.stop(field, "cancel")
                 answer[field[1]] = stage.state
         return answer
+
+    def forget(self, id_, force):
+        fields = [f for f in self.stages if f[0] == id_]
+        living = [f for f in fields if self.stages[f].state < COMPLETED]
+        if not fields:
+            return [NOT_FOUND, 0]
+        if living and not force:
+            return [CONFLICT, len(living)]
+        for field in living:
+            if self.stages[field].state in (PENDING, SCHEDULED):
+                self.end_waiting(field, CANCELLED)
+            else:
+                for holds in self.held.values():
+                    holds.pop(field, None)
+                self.end(field, CANCELLED)
+        for queue in self.queues.values():
+            queue[:] = [entry for entry in queue if entry[0] not in fields]
+        self.stale = {entry for entry in self.stale if entry[0] not in fields}
+        for field in fields:
+            self.dead.discard(field)
+            del self.stages[field]
+        return [OK, len(fields)]
 
     def close(self, deadline):
         field, kind = deadline

@@ -23,7 +23,7 @@ class Walk:
 
     def __init__(self, gantry, seed):
         self.gantry, self.model, self.random = gantry, Model(SERVICES), random.Random(seed)
-        self.tokens, self.seq, self.old, self.repeat = 0, 0, [], None
+        self.tokens, self.created, self.seq, self.old, self.repeat = 0, 0, 0, [], None
 
     def field(self, service=None):
         service = service or self.random.choice(SERVICES)
@@ -51,7 +51,8 @@ class Walk:
         return {"id": field[0], "task": field[1], "token": token}
 
     def options(self):
-        options = {"crashes_max": self.random.randrange(1, 4), "failures_max": self.random.randrange(1, 5),
+        self.created += 1
+        options = {"created_ms": self.created, "crashes_max": self.random.randrange(1, 4), "failures_max": self.random.randrange(1, 5),
                    "retry_ms": self.random.choice((0, 0, 1000, CAP_MS))}
         for name in ("delay_ms", "to_start_ms", "to_close_ms"):
             if self.chance(0.2):
@@ -138,6 +139,15 @@ class Walk:
     def purge(self):
         field = self.random.choice(sorted(self.model.dead)) if self.model.dead and self.chance(0.5) else self.field()
         assert self.gantry.call("purge", *field) == self.model.purge(field)
+
+    def forget(self):
+        id_, force = self.field()[0], int(self.chance(0.5))
+        before = [f for f in self.model.stages if f[0] == id_]
+        assert self.gantry.call("forget", id_, force) == self.model.forget(id_, force)
+        self.gantry.follow()
+        for field in before:
+            if field not in self.model.stages:
+                del self.gantry.told["%s/%s" % field]
 
     def pause(self):
         service = self.random.choice(SERVICES)
@@ -234,7 +244,7 @@ def test_random_operations_agree_with_the_model(server):
     walk = Walk(Gantry(server), SEED)
     operations = [walk.submit] * 6 + [walk.claim] * 8 + [walk.finish] * 3 + [walk.put_back] * 4 + [walk.fire] * 3 + \
         [walk.heartbeat, walk.heartbeat, walk.cancel, walk.bye, walk.expire, walk.expire, walk.look, walk.look, walk.again, walk.replay, walk.purge,
-         walk.pause]
+         walk.pause, walk.forget]
     for step in range(STEPS):
         operation = walk.random.choice(operations)
         try:

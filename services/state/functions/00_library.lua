@@ -252,6 +252,14 @@ local function worker_name(P, sid)
   return match(call('HGET', P .. 'workers', sid) or '', '^[^\n]*')
 end
 
+-- The same of all whose session is alive: a line each of name, services, slots.
+local function live_workers(P, now)
+  local live = call('ZRANGEBYSCORE', P .. 'sessions', '(' .. now, '+inf')
+  local said, lines = #live > 0 and get_many(P .. 'workers', live) or {}, {}
+  for i = 1, #live do lines[i] = said[i] or '' end
+  return lines
+end
+
 -- A stage's entry in a queue, in the timers: its field, and its generation unless that is 0.
 local function entry_of(field, generation)
   return generation == 0 and field or field .. ' ' .. generation

@@ -74,7 +74,8 @@ callback_hit = function(change, field, body, url, token)
   callback_flag(change.prefix, field, body)
 end
 
--- The run ended in this state: all that waited for it are told.
+-- The run ended in this state: all that waited for it are told.  When the task was accepted is part of a delivery's name: one
+-- that was forgotten and comes again begins at generation 0 again.
 local function callback_end(change, field, state, packed)
   local P = change.prefix
   local waiting, marks = callback_parts(P, field)
@@ -82,7 +83,7 @@ local function callback_end(change, field, state, packed)
   local generation, attempt = state_counters(packed)
   local body, newest = call('HGET', P .. 'bodies', field) or '', nil
   for url in string.gmatch(waiting, '[^\n]+') do
-    newest = url .. ' ' .. deliver(change, field .. ' ' .. generation .. ' ' .. attempt .. ' ' .. url,
+    newest = url .. ' ' .. deliver(change, field .. ' ' .. body_created(body) .. ' ' .. generation .. ' ' .. attempt .. ' ' .. url,
       { task_id = id, task = task, url = url, status = (state == COMPLETED or state == SKIPPED) and 'completed' or 'failed',
         reuse = 'miss', owned = body_owned(body) })
   end

@@ -54,8 +54,26 @@ do
     return count
   end
 
-  local function nodes(keys)
-    return call('HGETALL', keys[1] .. 'nodes')
+  -- The services that somebody alive claims from.
+  local function served(P)
+    local services = {}
+    for _, line in ipairs(live_workers(P, now_ms())) do
+      for service in string.gmatch(match(line, '^[^\n]*\n([^\n]*)') or '', '[^,]+') do services[service] = true end
+    end
+    return services
+  end
+
+  local function nodes(keys, args)
+    local P = keys[1]
+    local flat = call('HGETALL', P .. 'nodes')
+    if args[1] ~= 'available' then return flat end
+    local services, reply = served(P), {}
+    for i = 1, #flat, 2 do
+      local r = #reply
+      reply[r + 1], reply[r + 2] = flat[i], flat[i + 1]
+      reply[r + 3] = services[match(flat[i], '^[^.]*')] and 1 or 0
+    end
+    return reply
   end
 
   local function version()

@@ -12,12 +12,7 @@ do
   local function workers_of(look, service)
     local known = look.workers[service]
     if known then return known[1], known[2] end
-    if not look.lines then
-      look.lines = {}
-      local live = call('ZRANGEBYSCORE', look.prefix .. 'sessions', '(' .. look.now, '+inf')
-      local lines = #live > 0 and get_many(look.prefix .. 'workers', live) or {}
-      for i = 1, #live do look.lines[i] = lines[i] or '' end
-    end
+    look.lines = look.lines or live_workers(look.prefix, look.now)
     local total, draining = 0, 0
     for _, line in ipairs(look.lines) do
       local name, services = match(line, '^([^\n]*)\n([^\n]*)')

@@ -110,16 +110,35 @@ static void on_gone(void *arg)
         uv_close((uv_handle_t *)&self->signals[i], NULL);
 }
 
+/* run/http says to scripts where HTTP is; without HTTP there is no such file. */
+static void note_http(const struct layout *layout, const char *url)
+{
+    char path[PATH_MAX];
+    if (!layout_path(layout, "run/http", path))
+        return;
+    (void)unlink(path);
+    if (!*url)
+        return;
+    FILE *file = fopen(path, "we");
+    bool written = file && fprintf(file, "%s\n", url) > 0;
+    if ((file && fclose(file)) || !written)
+        fprintf(stderr, "gantry up: %s: %s\n", path, strerror(errno));
+}
+
 static void tell_ready(const struct up *self)
 {
     const struct plan *plan = self->plan;
     char address[ADDRESS_TEXT];
+    char url[ADDRESS_TEXT + sizeof "https://"] = "";
     int64_t fd = self->cli->options.ready_fd;
     printf("gantry %s is up on %s; Ctrl-C stops it\n", GANTRY_VERSION, plan->layout.dir);
     printf("  clients   %s\n", plan->clients);
     if (plan->http.size)
-        printf("  http      %s://%s\n", plan->tls ? "https" : "http",
-               address_print(&plan->http, address));
+        (void)snprintf(url, sizeof url, "%s://%s", plan->tls ? "https" : "http",
+                       address_print(&plan->http, address));
+    note_http(&plan->layout, url);
+    if (*url)
+        printf("  http      %s\n", url);
     printf("  inputs    from %s\n", plan->input_roots);
     printf("  logs      %s/log\n", plan->layout.dir);
     printf("  try       gantry submit system.echo value=hello --wait\n");

@@ -382,6 +382,7 @@ def test_a_child_that_dies_is_started_again(system):
 def test_http_is_served_where_up_says(system):
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", system.http)
     assert ask(system.http + "/healthz") == 200
+    assert (system.folder / "data/run/http").read_text() == system.http + "\n"
 
 
 def test_system_is_not_kept_waiting_by_the_pool(system):

@@ -15,7 +15,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { PROBE_MAX = 4 << 20 };
+enum {
+    PROBE_MAX = 4 << 20,
+    WAV_HEADER = 80,      /* with room for what files of 4 GiB need */
+    WAV_HEADER_LONG = 104 /* above 48 kHz ffmpeg says more of the format */
+};
 
 /* Containers and plain streams only: what merely points at other files or addresses (hls, concat,
  * dash, image2 with its patterns, sdp, imf) is no video here, whatever its name says. */
@@ -41,6 +45,24 @@ void media_add_input(struct media_args *self, const char *path)
     media_add(self, FORMATS);
     media_add(self, "-i");
     media_add(self, "file:%s", path);
+}
+
+void media_add_wav(struct media_args *self, const char *path)
+{
+    const char *options[] = { "-map_metadata", "-1",    "-c:a", "pcm_s16le", "-fflags",
+                              "+bitexact",     "-rf64", "auto", "-f",        "wav" };
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        media_add(self, "%s", options[i]);
+    media_add(self, "file:%s", path);
+}
+
+double media_wav_seconds(const char *path, uint32_t rate, uint32_t channels)
+{
+    struct stat about;
+    off_t header = rate > 48000 || channels > 2 ? WAV_HEADER_LONG : WAV_HEADER;
+    if (stat(path, &about) != 0 || about.st_size <= header)
+        return 0;
+    return (double)(about.st_size - header) / (2.0 * channels * rate);
 }
 
 static int check_file(engine_t *engine, const char *field, const char *path)

@@ -39,6 +39,11 @@ void media_add(struct media_args *self, const char *format, ...)
 /* "-i" and the file, so that neither its name nor its content makes ffmpeg read anything else. */
 void media_add_input(struct media_args *self, const char *path);
 
+/* A WAV file of pcm_s16le to be made, of the same bytes whenever it is made; and how long it is: 0
+ * when it is not there or holds no sound. */
+void media_add_wav(struct media_args *self, const char *path);
+double media_wav_seconds(const char *path, uint32_t rate, uint32_t channels);
+
 struct media_end {
     int code;         /* exit code, MEDIA_SIGNAL + signal, or -1: time was over (run or not) */
     uint64_t frames;  /* pictures written */

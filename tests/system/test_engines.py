@@ -184,6 +184,13 @@ def test_playlists_are_no_videos(run, media, tmp_path):
         assert run(AUDIO, {"video_path": tmp_path / "list.m3u8"}).error()["code"] == "FAILED"
 
 
+def test_a_stream_without_a_single_sample_is_no_sound(run, media, tmp_path):
+    with wave.open(str(tmp_path / "zero.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    error = run(AUDIO, {"video_path": tmp_path / "zero.wav"}).error()
+    assert (error["code"], error["field"]) == ("FAILED", "video_path") and "no sound" in error["message"]
+
+
 def test_a_missing_program_is_told(run, media):
     error = run(AUDIO, {"video_path": media / "video.mp4"}, GANTRY_FFPROBE="no-such-ffprobe").error()
     assert "no such program" in error["message"]

@@ -6,7 +6,6 @@
 #include "services/worker/media.h"
 
 #include "common/scoped.h"
-#include "proto/codec.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +17,7 @@
 #define CONFIG "audio_separator_config"
 #define MODEL CONFIG ".model_name"
 
-enum { STEM_MAX = NAME_MAX - sizeof "_(Instrumental).wav", WAV_HEADER = 44, PASSES_MAX = 2 };
+enum { STEM_MAX = NAME_MAX - sizeof "_(Instrumental).wav", PASSES_MAX = 2 };
 
 /* Windows in samples at 44.1 kHz, one for each pass; none: filters that need no spectrum of ours.
  * Long windows tell tones apart, short ones tell moments apart: two passes are averaged. */
@@ -33,9 +32,9 @@ static const struct quality {
 /* What is left between the words is turned down. */
 static const struct level {
     const char *name, *gate;
-} levels[] = { { "light", "agate=threshold=0.01:range=0.5:ratio=4:attack=5:release=200," },
-               { "medium", "agate=threshold=0.02:range=0.2:ratio=4:attack=5:release=200," },
-               { "strong", "agate=threshold=0.04:range=0.05:ratio=4:attack=5:release=200," } };
+} levels[] = { { "light", "agate=threshold=0.01:range=0.5:ratio=4:attack=2:release=40," },
+               { "medium", "agate=threshold=0.02:range=0.2:ratio=4:attack=2:release=40," },
+               { "strong", "agate=threshold=0.04:range=0.05:ratio=4:attack=2:release=40," } };
 
 enum { MODEL_CENTRE, MODEL_BAND, MODEL_BY_CHANNELS };
 static const char *const models[] = { "ffmpeg-centre", "ffmpeg-speech-band" };
@@ -244,15 +243,6 @@ static char *graph_of(const struct separation *self)
     return NULL;
 }
 
-static void add_output(struct media_args *args, const char *stream, const char *file)
-{
-    const char *options[] = { "-map",    stream,      "-map_metadata", "-1",   "-c:a", "pcm_s16le",
-                              "-fflags", "+bitexact", "-rf64",         "auto", "-f",   "wav" };
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-        media_add(args, "%s", options[i]);
-    media_add(args, "file:%s", file);
-}
-
 static int separate(const struct separation *self)
 {
     scoped_text char *graph = graph_of(self);
@@ -269,16 +259,17 @@ static int separate(const struct separation *self)
     media_add(&args, "1");
     media_add(&args, "-filter_complex");
     media_add(&args, "%s", graph);
-    add_output(&args, "[vocals]", self->vocals);
-    add_output(&args, "[rest]", self->rest);
+    media_add(&args, "-map");
+    media_add(&args, "[vocals]");
+    media_add_wav(&args, self->vocals);
+    media_add(&args, "-map");
+    media_add(&args, "[rest]");
+    media_add_wav(&args, self->rest);
     struct media_call call = { .args = &args, .seconds = self->seconds, .from = 0, .to = 1 };
     int r = media_call(self->engine, self->field, &call);
-    struct stat about;
-    if (r == 0 && stat(self->vocals, &about) != 0)
-        r = -errno;
     if (r != 0)
         return r;
-    double got_s = (double)(about.st_size - WAV_HEADER) / (2.0 * self->channels * self->rate);
+    double got_s = media_wav_seconds(self->vocals, self->rate, self->channels);
     return media_check_sound(self->engine, self->field, &call.end, got_s, self->expected_s);
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { STEM_MAX = NAME_MAX - 4, WAV_HEADER = 44 };
+enum { STEM_MAX = NAME_MAX - 4 };
 
 /* "audio/{name}.wav" of "/x/name.mp4". NULL when out of memory. */
 static char *output_name(const char *video_path)
@@ -22,18 +22,10 @@ static char *output_name(const char *video_path)
 static void extract_args(struct media_args *args, const char *video_path, const char *output)
 {
     media_add_input(args, video_path);
-    const char *options[] = { "-vn",       "-sn", "-dn",   "-map_metadata", "-1", "-c:a",
-                              "pcm_s16le", "-ar", "16000", "-ac",           "1",  "-rf64",
-                              "auto",      "-f",  "wav" };
+    const char *options[] = { "-vn", "-sn", "-dn", "-ar", "16000", "-ac", "1" };
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         media_add(args, "%s", options[i]);
-    media_add(args, "file:%s", output);
-}
-
-static double seconds_of_wav(const char *path)
-{
-    struct stat about;
-    return stat(path, &about) == 0 ? (double)(about.st_size - WAV_HEADER) / 32000 : 0;
+    media_add_wav(args, output);
 }
 
 int ffmpeg_extract_audio(engine_t *engine)
@@ -60,7 +52,7 @@ int ffmpeg_extract_audio(engine_t *engine)
     struct media_call call = { .args = &args, .seconds = seconds, .from = 0, .to = 1 };
     r = media_call(engine, "video_path", &call);
     if (r == 0)
-        r = media_check_sound(engine, "video_path", &call.end, seconds_of_wav(output),
+        r = media_check_sound(engine, "video_path", &call.end, media_wav_seconds(output, 16000, 1),
                               info.audio_duration_s);
     if (r != 0)
         return r;

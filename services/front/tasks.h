@@ -31,12 +31,16 @@ struct front *ask_front(const ask_t *self);
 const char *ask_id(const ask_t *self);
 /* The stage, NULL for the task as a whole. */
 const char *ask_stage(const ask_t *self);
-/* Changes them; texts are copied, NULL leaves what is. False: 404, for there cannot be such a one:
- * the ask is gone. */
+/* Changes them; texts are copied, NULL and an empty stage leave what is. False: 404, for there
+ * cannot be such a one: the ask is gone. */
 bool ask_about(ask_t **self_p, const char *id, const char *stage);
 /* Something of the handler's own until the answer comes; freed with the ask. */
 void ask_keep(ask_t *self, void *kept, void (*end)(void *kept));
 void *ask_kept(const ask_t *self);
+
+/* The Idempotency-Key, borrowed from the request while its handler runs; NULL: none was sent.
+ * False: it is none, and the request was refused. */
+bool ask_key(ask_t **self_p, const char **ret_key);
 
 /* What the broker answered: 0 and a body, or a status and what gantry_client_error() says. */
 typedef void ask_told_fn(ask_t **self_p, int status, struct slice body);

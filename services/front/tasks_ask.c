@@ -5,6 +5,7 @@
 #include "proto/client.h"
 #include "proto/context.h"
 #include "services/front/tasks.h"
+#include "services/front/tasks_body.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -89,10 +90,24 @@ bool ask_about(ask_t **self_p, const char *id, const char *stage)
     if (id &&
         (!task_id_valid(slice_of(id)) || !slice_copy(slice_of(id), self->id, sizeof self->id)))
         refuse_missing(self_p, id, NULL);
-    else if (stage && (!task_name_valid(slice_of(stage)) ||
-                       !slice_copy(slice_of(stage), self->stage, sizeof self->stage)))
+    else if (stage && *stage &&
+             (!task_name_valid(slice_of(stage)) ||
+              !slice_copy(slice_of(stage), self->stage, sizeof self->stage)))
         refuse_missing(self_p, self->id, stage);
     return *self_p != NULL;
+}
+
+bool ask_key(ask_t **self_p, const char **ret_key)
+{
+    const char *key = request_header((*self_p)->request, "Idempotency-Key");
+    const bool sound = !key || tasks_key_valid(key);
+    if (sound)
+        *ret_key = key;
+    else
+        ask_refuse(self_p, 400,
+                   "参数验证失败: Idempotency-Key: must be 1 to %d printable characters",
+                   TASKS_KEY_MAX);
+    return sound;
 }
 
 void ask_keep(ask_t *self, void *kept, void (*end)(void *kept))

@@ -1,7 +1,6 @@
 /* GET /v1/tasks/{id}/events: what happens to a task, as server-sent events. One question at a time
  * is open at the brokers, either a look (the record as it is, and a number) or the updates after a
  * number, for which they keep it until there are some. */
-#include "common/clock.h"
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
@@ -13,12 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum {
-    QUIET_MS = 15000, /* of an idle stream, until a comment says that it lives */
-    PROGRESS_MS = 1000,
-    AT_ONCE_MS = 1,
-    AGAIN_MS = 1000
-};
+enum { QUIET_MS = 15000, PROGRESS_MS = 1000, AT_ONCE_MS = 1, AGAIN_MS = 1000 };
 
 /* Lives while any of request, asked and turning is set. */
 struct stream {
@@ -33,7 +27,6 @@ struct stream {
     bool final;       /* likewise, and no update has come since */
     uint64_t since;   /* number of the last update told; 0: none, a snapshot comes first */
     uint64_t target;  /* once all up to this is told, there is nothing more; 0: not known */
-    int64_t told_ms;  /* when something was sent last */
     json_t *progress; /* of each stage, as told last */
     uv_timer_t timer; /* the same question once more */
     char id[TASK_ID_MAX + 1];
@@ -81,7 +74,6 @@ static void tell(struct stream *self, char *text)
     scoped_text char *owned = text;
     if (!is_open(self))
         return;
-    self->told_ms = clock_ms();
     if (!owned)
         end(self);
     else if (!request_send(self->request, slice_of(owned)))
@@ -223,8 +215,6 @@ static void on_nothing(struct stream *self, bool told_all)
         finish(self);
     else if (!self->target)
         self->looking = self->running;
-    if (clock_ms() - self->told_ms >= QUIET_MS)
-        tell(self, strdup(":\n\n"));
 }
 
 static int on_items(struct stream *self, const struct m_updates *updates)

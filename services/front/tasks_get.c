@@ -31,17 +31,38 @@ static json_t *message_of(const gantry_record_t *record)
     return json_string("任务执行失败");
 }
 
+/* When something happened to it last. */
+static uint64_t stage_ms(const struct gantry_stage *stage)
+{
+    const uint64_t times[] = { stage->created_ms, stage->started_ms, stage->ended_ms };
+    uint64_t latest = 0;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (times[i] > latest)
+            latest = times[i];
+    return latest;
+}
+
 static uint64_t updated_ms(const gantry_record_t *record)
 {
     uint64_t latest = gantry_record_created_ms(record);
     for (size_t i = 0; i < gantry_record_count(record); i++) {
-        const struct gantry_stage *stage = gantry_record_stage(record, i);
-        const uint64_t times[] = { stage->created_ms, stage->started_ms, stage->ended_ms };
-        for (size_t t = 0; t < sizeof times / sizeof *times; t++)
-            if (times[t] > latest)
-                latest = times[t];
+        const uint64_t ms = stage_ms(gantry_record_stage(record, i));
+        if (ms > latest)
+            latest = ms;
     }
     return latest;
+}
+
+/* The newest stage with a callback, NULL when none has one. */
+static const struct gantry_stage *called_back(const gantry_record_t *record)
+{
+    const struct gantry_stage *newest = NULL;
+    for (size_t i = 0; i < gantry_record_count(record); i++) {
+        const struct gantry_stage *stage = gantry_record_stage(record, i);
+        if (*stage->callback && (!newest || stage_ms(stage) > stage_ms(newest)))
+            newest = stage;
+    }
+    return newest;
 }
 
 /* callback: null or one of pending, sent, failed. */
@@ -96,8 +117,8 @@ static void on_status(ask_t **self_p, int status, struct slice body)
     scoped(gantry_record) record = NULL;
     if (!ask_record(self_p, status, body, &record))
         return;
-    const struct gantry_stage *stage = context_newest(record);
-    if (!stage || !*stage->callback) {
+    const struct gantry_stage *stage = called_back(record);
+    if (!stage) {
         answer_status(self_p, record, NULL);
     } else if (!*stage->callback_id) {
         answer_status(self_p, record, "pending");

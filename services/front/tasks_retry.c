@@ -46,17 +46,25 @@ static enum gantry_priority priority_of(const struct gantry_stage *stage)
     return priority < 0 ? GANTRY_NORMAL : priorities[priority];
 }
 
+/* The four bytes at the end of the new id: at random, or as the Idempotency-Key says. 0 or -errno.
+ */
+static int draw(const ask_t *self, const struct gantry_stage *stage, struct tasks_ticket *ticket)
+{
+    const char *key = ask_kept(self);
+    return key ? tasks_ticket(key, ask_id(self), stage->task, ticket)
+               : mint_bytes(ticket->token, sizeof ticket->token);
+}
+
 static void submit(ask_t **self_p, const struct gantry_stage *stage)
 {
     char id[TASK_ID_MAX + 32];
-    uint8_t random[4];
-    int r = mint_bytes(random, sizeof random);
-    if (r) {
+    struct tasks_ticket ticket;
+    if (draw(*self_p, stage, &ticket)) {
         ask_refuse_status(self_p, STATUS_INTERNAL);
         return;
     }
-    (void)snprintf(id, sizeof id, "%s-retry-%02x%02x%02x%02x", ask_id(*self_p), random[0],
-                   random[1], random[2], random[3]);
+    (void)snprintf(id, sizeof id, "%s-retry-%02x%02x%02x%02x", ask_id(*self_p), ticket.token[0],
+                   ticket.token[1], ticket.token[2], ticket.token[3]);
     if (!task_id_valid(slice_of(id))) {
         ask_refuse(self_p, 400, "参数验证失败: task_id: %s is too long to be retried", id);
         return;
@@ -67,6 +75,7 @@ static void submit(ask_t **self_p, const struct gantry_stage *stage)
         .input = stage->input,
         .priority = priority_of(stage),
         .owner = *stage->owner ? stage->owner : NULL,
+        .token = ticket.token,
         .schedule_to_start_ms = (uint64_t)ask_front(*self_p)->settings->front_start_ms,
         .callback = *stage->callback ? stage->callback : NULL,
         .reuse = "never",
@@ -92,6 +101,25 @@ static void on_record(ask_t **self_p, int status, struct slice body)
         ask_refuse(self_p, 400, "任务状态不允许重试: %s", state);
 }
 
+/* False: memory ran out. */
+static bool keep_key(ask_t *self, const char *key)
+{
+    char *kept = key ? strdup(key) : NULL;
+    ask_keep(self, kept, free);
+    return kept || !key;
+}
+
+static void begin(ask_t **self_p, const char *stage)
+{
+    const char *key = NULL;
+    if (!ask_key(self_p, &key) || !ask_about(self_p, NULL, stage))
+        return;
+    if (keep_key(*self_p, key))
+        ask_get(self_p, ask_id(*self_p), on_record);
+    else
+        ask_refuse_status(self_p, -ENOMEM);
+}
+
 void tasks_retry(request_t *request)
 {
     json_t *object = NULL;
@@ -107,7 +135,7 @@ void tasks_retry(request_t *request)
         ask_refuse(&self, 400, "%s", detail);
     else if (r)
         ask_refuse_status(&self, r);
-    else if (ask_about(&self, NULL, stage))
-        ask_get(&self, ask_id(self), on_record);
+    else
+        begin(&self, stage);
     json_decref(object);
 }

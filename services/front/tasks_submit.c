@@ -57,17 +57,13 @@ static void on_kept(ask_t **self_p, const struct gantry_receipt *receipt)
 }
 
 /* False: the request was refused. */
-static bool apply_key(ask_t **self_p, const char *key, struct gantry_task *task,
-                      struct tasks_ticket *ticket)
+static bool apply_key(ask_t **self_p, struct gantry_task *task, struct tasks_ticket *ticket)
 {
+    const char *key = NULL;
+    if (!ask_key(self_p, &key))
+        return false;
     if (!key)
         return true;
-    if (!tasks_key_valid(key)) {
-        ask_refuse(self_p, 400,
-                   "参数验证失败: Idempotency-Key: must be 1 to %d printable characters",
-                   TASKS_KEY_MAX);
-        return false;
-    }
     int r = tasks_ticket(key, task->id, task->task, ticket);
     if (r) {
         ask_refuse_status(self_p, r);
@@ -93,7 +89,6 @@ void tasks_post(request_t *request)
         ask_refuse(&self, 400, "%s", detail);
     else if (r)
         ask_refuse_status(&self, r);
-    else if (apply_key(&self, request_header(request, "Idempotency-Key"), &body.task, &ticket) &&
-             ask_about(&self, NULL, body.task.task))
+    else if (apply_key(&self, &body.task, &ticket) && ask_about(&self, NULL, body.task.task))
         ask_submit(&self, &body.task, on_kept);
 }

@@ -194,6 +194,36 @@ def test_a_stage_that_runs_again_keeps_the_stream_open(town):
     assert rest[-1][0] == "end"
 
 
+def test_a_task_that_is_deleted_ends_its_streams(town):
+    id_ = fresh()
+    answer = town.http.post("/v1/tasks", {"task_name": A, "task_id": id_, "delay_ms": 60000})
+    assert answer.status == 200
+    events = Events(town, id_)
+    assert events.next()[0] == "snapshot"
+    assert town.http.post(f"/v1/tasks/{id_}/delete", {"force": True}).body["status"] == "success"
+    rest = events.rest()
+    assert rest[-1][0] == "end" and rest[-1][1]["status"] in ("deleted", "cancelled"), rest
+
+
+def test_a_large_record_is_one_event(town):
+    id_, value = fresh(), "x" * 600000
+    submit(town, A, id_, value=value)
+    town.py.wait(id_)
+    events = Events(town, id_)
+    event, context = events.next()
+    assert event == "snapshot" and context["stages"][A]["input_params"]["value"] == value
+    town.py.complete(id_, A, value="x")
+    assert events.rest()[-1][0] == "end"
+
+
+def test_head_tells_that_there_is_a_stream(town):
+    id_ = fresh()
+    submit(town, A, id_)
+    answer = town.http.call("HEAD", f"/v1/tasks/{id_}/events")
+    assert answer.status == 200 and answer.raw == b""
+    town.py.complete(id_, A, value="x")
+
+
 def test_many_readers_of_one_task_and_of_many(town):
     ids = [fresh() for _ in range(10)]
     for id_ in ids:

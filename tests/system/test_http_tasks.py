@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from harness import until
-from http_house import House, node
+from http_house import LISTENS, House, Http, node
 
 A, B, KEYLESS, PICKY = "py.a", "py.b", "py.keyless", "py.picky"
 MISS, WAIT, HIT = "任务已创建并开始执行", "任务已存在执行中，等待完成后回调", "任务已命中缓存并完成回调"
@@ -194,6 +194,19 @@ def test_input_data_may_be_so_deep_and_so_large(town):
     assert town.http.post("/v1/tasks", body).status == 200
 
 
+def test_a_hit_carries_the_stage_that_was_asked_for_when_it_is_set_so(town):
+    id_ = completed(town, A)
+    completed(town, B, id_)
+    other = town.process("requested", "gantry-front", front_http="127.0.0.1:0", front_brokers=town.endpoints("clients"), reuse_result_stages="requested")
+    try:
+        http = Http(int(until(lambda: LISTENS.search(other.said())).group(1)))
+        until(lambda: http.get("/readyz").status == 200)
+        assert set(ok(http.submit(A, id_))["result"]["stages"]) == {A} and set(http.context(id_)["stages"]) == {A, B}
+    finally:
+        other.stop()
+    assert set(ok(town.http.submit(A, id_))["result"]["stages"]) == {A, B}
+
+
 def test_the_clocks_and_the_priority_are_those_of_the_task(town):
     id_ = fresh()
     body = {"task_name": "gone.node", "task_id": id_, "input_data": {}}
@@ -252,9 +265,6 @@ def test_a_key_that_is_none_is_refused(town, key):
 
 def test_status_follows_the_task(town):
     id_ = fresh()
-    gone = town.hand(node("slow.node"))
-    gone.freeze()
-    time.sleep(0.1)
     ok(town.http.submit(A, id_, value=1))
     town.py.wait(id_)
     status = town.http.status(id_)
@@ -268,7 +278,6 @@ def test_status_follows_the_task(town):
     assert status["status"] == "completed" and status["message"] == "任务执行完成" and status["result"]["stages"][A]["status"] == "SUCCESS"
     assert status["minio_files"] == [{"name": "frames.zip", "url": "http://store/bucket/a/frames.zip", "type": "unknown", "size": None},
                                      {"name": "1.MP4", "url": "http://store/x/1.MP4", "type": "video", "size": None}]
-    gone.thaw()
 
 
 def test_a_failed_stage_is_told_and_hides_no_other(town):
@@ -293,6 +302,7 @@ def test_result_is_the_whole_context(town):
     chosen = town.http.get(f"/v1/tasks/{id_}/result?task_name={A}").body
     assert chosen["input_params"] == {"task_name": A, "input_data": {"value": 1}, "callback_url": None}
     assert chosen["stages"] == context["stages"]
+    assert town.http.get(f"/v1/tasks/{id_}/result?task_name=").body == context
 
 
 def test_callback_status_follows_the_delivery(town):
@@ -310,6 +320,8 @@ def test_callback_status_follows_the_delivery(town):
     town.py.complete(sent, A, value="x")
     town.calls(path)
     until(lambda: town.http.status(sent)["callback_status"] == "sent", 30)
+    completed(town, B, sent)  # which has none
+    assert town.http.status(sent)["callback_status"] == "sent"
 
 
 # ---- unknown ids ----------------------------------------------------------------------------------
@@ -383,6 +395,36 @@ def test_only_what_has_ended_is_retried(town):
     starts(town.http.post(f"/v1/tasks/{long}/retry"), 400, WRONG + "task_id: " + long + "-retry-")
     just = failed(town, A, "r" * 113)
     town.py.complete(ok(town.http.post(f"/v1/tasks/{just}/retry"))["task_id"], value="x")
+
+
+def test_a_retry_under_a_key_is_one_retry(town):
+    id_, key = failed(town), {"Idempotency-Key": "once"}
+    new = {ok(town.http.post(f"/v1/tasks/{id_}/retry", headers=key))["task_id"] for _ in range(3)}
+    other = ok(town.http.post(f"/v1/tasks/{id_}/retry", headers={"Idempotency-Key": "twice"}))["task_id"]
+    assert len(new) == 1 and other not in new
+    for one in (*new, other):
+        town.py.complete(one, value="x")
+        assert town.py.runs(one) == [A]
+    refused(town.http.post(f"/v1/tasks/{id_}/retry", headers={"Idempotency-Key": "x" * 256}), 400,
+            WRONG + "Idempotency-Key: must be 1 to 255 printable characters")
+
+
+def test_a_retry_is_its_owners_and_meets_the_quota(town):
+    client, id_, runs = town.client(), fresh(), fresh()
+    def submit(id_):
+        answer = client.ask("SUBMIT", [{"id": id_, "task": A, "token": os.urandom(16), "owner": "anna", "input": {}}], service="py")
+        assert answer.body[0]["status"] == 0, answer
+    submit(id_)
+    town.py.fail(id_)
+    submit(runs)
+    town.py.wait(runs)
+    answer = town.http.post(f"/v1/tasks/{id_}/retry")
+    refused(answer, 429, "请等待当前任务完成")
+    assert int(answer.headers["Retry-After"]) > 0
+    town.py.complete(runs, value="x")
+    new = ok(town.http.post(f"/v1/tasks/{id_}/retry"))["task_id"]
+    assert client.ask("GET", {"id": new}).body["stages"][A]["owner"] == "anna"
+    town.py.complete(new, value="x")
 
 
 # ---- cancel ---------------------------------------------------------------------------------------

@@ -16,23 +16,23 @@ from http_peer import *  # noqa: F403: tests have it all from here
 from http_peer import Http, Receiver
 
 HELLO, BYE, CLAIM, HEARTBEAT, DONE, REGISTER = 1, 3, 20, 21, 22, 24
+SLOTS = 16  # of the worker for callbacks, as gantry up has it
 LISTENS = re.compile(r"127\.0\.0\.1:(\d+)")
 
 
 class House(System):
-    """Use with `with`. media: also a worker for ffmpeg and audio_separator; receiver: takes callbacks."""
+    """Use with `with`. media: services of one more worker; receiver: takes callbacks."""
 
-    def __init__(self, folder, media=False, system=True, **settings):
+    def __init__(self, folder, media="", **settings):
         super().__init__(folder, workers=0, **{"callback_allow": "127.0.0.1", "callback_retry_ms": 50, "front_answer_ms": 3000, **settings})
-        self.wants, self.front, self.hands = (media, system), None, []
+        self.services, self.front, self.hands = media, None, []
         self.receiver = Receiver()
 
     def __enter__(self):
         super().__enter__()
         try:
-            media, system = self.wants
-            self.media = self.add_worker(worker_services="ffmpeg,audio_separator") if media else None
-            self.system = self.add_worker(worker_services="system") if system else None
+            self.system = self.add_worker(worker_services="system", worker_slots=SLOTS)
+            self.media = self.add_worker(worker_services=self.services) if self.services else None
             self.front = self.process("front", "gantry-front", front_http="127.0.0.1:0", front_brokers=self.endpoints("clients"))
             self.port = int(until(lambda: LISTENS.search(self.front.said())).group(1))
             self.front.command = [word.replace("127.0.0.1:0", f"127.0.0.1:{self.port}") for word in self.front.command]
@@ -179,13 +179,16 @@ class Hand(threading.Thread):
             self.say(CLAIM, {"session": self.session, "seq": self.seq, "worker": "hand"}, self.slots)
 
     def hello(self):
-        services = sorted({node["name"].split(".")[0] for node in self.nodes})
-        self.say(HELLO, {"role": "worker", "name": "hand", "session": self.session, "services": services, "slots": self.slots})
+        self.say(HELLO, {"role": "worker", "name": "hand", "session": self.session, "services": self.services(), "slots": self.slots})
 
     def beat(self):
         with self.lock:
             held = [{key: task[key] for key in ("id", "task", "token")} for task in self.taken.values()]
-        self.say(HEARTBEAT, {"session": self.session, "claim_open": self.seq, "worker": "hand", "held": held})
+        self.say(HEARTBEAT, {"session": self.session, "claim_open": self.seq, "worker": "hand", "held": held,
+                             "services": ",".join(self.services()), "slots": self.slots})
+
+    def services(self):
+        return sorted({node["name"].split(".")[0] for node in self.nodes})
 
     def result(self, task, state, more):
         return {**{key: task[key] for key in ("id", "task", "session", "token")}, "state": state, "worker": "hand", **more}

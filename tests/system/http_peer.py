@@ -99,7 +99,7 @@ def burst(port, requests, seconds=60):
 class Receiver:
     """Takes callbacks, keeps all of each, and answers as it was told: 200, unless a path has steps of its own.
 
-    A step is a status, "hang" (until the receiver closes), "drop" (the connection ends without an answer), or a pair
+    A step is a status, "hang" (until release()), "drop" (the connection ends without an answer), or a pair
     of a status and headers, such as (302, {"Location": url}) or (503, {"Retry-After": "1"}). The last one stays."""
 
     def __init__(self, host="127.0.0.1"):
@@ -114,9 +114,9 @@ class Receiver:
 
             def answer(self):
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                step = receiver.take(self, raw)
+                step, over = receiver.take(self, raw), receiver.over
                 if step == "hang":
-                    receiver.over.wait()
+                    over.wait()
                 if step in ("hang", "drop"):
                     self.close_connection = True
                     return
@@ -145,8 +145,13 @@ class Receiver:
     def __exit__(self, *_):
         self.close()
 
+    def release(self):
+        """Ends the connections that hang, without an answer."""
+        over, self.over = self.over, threading.Event()
+        over.set()
+
     def close(self):
-        self.over.set()
+        self.release()
         self.server.shutdown()
         self.server.server_close()
 

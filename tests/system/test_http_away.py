@@ -1,6 +1,7 @@
 """What stands behind the HTTP front is stopped, or killed in the middle of its work: callers are told when to come again,
 nothing that was accepted is lost, and callbacks arrive."""
 import json
+import socket
 import threading
 import time
 import uuid
@@ -124,14 +125,30 @@ def test_the_front_is_killed(town):
     assert all(runs.count(id_) == 1 for id_ in load.accepted), "a request that was repeated did not run again"
 
 
+def listens(town):
+    try:
+        socket.create_connection(("127.0.0.1", town.port), 1).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
 def test_the_front_stops_in_order(town):
-    """SIGTERM: what is under way is answered."""
-    load = Load(town)
-    load.accepts()
-    town.front.stop()
+    """SIGTERM while a request is under way: it is answered, nobody else is let in, and the program ends well."""
+    id_, replies = fresh(), []
+    town.states[0].freeze()
+    asker = threading.Thread(target=lambda: replies.append(town.http.submit(A, id_, value=1)))
+    asker.start()
+    time.sleep(0.1)
+    town.front.process.terminate()
+    until(lambda: not listens(town), every=0.005)
+    assert town.front.alive() and not replies
+    town.states[0].thaw()
+    asker.join()
+    assert replies[0].status == 200 and town.front.process.wait(10) == 0
     town.front.start()
-    load.accepts()
-    load.end()
+    until(lambda: town.ready() == 200)
+    assert town.http.ended(id_)["stages"][A]["status"] == "SUCCESS"
 
 
 def test_the_worker_of_callbacks_is_killed_in_the_middle_of_a_delivery(town):

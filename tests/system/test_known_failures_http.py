@@ -3,7 +3,6 @@
 Failures of object storage, archives and GPU locks are not here: there is no HTTP call that reaches them."""
 import concurrent.futures
 import datetime
-import json
 import os
 import subprocess
 import time
@@ -13,7 +12,7 @@ import uuid
 import pytest
 
 from harness import STALE, processes_in, until
-from http_house import House, node
+from http_house import SLOTS, House, node
 
 A, B, C = "py.a", "py.b", "py.c"
 MISS, WAIT, HIT = "任务已创建并开始执行", "任务已存在执行中，等待完成后回调", "任务已命中缓存并完成回调"
@@ -22,7 +21,7 @@ RUN_KEYS = {"task_id", "status", "result", "timestamp"}
 
 @pytest.fixture(scope="module")
 def town():
-    with House("known", media=True) as house:
+    with House("known", media="ffmpeg") as house:
         house.py = house.hand(*(node(name) for name in (A, B, C, "py.d", "py.e")))
         house.knows(A, "system.echo", "ffmpeg.extract_audio")
         yield house
@@ -52,6 +51,15 @@ def done(town, id_, task=A, **output):
 def is_wait(answer, task):
     return (answer["status"], answer["message"]) == ("pending", WAIT) and answer["reuse_info"] == {
         "reuse_hit": True, "task_name": task, "source": "redis", "state": "pending"}
+
+
+def film(town, name, sound=True):
+    """A second of video, as a worker may read it."""
+    path = f"{town.folder}/in/{name}.mp4"
+    tone = ("-f", "lavfi", "-i", "sine=frequency=440:duration=1") if sound else ()
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1", *tone,
+                    "-c:v", "libx264", "-preset", "ultrafast", path], check=True)
+    return path
 
 
 def instant(text):
@@ -118,7 +126,7 @@ def test_a_nodes_failure_erases_other_stages(town):
     until(lambda: town.http.status(id_)["status"] == "failed")
     stages = town.http.context(id_)["stages"]
     assert (stages[A]["status"], stages[A]["output"], stages[A]["error"]) == ("SUCCESS", {"value": "kept"}, None)
-    assert stages[B]["status"] == "FAILED" and "b broke" in json.dumps(stages[B]["error"])
+    assert (stages[B]["status"], stages[B]["error"]) == ("FAILED", "b broke")
     hit = submitted(town, A, id_, value=1)
     assert hit["reuse_info"]["reuse_hit"] and set(hit["result"]["stages"]) == {A, B}
 
@@ -222,19 +230,26 @@ def test_repeated_callbacks(town):
 
 
 def test_callback_blocking_a_worker(town):
-    """More deliveries hang than the worker has slots."""
+    """More receivers hang than there are slots for deliveries: work goes on, and later the deliveries do."""
     town.receiver.plan("/hang", "hang")
-    ids = [fresh() for _ in range(12)]
+    ids = [fresh() for _ in range(SLOTS + 4)]
     for id_ in ids:
         submitted(town, A, id_, town.receiver.url("/hang"), value=1)
         town.py.complete(id_, value=1)
-    town.calls("/hang", count=12)
-    for task, more in (("system.echo", {"value": 1}), ("system.sleep", {"seconds": 0.01})):
-        id_, began = fresh(), time.monotonic()
-        submitted(town, task, id_, url(town, id_), **more)
+    town.calls("/hang", count=SLOTS)
+    video, began = film(town, "short"), time.monotonic()
+    for task, input_ in ((A, {"value": 1}), ("ffmpeg.extract_audio", {"video_path": video})):
+        id_ = fresh()
+        submitted(town, task, id_, town.receiver.url("/later"), **input_)
+        if task == A:
+            town.py.complete(id_, value=1)
         assert town.http.ended(id_)["stages"][task]["status"] == "SUCCESS"
-        town.calls(f"/{id_}")
-        assert time.monotonic() - began < 5, "far below the delivery's own limit of 30 s"
+    assert time.monotonic() - began < 10, "far below a delivery's limit of 30 s"
+    town.receiver.plan("/hang", 200)
+    town.receiver.release()
+    town.delivered()
+    assert len(town.receiver.of("/later")) == 2
+    assert {call.body["task_id"] for call in town.receiver.of("/hang")} == set(ids)
 
 
 def test_cached_at_is_the_time_of_asking(town):
@@ -399,14 +414,9 @@ def test_cancel_that_only_relabels(town):
 
 def test_completed_without_a_file(town):
     """A video without sound has no audio_path; one that has it has the file."""
-    made = {}
-    for name, sound in (("dumb", ()), ("talk", ("-f", "lavfi", "-i", "sine=frequency=440:duration=1"))):
-        made[name] = f"{town.folder}/in/{name}.mp4"
-        subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1", *sound,
-                        "-c:v", "libx264", "-preset", "ultrafast", made[name]], check=True)
-    for name, told in (("dumb", "FAILED"), ("talk", "SUCCESS")):
+    for sound, told in ((False, "FAILED"), (True, "SUCCESS")):
         id_ = fresh()
-        submitted(town, "ffmpeg.extract_audio", id_, video_path=made[name])
+        submitted(town, "ffmpeg.extract_audio", id_, video_path=film(town, f"sound-{sound}", sound))
         stage = town.http.ended(id_)["stages"]["ffmpeg.extract_audio"]
         assert stage["status"] == told, stage
         path = (stage["output"] or {}).get("audio_path")
@@ -423,7 +433,7 @@ def test_timeouts_that_never_fire():
         began, id_ = time.monotonic(), fresh()
         assert submitted(house, "gone.work", id_, url(house, id_), value=1)["status"] == "pending"
         stage = house.http.ended(id_, seconds=20)["stages"]["gone.work"]
-        assert stage["status"] == "FAILED" and "TIMEOUT" in json.dumps(stage["error"])
+        assert stage["status"] == "FAILED" and "schedule to start" in stage["error"], stage
         assert 0.9 < time.monotonic() - began < 15
         call = house.calls(f"/{id_}")[0]
         assert call.body["status"] == "failed" and abs(instant(call.body["timestamp"]) / 1000 - time.time()) < 60

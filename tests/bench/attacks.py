@@ -8,13 +8,15 @@
   half   connections whose sending side is closed, in the middle of a request and after one
   deaf   readers that never read: event streams, and many answers asked for at once
 
-Whoever is cut off comes again. Says READY once all are there, and at the end one line of JSON: connections opened,
-cut off (of those within how many seconds: the longest), bytes sent, answers by status. SCALE 0.1: a tenth of them.
-Its priority is the lowest, for attackers do not use the processor of who they attack."""
+Whoever is cut off comes again. Says READY once all are there, ENOUGH once all that may not stay have been cut off (and
+64 MB of junk are sent), and at the end one line of JSON: connections opened, cut off, seconds that the longest of these
+lasted, bytes sent, answers by status. SCALE 0.1: a tenth of them. Its priority is the lowest, for real attackers do not
+use the processor of who they attack."""
 import asyncio
 import collections
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,7 +25,7 @@ import time
 POST = b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 ESTABLISHED = 1  # of TCP_INFO's states
-BLOCK, JUNK_EACH = os.urandom(1 << 16), 1 << 20
+BLOCK, JUNK_EACH, JUNK = os.urandom(1 << 16), 1 << 20, 64 << 20
 PAUSE_S, AGAIN_S, JUNK_S = 1.0, 0.5, 8.0  # between two bytes; before coming again; in which 64 MB are sent
 
 
@@ -80,15 +82,22 @@ class Attack:
                 self.counts["cut"] += 1
             await asyncio.sleep(AGAIN_S)
 
+    async def enough(self, cut, size):
+        while self.counts["cut"] < cut or self.counts["bytes"] < size:
+            await asyncio.sleep(0.05)
+        print("ENOUGH", flush=True)
+        await asyncio.sleep(3600)
+
     async def run(self, name):
-        one, count = ATTACKS[name]
-        count = max(1, round(count * self.scale))
+        one, count, leave = ATTACKS[name]
+        count = max(2, round(count * self.scale))
         tasks = [asyncio.create_task(self.one(one, number)) for number in range(count)]
         while self.there < count:
             await asyncio.sleep(0.01)
         print("READY", flush=True)
         stop = asyncio.Event()
         self.loop.add_signal_handler(signal.SIGTERM, stop.set)
+        tasks.append(asyncio.create_task(self.enough(int(count * leave), JUNK * self.scale if one is junk else 0)))
         await asyncio.wait([*tasks, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
@@ -118,7 +127,7 @@ async def junk(self, link, number):
         await self.send(link, POST + b"Content-Length: %d\r\n\r\n" % JUNK_EACH)
     for _ in range(JUNK_EACH // len(BLOCK)):
         await self.send(link, BLOCK)
-        if not await self.answer(link, JUNK_S * ATTACKS["junk"][1] * len(BLOCK) / (64 << 20)):
+        if not await self.answer(link, JUNK_S * ATTACKS["junk"][1] * len(BLOCK) / JUNK):
             return
     link.shutdown(socket.SHUT_WR)
 
@@ -145,21 +154,28 @@ async def half(self, link, number):
 
 
 async def deaf(self, link, number):
-    if number % 2:
-        await self.send(link, GET * 50)
-    else:
+    """Its buffers are small: soon nothing more fits."""
+    if number % 2 == 0:
         await self.send(link, b"GET /v1/tasks/%s/events HTTP/1.1\r\nHost: x\r\n\r\n" % os.environ.get("ATTACK_TASK", "none").encode())
     while link.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED:
+        try:
+            self.counts["bytes"] += link.send(GET * 50) if number % 2 else 0
+        except BlockingIOError:
+            pass
         await asyncio.sleep(0.2)
     raise ConnectionResetError
 
 
-ATTACKS = {"slow": (slow, 200), "idle": (idle, 1000), "junk": (junk, 16), "big": (big, 50), "half": (half, 200), "deaf": (deaf, 200)}
+# What each does, how many there are, and the part of them that may not stay: event streams may.
+ATTACKS = {"slow": (slow, 200, 1), "idle": (idle, 1000, 1), "junk": (junk, 16, 1), "big": (big, 50, 1), "half": (half, 200, 1),
+           "deaf": (deaf, 200, 0.5)}
 
 
 async def main():
     name, port, *scale = sys.argv[1:]
     os.nice(19)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     await Attack(int(port), float(scale[0]) if scale else 1.0).run(name)
 
 

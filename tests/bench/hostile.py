@@ -36,7 +36,7 @@ class Attack:
             self.process.kill()
             self.process.wait()
         if kind is None:
-            self.said = json.loads(out)
+            self.said = json.loads(out.splitlines()[-1])
 
 
 def paced(front, options):

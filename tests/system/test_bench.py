@@ -1,34 +1,37 @@
-"""tests/bench/run: every command with small numbers. What it prints is whole and makes sense; how fast it is, is no matter."""
+"""tests/bench/run and http: every command with small numbers. What it prints is whole and makes sense; how fast it is, is no matter."""
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
 
+import pytest
+
 from harness import BIN
 
 SOURCE = pathlib.Path(os.environ["GANTRY_SOURCE"])
-BENCH, ROOM = SOURCE / "tests" / "bench" / "run", SOURCE / "build" / "bench"
+BENCH, HTTP, ROOM = SOURCE / "tests" / "bench" / "run", SOURCE / "tests" / "bench" / "http", SOURCE / "build" / "bench"
 SERVER = {"redis", "state", "broker"}
 
 
-def start(*words, **more):
-    return subprocess.Popen([BENCH, *words, "--bin", BIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+def start(*words, program=BENCH, **more):
+    return subprocess.Popen([program, *words, "--bin", BIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
-def said(*words):
-    process = start(*words)
+def said(*words, **more):
+    process = start(*words, **more)
     out, err = process.communicate(timeout=50)
     assert process.returncode == 0, err
     assert not list(ROOM.glob(f"{process.pid}-*"))
     return out
 
 
-def rows(*words):
+def rows(*words, **more):
     """Of each kind a list."""
     found = {}
-    for line in said(*words, "--json").splitlines():
+    for line in said(*words, "--json", **more).splitlines():
         row = json.loads(line)
         found.setdefault(row.pop("kind"), []).append(row)
     return found
@@ -98,6 +101,33 @@ def test_soak():
     assert 300 < last["tasks"] < 900 and set(last["rss_bytes"]) == SERVER and last["redis_used_bytes"] > 1 << 20
     assert 10 < last["to_result_us"]["p50"] <= last["to_result_us"]["p99"]
     assert set(found["growth"][0]["rss_bytes"]) == SERVER
+
+
+needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+SHORT = ("--rounds", "1", "--seconds", "1", "--warm", "1", "--workers", "1")
+
+
+@needs_wrk
+def test_http():
+    found = rows("--peers", "gantry", "--connections", "8", *SHORT, program=HTTP)
+    row, = found["round"]
+    assert row["answered"] > 10 and row["accepted"] == row["executed"] >= row["answered"], row
+    assert 10 < row["p50_us"] <= row["p99_us"] <= row["max_us"]
+    assert set(row["cpu_s"]) == SERVER | {"front", "workers"} and all(figure > 0 for figure in row["cpu_s"].values())
+    assert found["median"][0]["ratio"]["requests_per_s"] == 1
+
+
+@needs_wrk
+def test_http_under_attack():
+    found = rows("--hostile", "--attacks", "idle", *SHORT, program=HTTP)
+    row, = found["round"]
+    assert row["attackers"]["opened"] >= 1000 and row["alone"]["answered"] > 10 and row["under"]["answered"] > 10
+    assert abs(row["p99_ratio"] - row["under"]["p99_us"] / row["alone"]["p99_us"]) < 0.001
+
+
+def test_http_without_its_packages():
+    process = subprocess.run([HTTP, "--bin", BIN], capture_output=True, text=True, timeout=20, env={**os.environ, "PATH": "/nowhere"})
+    assert process.returncode == 1 and "missing packages" in process.stderr and " wrk" in process.stderr
 
 
 def group(leader):

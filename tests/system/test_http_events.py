@@ -1,5 +1,6 @@
 """GET /v1/tasks/{id}/events: everything that happens to a task, in order and once, whatever goes away meanwhile."""
 import concurrent.futures
+import http.client
 import json
 import socket
 import time
@@ -298,3 +299,33 @@ def test_a_stream_ends_when_the_service_does(town):
     again = Events(town, slow, last=events.last)
     town.py.complete(slow, A, value="x")
     assert states(again.rest())[-1] == "completed"
+
+
+def test_a_stop_with_questions_open_leaves_nothing_behind(town):
+    """The sanitizers look on: requests and streams end before what was asked for them is answered."""
+    id_ = fresh()
+    submit(town, A, id_)
+    town.py.wait(id_)
+    events = [Events(town, id_) for _ in range(5)]
+    assert all(one.next()[0] == "snapshot" for one in events)
+    for broker in town.brokers:
+        broker.freeze()
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        asked = [pool.submit(ask, town, path, id_) for path in ("/status", "/result", "/events", "") for _ in range(6)]
+        time.sleep(0.3)
+        town.front.stop()
+        answers = [one.result() for one in asked]
+    assert set(answers) <= {503, None}, answers
+    for broker in town.brokers:
+        broker.thaw()
+    town.front.start()
+    until(lambda: town.ready() == 200)
+    until(lambda: town.http.get("/v1/tasks/health").status == 200, 30)
+
+
+def ask(town, path, id_):
+    """None: the connection ended."""
+    try:
+        return (town.http.get(f"/v1/tasks/{id_}{path}") if path else town.http.submit(A, id_)).status
+    except (OSError, http.client.HTTPException):
+        return None

@@ -1,4 +1,5 @@
 """README's examples, taken out of README.md and run as they stand against `gantry up`."""
+import json
 import os
 import pathlib
 import re
@@ -34,7 +35,7 @@ def system():
             if "READY" in line.upper():
                 break
         assert up.poll() is None, "gantry up ended by itself"
-        yield
+        yield pathlib.Path("gantry-data/run/http").read_text().strip().removeprefix("http://")
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0
@@ -54,6 +55,15 @@ def test_c_example():
     libs = shlex.split(run("pkg-config", "--cflags", "--libs", "--static", "gantry", env=env))
     run(compiler, "-Wall", "-Wextra", "-Werror", *flags, "example.c", "-o", "example", *libs)
     assert re.fullmatch(r"[0-9a-f-]{36} is completed\n", run("./example"))
+
+
+def test_http_example(system):
+    """On the port that is free here; the answers to the three lines."""
+    lines = example("sh").replace("localhost:8788", system).splitlines()
+    submitted, told, offered = (json.loads(run("sh", "-c", line)) for line in lines)
+    assert submitted["task_id"] == told["task_id"] == "hello-1", (submitted, told)
+    assert submitted["status"] in ("pending", "completed")  # the folder may be an earlier run's
+    assert {"ffmpeg", "audio_separator", "system"} <= set(offered["supported_tasks"]), offered
 
 
 def test_commands():

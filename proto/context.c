@@ -92,6 +92,12 @@ static int put_text(json_t *object, const char *key, const char *text)
     return put(object, key, json_string_nocheck(text));
 }
 
+static int put_time(json_t *object, const char *key, uint64_t ms)
+{
+    char text[32];
+    return put_text(object, key, context_time(ms, text));
+}
+
 /* A worker of any language wrote it: what is no map is told as an empty one. NULL: out of memory.
  */
 static json_t *map_of(struct gantry_bytes packed)
@@ -161,12 +167,11 @@ static int fill_params(json_t *params, const struct gantry_stage *stage)
 static int fill_context(json_t *context, const gantry_record_t *record,
                         const struct gantry_stage *asked, bool only_asked)
 {
-    char time[32];
     json_t *params = json_object();
     json_t *stages = json_object();
     int r = put_text(context, "workflow_id", gantry_record_id(record));
     if (r == 0)
-        r = put_text(context, "create_at", context_time(gantry_record_created_ms(record), time));
+        r = put_time(context, "create_at", gantry_record_created_ms(record));
     /* both are the context's from here on, also when something fails */
     const int r_params = put(context, "input_params", params);
     if (r == 0)
@@ -304,7 +309,6 @@ static int fill_reuse(json_t *info, const char *how, const char *task,
 {
     const bool hit = strcmp(how, "hit") == 0;
     const bool reused = hit || strcmp(how, "wait") == 0;
-    char time[32];
     int r = put(info, "reuse_hit", json_boolean(reused));
     if (r == 0)
         r = put_text(info, "task_name", task);
@@ -313,7 +317,7 @@ static int fill_reuse(json_t *info, const char *how, const char *task,
     r = put_text(info, "source", "redis");
     if (r)
         return r;
-    return hit ? put_text(info, "cached_at", context_time(stage ? stage->ended_ms : 0, time))
+    return hit ? put_time(info, "cached_at", stage ? stage->ended_ms : 0)
                : put_text(info, "state", "pending");
 }
 

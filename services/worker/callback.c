@@ -150,11 +150,11 @@ static int post_body(struct delivery *self, struct slice body)
     const struct settings *settings = callbacks_shop(self->all)->settings;
     const char *id = gantry_job_id(self->job);
     char request[HEADER_TEXT], delivery[HEADER_TEXT], signature[HEADER_TEXT];
-    char signed_by[CALLBACK_SIGNATURE];
     (void)snprintf(request, sizeof request, "X-Request-Id: %s", id);
     (void)snprintf(delivery, sizeof delivery, "Gantry-Delivery: %s", id);
     const char *headers[] = { "Content-Type: application/json", request, delivery, NULL, NULL };
     if (*settings->callback_secret) {
+        char signed_by[CALLBACK_SIGNATURE];
         if (!callback_sign(settings->callback_secret, clock_wall_ms() / 1000, body, signed_by))
             return -ENOMEM;
         (void)snprintf(signature, sizeof signature, "Gantry-Signature: %s", signed_by);

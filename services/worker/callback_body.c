@@ -66,6 +66,12 @@ static json_t *text_value(struct slice text)
     return json_stringn_nocheck(text.data, text.size);
 }
 
+static int put_time(json_t *object, const char *key, uint64_t ms)
+{
+    char text[32];
+    return put(object, key, json_string(context_time(ms, text)));
+}
+
 /* Several addresses may wait for a run: each is told of its own. */
 static int put_reuse(const struct callback_body_row *row, const char *task, json_t *context)
 {
@@ -91,7 +97,6 @@ static int put_files(const struct callback_body_row *row, const char *task, json
 static int fill(const struct callback_body_row *row, const char *task, json_t *body)
 {
     json_t *context = NULL;
-    char time[32];
     int r = put(body, "task_id", text_value(row->input->task_id));
     if (r == 0)
         r = put(body, "status", text_value(row->input->status));
@@ -102,7 +107,7 @@ static int fill(const struct callback_body_row *row, const char *task, json_t *b
     if (r == 0)
         r = put_reuse(row, task, context);
     if (r == 0)
-        r = put(body, "timestamp", json_string(context_time(row->now_ms, time)));
+        r = put_time(body, "timestamp", row->now_ms);
     return r ? r : put_files(row, task, body);
 }
 

@@ -1,5 +1,7 @@
-"""libgantry leaves the tree: installed into a folder, an outside project links it by pkg-config and by find_package."""
+"""What leaves the tree: libgantry, which an outside project links by pkg-config and by find_package; programs and their pages."""
 import os
+import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -83,6 +85,19 @@ def test_find_package(installed):
         f"-DCMAKE_C_FLAGS={' '.join(flags)}")
     run("cmake", "--build", "made")
     assert run("made/outside") == "TIMEOUT 1 7\n"
+
+
+def test_programs_pages_and_completions():
+    folder = pathlib.Path("programs").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    run("cmake", "--install", BUILD, "--component", "Unspecified", "--prefix", str(folder))
+    programs = {"gantry", *(f"gantry-{name}" for name in ("broker", "state", "node", "worker", "exec", "engine", "front"))}
+    assert {path.name for path in (folder / "bin").iterdir()} == programs
+    assert run(folder / "bin/gantry-front", "--version").startswith("gantry-front ")
+    if shutil.which("scdoc"):
+        pages = {path.stem for path in (pathlib.Path(os.environ["GANTRY_SOURCE"]) / "docs/man").glob("*.scd")}
+        assert {path.name for path in folder.glob("share/man/man*/*")} == pages
+    assert (folder / "share/bash-completion/completions/gantry").is_file() and (folder / "share/zsh/site-functions/_gantry").is_file()
 
 
 def test_nothing_but_its_own_names_is_seen(installed):

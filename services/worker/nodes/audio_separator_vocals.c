@@ -63,15 +63,17 @@ static int read_text(engine_t *engine, const char *key, const char **ret_text)
 
 static int read_quality(struct separation *self)
 {
-    const char *key = CONFIG ".quality_mode", *name = "default";
+    const char *key = CONFIG ".quality_mode", *name = self->quality->name;
     int r = read_text(self->engine, key, &name);
-    for (size_t i = 0; r == 0 && i < sizeof qualities / sizeof qualities[0]; i++)
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < sizeof qualities / sizeof qualities[0]; i++) {
+        self->quality = &qualities[i];
         if (strcmp(qualities[i].name, name) == 0)
-            self->quality = &qualities[i];
-    if (r == 0 && !self->quality)
-        r = engine_refuse(self->engine, STATUS_INVALID, key,
-                          "quality_mode must be default, high_quality or fast");
-    return r;
+            return 0;
+    }
+    return engine_refuse(self->engine, STATUS_INVALID, key,
+                         "quality_mode must be default, high_quality or fast");
 }
 
 static int read_level(struct separation *self)
@@ -322,7 +324,7 @@ static char *file_named(const char *path, const char *what)
 
 int audio_separator_vocals(engine_t *engine)
 {
-    scoped_in(separation) self = { .engine = engine };
+    scoped_in(separation) self = { .engine = engine, .quality = &qualities[0] };
     int r = read_inputs(&self);
     r = r ? r : look(&self);
     if (r != 0)

@@ -17,7 +17,7 @@ import msgpack
 MAGIC = 0x4701
 VERBS = dict(HELLO=1, PING=2, BYE=3, ANSWER=4, READY=5, SUBMIT=10, GET=11, WAIT=12, LIST=13, CANCEL=14, NODES=15, SUBSCRIBE=16, WHY=17, REPLAY=18,
              PURGE=19, CLAIM=20, HEARTBEAT=21, DONE=22, RETURN=23, REGISTER=24, STATUS=30, WORKERS=31, QUEUES=32, LEDGER=33, STEER=34, CRON=35,
-             DRAIN=36)
+             DRAIN=36, FORGET=37)
 SESSION = bytes(range(16))
 TOKEN = bytes(range(16, 32))
 LEASE = bytes(range(32, 44))
@@ -138,6 +138,18 @@ GOOD = {
               "input": {"video_path": "/v/a.mp4"}, "priority": "low", "timeout_ms": 60000}),
     "crons": (header("ANSWER", request=22, count=1), "cron[]",
               [{"name": "nightly", "schedule": "0 3 * * *", "next_ms": 1767294000000, "last_ms": 1767207600000}]),
+    "forget": (header("FORGET", request=23), "forget", {"id": "t1", "force": True}),
+    "forgotten": (header("ANSWER", request=23), "forgotten",
+                  {"status": "partial_failed", "results": [{"resource": "local_directory", "status": "failed", "message": "Read-only file system",
+                                                            "retriable": True}, {"resource": "redis", "status": "deleted"}]}),
+    "submit_callback": (header("SUBMIT", request=24, service="ffmpeg", count=1), "task[]",
+                        [{"id": "t1", "task": "ffmpeg.extract_audio", "token": bytes(range(16)), "input": {"video_path": "${{ stages.a.b.output.c }}"},
+                          "callback": "https://example.org/done?x=1", "reuse": "input"}]),
+    "stage_told": (header("ANSWER"), "stage", {"state": "completed", "output": {"audio_path": "/v/a.wav"}, "callback": "https://example.org/done",
+                                               "callback_id": "callback-" + "0" * 40}),
+    "node_upstream": (header("ANSWER"), "node",
+                      {"name": "a.b", "inputs": [{"name": "audio_path", "type": "path", "required": True, "upstream": "vocal_audio,audio_path"}],
+                       "key": ["segments|speaker_segments_file"], "available": True}),
     "ready": (header("READY", request=0, service="ffmpeg"),),
 }
 

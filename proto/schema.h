@@ -218,7 +218,7 @@ enum {
     F(T, U32, timeout_ms,   OPT, 0,    "time limit of this attempt; 0: the node's own")                          \
     F(T, U32, failures,     OPT, 0,    "attempts that failed before")                                            \
     F(T, U32, crashes,      OPT, 0,    "attempts whose lease was lost before")                                   \
-    F(T, RAW, input,        OPT, 0,    "as submitted")                                                           \
+    F(T, RAW, input,        OPT, 0,    "final: what it refers to is filled in")                                  \
     F(T, RAW, checkpoint,   OPT, 0,    "what an earlier attempt left for this one; in RETURN: what the next one is to get, at most 65536 bytes")
 #define HEARTBEAT_FIELDS(F, T)                                                                                    \
     F(T, BIN, session,    REQ, 16,  "the worker's session")                                                      \

@@ -195,7 +195,7 @@ def test_lists_and_queues(broker, worker):
     [item] = broker.ask("LIST", {"state": "completed"}).body["items"]
     assert item["id"] == "q9" and item["task"] == "system.echo" and item["at_ms"] > 1600000000000
     nodes = {n["name"]: n for n in broker.ask("NODES").body}
-    assert nodes["system.echo"] == ECHO and set(nodes) == {"system.echo", "system.typed"}
+    assert nodes["system.echo"] == dict(ECHO, available=False) and set(nodes) == {"system.echo", "system.typed"}
 
 
 # ---- what is wrong -------------------------------------------------------------------------------

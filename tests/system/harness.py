@@ -206,8 +206,10 @@ class System:
     def all(self):
         return [*self.workers, *self.states, *self.brokers, self.redis]
 
-    def client(self):
-        self.clients.append(Client(self.zmq, self.endpoints("clients").split(",")))
+    def client(self, first=0):
+        """first: which broker it goes to, as long as that lives."""
+        endpoints = self.endpoints("clients").split(",")
+        self.clients.append(Client(self.zmq, endpoints[first:] + endpoints[:first]))
         return self.clients[-1]
 
     # ---- what Redis has -------------------------------------------------------------------------

@@ -13,9 +13,9 @@ A, B, C = "py.a", "py.b", "py.c"
 EQUALS = 1000
 
 
-@pytest.fixture(scope="module")
-def town():
-    with House("reuse", broker_window=65536) as house:
+@pytest.fixture(scope="module", params=(1, 2), ids=("one_broker", "two_brokers"))
+def town(request):
+    with House(f"reuse{request.param}", brokers=request.param, states=request.param) as house:
         house.py = house.hand(*(node(name) for name in (A, B, C)))
         house.knows(A, "system.echo")
         yield house
@@ -74,7 +74,7 @@ class Crowd:
         return told
 
     def by_zmq(self):
-        clients = [self.town.client() for _ in range(5)]
+        clients = [self.town.client(n % self.town.counts[0]) for n in range(5)]
         asked = [(clients[n % 5], clients[n % 5].begin("SUBMIT", [message], service=self.task.split(".")[0]))
                  for n, message in enumerate(self.messages)]
         for client, request in asked:

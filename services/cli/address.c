@@ -50,19 +50,29 @@ bool address_find(const char *text, struct address *ret_address)
            resolve(host, colon + 1, ret_address);
 }
 
-int address_hold(struct address *address, int *ret_fd)
+static int bind_to(int fd, struct address *address)
 {
     struct address bound = { .size = sizeof bound.name };
     int on = 1;
-    scoped_fd int fd = socket(address->name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
         bind(fd, (const struct sockaddr *)&address->name, address->size) ||
         getsockname(fd, (struct sockaddr *)&bound.name, &bound.size))
         return -errno;
     *address = bound;
-    *ret_fd = fd;
-    fd = -1; /* the caller's now */
     return 0;
+}
+
+int address_hold(struct address *address, int *ret_fd)
+{
+    int fd = socket(address->name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = bind_to(fd, address);
+    if (r)
+        (void)close(fd);
+    else
+        *ret_fd = fd;
+    return r;
 }
 
 bool address_answers(const struct address *address)

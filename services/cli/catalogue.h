@@ -1,7 +1,7 @@
 #pragma once
 /* What the workers declared: the answer to NODES, a list of maps. */
-#include "services/cli/cli.h"
 #include "proto/json.h"
+#include "services/cli/cli.h"
 
 /* By name. */
 void catalogue_sort(json_t *nodes);

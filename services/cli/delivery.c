@@ -10,14 +10,15 @@ static const char node[] = "system.callback";
 static void print_state(const struct cli *cli, const struct gantry_stage *stage)
 {
     bool done = strcmp(stage->state, "completed") == 0;
-    char due[SPAN_TEXT];
     enum terminal_colour colour = terminal_state_colour(stage->state);
     fputs(terminal_colour(colour, cli->colour), stdout);
     terminal_put(stdout, done ? "delivered" : stage->state);
     fputs(terminal_plain(colour, cli->colour), stdout);
     printf(", %u %s", stage->attempt, stage->attempt == 1 ? "try" : "tries");
-    if (strcmp(stage->state, "scheduled") == 0)
+    if (strcmp(stage->state, "scheduled") == 0) {
+        char due[SPAN_TEXT];
         printf(", the next at %s", terminal_time(stage->due_ms, due));
+    }
     if (*stage->error_message)
         fputs(": ", stdout);
     terminal_put(stdout, stage->error_message);

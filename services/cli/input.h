@@ -1,7 +1,7 @@
 #pragma once
 /* A task's inputs as a person gives them: --input, then KEY=VALUE words. */
-#include "services/cli/cli.h"
 #include "proto/json.h"
+#include "services/cli/cli.h"
 
 /* --priority and --limit: 0, or an exit code after saying what is wrong. */
 int input_check(const struct cli *cli);

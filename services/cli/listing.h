@@ -1,8 +1,8 @@
 #pragma once
 /* Verbs that ask for something and show it: the call, and bodies as JSON or as a table. */
+#include "proto/json.h"
 #include "proto/message.h"
 #include "services/cli/cli.h"
-#include "proto/json.h"
 #include "services/cli/table.h"
 
 /* Connects, asks a verb of the protocol and reads the answer. layout NULL: the verb has no body.

@@ -17,7 +17,7 @@
 
 enum { READY_MS = 60000, TAIL = 2048 };
 
-enum { SIGNALS = 3 };
+enum { SIGNALS = 3, URL = ADDRESS_TEXT + sizeof "https://" };
 
 struct up {
     struct cli *cli;
@@ -110,6 +110,17 @@ static void on_gone(void *arg)
         uv_close((uv_handle_t *)&self->signals[i], NULL);
 }
 
+static const char *http_url(const struct plan *plan, char url[URL])
+{
+    url[0] = '\0';
+    if (plan->http.size) {
+        char address[ADDRESS_TEXT];
+        (void)snprintf(url, URL, "%s://%s", plan->tls ? "https" : "http",
+                       address_print(&plan->http, address));
+    }
+    return url;
+}
+
 /* run/http says to scripts where HTTP is; without HTTP there is no such file. */
 static void note_http(const struct layout *layout, const char *url)
 {
@@ -128,15 +139,11 @@ static void note_http(const struct layout *layout, const char *url)
 static void tell_ready(const struct up *self)
 {
     const struct plan *plan = self->plan;
-    char address[ADDRESS_TEXT];
-    char url[ADDRESS_TEXT + sizeof "https://"] = "";
+    char url[URL];
     int64_t fd = self->cli->options.ready_fd;
     printf("gantry %s is up on %s; Ctrl-C stops it\n", GANTRY_VERSION, plan->layout.dir);
     printf("  clients   %s\n", plan->clients);
-    if (plan->http.size)
-        (void)snprintf(url, sizeof url, "%s://%s", plan->tls ? "https" : "http",
-                       address_print(&plan->http, address));
-    note_http(&plan->layout, url);
+    note_http(&plan->layout, http_url(plan, url));
     if (*url)
         printf("  http      %s\n", url);
     printf("  inputs    from %s\n", plan->input_roots);

@@ -70,9 +70,12 @@ static int read_name(struct tasks_body *self, char detail[TASKS_DETAIL])
         return r;
     if (name.size == 0)
         return wrong(detail, "task_name不能为空");
-    return task_name_valid(name)
-               ? 0
-               : wrong(detail, WRONG "task_name: %.100s " TASK_NAME_RULE, self->task.task);
+    if (!task_name_valid(name))
+        return wrong(detail, WRONG "task_name: %.100s " TASK_NAME_RULE, self->task.task);
+    return slice_is(name, TASKS_DELIVERY)
+               ? wrong(detail,
+                       WRONG "task_name: " TASKS_DELIVERY " cannot be asked for: name a callback")
+               : 0;
 }
 
 static int read_id(struct tasks_body *self, char detail[TASKS_DETAIL])

@@ -11,6 +11,10 @@
 
 enum { TASKS_DETAIL = 512, TASKS_KEY_MAX = 255 };
 
+/* The node of deliveries, which only ends of other stages submit: who could over HTTP would have
+ * any task's record sent anywhere. */
+#define TASKS_DELIVERY "system.callback"
+
 /* What POST /v1/tasks asks for. */
 struct tasks_body {
     json_t *object;          /* texts of task are borrowed from it, */

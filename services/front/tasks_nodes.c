@@ -3,6 +3,7 @@
 #include "common/status.h"
 #include "proto/json.h"
 #include "services/front/tasks.h"
+#include "services/front/tasks_body.h"
 
 #include <errno.h>
 
@@ -39,6 +40,8 @@ static int add_name(json_t *services, struct slice name)
 
 static int add_node(struct listing *self, const struct m_node *node)
 {
+    if (slice_is(node->name, TASKS_DELIVERY))
+        return 0;
     json_t *told = json_pack("{s:b, s:s%}", "available", node->available, "doc",
                              node->doc.size ? node->doc.data : "", node->doc.size);
     int r = told ? 0 : -ENOMEM;

@@ -154,6 +154,7 @@ def test_input_data_arrives_as_it_was_sent(town):
     *(({"task_name": A, key: value}, WRONG + f"{key}: must be a whole number from 0 to ")
       for key in ("timeout_ms", "delay_ms", "schedule_to_start_ms", "schedule_to_close_ms") for value in (-1, 1.5, "1", True, [])),
     ({"task_name": A, "timeout_ms": 2**32}, WRONG + "timeout_ms: must be a whole number from 0 to 4294967295"),
+    ({"task_name": "system.callback", "input_data": {"url": "http://127.0.0.1/"}}, WRONG + "task_name: system.callback cannot be asked for"),
     # what the state service refuses
     ({"task_name": "py.nothing"}, WRONG + "task: no worker has ever registered a node py.nothing"),
     ({"task_name": "nobody.nothing"}, WRONG + "task: no worker has ever registered a node nobody.nothing"),
@@ -507,6 +508,7 @@ def test_supported_tasks_lists_the_catalogue(town):
     names = [name for of_service in listing["supported_tasks"].values() for name in of_service]
     assert listing["total_count"] == len(names) == len(set(names)) and set(names) == set(listing["nodes"])
     assert set(listing["supported_tasks"]["py"]) == {A, B, KEYLESS, PICKY} and "system.echo" in listing["supported_tasks"]["system"]
+    assert "system.callback" not in listing["supported_tasks"]["system"]
     assert all(name.startswith(service + ".") for service, of_service in listing["supported_tasks"].items() for name in of_service)
     assert listing["nodes"][A]["outputs"] == listing["nodes"][A]["key"] == ["value"] and listing["nodes"][A]["doc"] == "a node of a test"
     assert listing["nodes"][KEYLESS]["key"] == [] and listing["nodes"][PICKY]["inputs"][0]["required"] is True

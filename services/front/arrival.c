@@ -161,6 +161,8 @@ static bool proceed(request_t *self)
         return false;
     self->queued = true;
     self->peer->rude = self->early;
+    if (http_crowded(self->http))
+        request_header_add(self->response, "Connection", "close");
     http_move(self->http, self->peer, CONNECTION_ANSWERING);
     return MHD_queue_response(self->connection, self->answer, self->response) == MHD_YES;
 }

@@ -28,24 +28,11 @@ void connection_drop(struct connection *self)
     (void)shutdown(self->fd, SHUT_RDWR);
 }
 
-static void make_room(struct connections *self)
-{
-    for (struct link *at = self->ring.after; at != &self->ring; at = at->after) {
-        struct connection *connection = owner(at);
-        if (connection->state == CONNECTION_IDLE && !connection->over) {
-            connection_drop(connection);
-            return;
-        }
-    }
-}
-
 struct connection *connections_add(struct connections *self, int fd, bool plain, int64_t now_ms)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
-    if (self->count + 1 >= (size_t)self->settings->front_connections_max)
-        make_room(self);
     link_init(&connection->link);
     link_append(&self->ring, &connection->link);
     connection->fd = fd;
@@ -68,9 +55,10 @@ void connections_move(struct connections *self, struct connection *connection,
     const bool begun = connection->state == CONNECTION_ARRIVING;
     if (state == CONNECTION_ARRIVING && begun)
         return; /* since its first byte was seen */
-    if (state == CONNECTION_IDLE || state == CONNECTION_ANSWERING) {
+    if (state == CONNECTION_ANSWERING) {
         const struct tcp_figures figures = tcp_look(connection->fd);
-        connection->bytes = state == CONNECTION_IDLE ? figures.received : figures.taken;
+        connection->asked = figures.received;
+        connection->taken = figures.taken;
     }
     connection->state = state;
     connection->since_ms = now_ms;
@@ -85,7 +73,7 @@ void connections_stop(struct connections *self)
     for (struct link *at = self->ring.after; at != &self->ring; at = at->after) {
         struct connection *connection = owner(at);
         if (connection->state == CONNECTION_IDLE &&
-            tcp_look(connection->fd).received == connection->bytes)
+            tcp_look(connection->fd).received == connection->asked)
             connection_drop(connection);
     }
 }
@@ -106,9 +94,10 @@ void connection_last_words(const struct connection *self, int http, const char *
 static void look_at_idle(struct connections *self, struct connection *connection, int64_t now_ms)
 {
     const struct tcp_figures figures = tcp_look(connection->fd);
-    if (figures.received != connection->bytes)
+    if (figures.received != connection->asked && !figures.left)
         connections_move(self, connection, CONNECTION_ARRIVING, now_ms);
-    else if (self->stopping || now_ms - connection->since_ms >= self->settings->front_idle_ms)
+    else if (self->stopping || figures.left ||
+             now_ms - connection->since_ms >= self->settings->front_idle_ms)
         connection_drop(connection);
 }
 
@@ -128,16 +117,32 @@ static void look_at_answering(struct connections *self, struct connection *conne
 {
     const struct tcp_figures figures = tcp_look(connection->fd);
     const bool paced =
-        !figures.unsent || figures.taken - connection->bytes >= (uint64_t)CONNECTION_PACE;
+        !figures.unsent || figures.taken - connection->taken >= (uint64_t)CONNECTION_PACE;
     if (figures.left && self->lost)
         self->lost(connection);
     if (paced) {
-        connection->bytes = figures.taken;
+        connection->taken = figures.taken;
         connection->since_ms = now_ms;
     } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
         log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "does not read");
         connection_drop(connection);
         self->lost(connection);
+    }
+}
+
+bool connections_full(const struct connections *self)
+{
+    return self->count >= (size_t)self->settings->front_connections_max;
+}
+
+static void make_room(struct connections *self)
+{
+    for (struct link *at = self->ring.after; at != &self->ring; at = at->after) {
+        struct connection *connection = owner(at);
+        if (connection->state == CONNECTION_IDLE && !connection->over) {
+            connection_drop(connection);
+            return;
+        }
     }
 }
 
@@ -156,6 +161,8 @@ void connections_tick(struct connections *self, int64_t now_ms)
         else if (connection->state == CONNECTION_ANSWERING)
             look_at_answering(self, connection, now_ms);
     }
+    if (connections_full(self))
+        make_room(self); /* now that it is known who idles */
 }
 
 int64_t connections_tick_ms(const struct settings *settings)

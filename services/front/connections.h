@@ -27,7 +27,8 @@ struct connection {
     bool rude;  /* answered before all was read: see parting.h */
     bool plain; /* no TLS: something can be written past libmicrohttpd */
     int64_t since_ms;
-    uint64_t bytes;          /* received (idle) or acknowledged (answering) at since_ms */
+    uint64_t asked; /* bytes received when the last answer began: with more another request has */
+    uint64_t taken; /* bytes of answers acknowledged at since_ms */
     struct request *request; /* NULL: none */
 };
 
@@ -44,8 +45,7 @@ struct connections {
 
 void connections_init(struct connections *self, const struct settings *settings,
                       connection_lost_fn *lost);
-/* NULL when out of memory. When there is no more room the one that idles longest is shut down, so
- * that the next one finds some. */
+/* NULL when out of memory. */
 struct connection *connections_add(struct connections *self, int fd, bool plain, int64_t now_ms);
 void connections_remove(struct connections *self, struct connection *connection);
 
@@ -53,7 +53,9 @@ void connections_move(struct connections *self, struct connection *connection,
                       enum connection_state state, int64_t now_ms);
 /* No further request is waited for: idle ones end. */
 void connections_stop(struct connections *self);
-/* Shuts down who is over a limit. */
+/* There is no room for one more: answers should end their connections. */
+bool connections_full(const struct connections *self);
+/* Shuts down who is over a limit; where there is no more room, also the one that idles longest. */
 void connections_tick(struct connections *self, int64_t now_ms);
 /* How often that is to be done. */
 int64_t connections_tick_ms(const struct settings *settings);

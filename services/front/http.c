@@ -13,16 +13,21 @@
 #include "services/front/request_own.h"
 #include "services/front/tls.h"
 
-/* Turns in which answers that are ready may still be sent when all ends. */
-enum { LAST_TURNS = 4 };
+/* LAST_TURNS: in which answers that are ready may still be sent when all ends. SPINS_MAX: how often
+ * libmicrohttpd is called again at once on its word alone; it gives that for every handshake of TLS
+ * that is under way, however long that waits for the peer. */
+enum { LAST_TURNS = 4, SPINS_MAX = 64, SPIN_REST_MS = 2 };
 
 struct http {
     struct front *front;
     struct MHD_Daemon *daemon;
     struct tls tls;
     uv_poll_t poll;   /* libmicrohttpd's epoll descriptor: it has all its sockets in it */
-    uv_timer_t timer; /* when libmicrohttpd wants to be called although no socket says so */
+    uv_idle_t again;  /* libmicrohttpd is to be called in the next turn, */
+    uv_timer_t timer; /* or after a while, although no socket says so */
     uv_timer_t tick;  /* limits, and streams that are silent */
+    int spins;        /* since a socket said so */
+    bool wanted;      /* something was changed: once more, whatever libmicrohttpd says */
     struct connections connections;
     parting_t *parting;
     void (*ended)(void *arg); /* NULL until it is told to stop */
@@ -34,21 +39,46 @@ struct http {
 /* ---- the loop --------------------------------------------------------------------------------
  */
 
+static void on_again(uv_idle_t *again);
 static void on_timer(uv_timer_t *timer);
+
+static void schedule(http_t *self)
+{
+    MHD_UNSIGNED_LONG_LONG wait = 0;
+    (void)uv_idle_stop(&self->again);
+    (void)uv_timer_stop(&self->timer);
+    if (!self->wanted && MHD_get_timeout(self->daemon, &wait) != MHD_YES)
+        return;
+    if (wait == 0 && self->spins < SPINS_MAX) {
+        self->spins++;
+        (void)uv_idle_start(&self->again, on_again);
+        return;
+    }
+    (void)uv_timer_start(&self->timer, on_timer, wait ? wait : SPIN_REST_MS, 0);
+}
+
+static void want(http_t *self)
+{
+    self->wanted = true;
+    self->spins = 0;
+    (void)uv_idle_start(&self->again, on_again);
+}
 
 static void run(http_t *self)
 {
-    MHD_UNSIGNED_LONG_LONG wait = 0;
+    self->wanted = false;
     (void)MHD_run(self->daemon);
-    if (MHD_get_timeout(self->daemon, &wait) == MHD_YES)
-        (void)uv_timer_start(&self->timer, on_timer, wait, 0);
-    else
-        (void)uv_timer_stop(&self->timer);
+    schedule(self);
     if (self->ended && self->connections.count == 0) {
         void (*ended)(void *arg) = self->ended;
         self->ended = NULL;
         ended(self->ended_arg);
     }
+}
+
+static void on_again(uv_idle_t *again)
+{
+    run(again->data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -58,9 +88,11 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
+    http_t *self = poll->data;
     (void)status;
     (void)events;
-    run(poll->data);
+    self->spins = 0;
+    run(self);
 }
 
 static struct connection *connection_at(struct link *link)
@@ -86,12 +118,17 @@ void http_resume(http_t *self, struct MHD_Connection *connection)
 {
     MHD_resume_connection(connection);
     if (!self->closing)
-        (void)uv_timer_start(&self->timer, on_timer, 0, 0);
+        want(self);
 }
 
 void http_move(http_t *self, struct connection *connection, enum connection_state state)
 {
     connections_move(&self->connections, connection, state, clock_ms());
+}
+
+bool http_crowded(const http_t *self)
+{
+    return self->connections.stopping || connections_full(&self->connections);
 }
 
 bool http_closing(const http_t *self)
@@ -169,6 +206,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
     } else if (peer) {
         if (peer->rude && !self->closing)
             parting_add(self->parting, peer->fd, clock_ms());
+        if (connections_full(&self->connections) && !self->closing)
+            want(self); /* the listening socket is watched again at its next turn only */
         connections_remove(&self->connections, peer);
     }
 }
@@ -209,12 +248,13 @@ static int watch(http_t *self)
     int r = info ? uv_poll_init(loop, &self->poll, info->epoll_fd) : -EIO;
     if (r)
         return r;
+    (void)uv_idle_init(loop, &self->again);
     (void)uv_timer_init(loop, &self->timer);
     (void)uv_timer_init(loop, &self->tick);
-    self->poll.data = self->timer.data = self->tick.data = self;
-    self->open = 3;
+    self->poll.data = self->again.data = self->timer.data = self->tick.data = self;
+    self->open = 4;
     const uint64_t tick_ms = (uint64_t)connections_tick_ms(self->front->settings);
-    (void)uv_timer_start(&self->timer, on_timer, 0, 0);
+    want(self);
     (void)uv_timer_start(&self->tick, on_tick, tick_ms, tick_ms);
     return uv_poll_start(&self->poll, UV_READABLE, on_poll);
 }
@@ -303,6 +343,7 @@ void http_destroy(http_t **self_p)
         return;
     }
     uv_close((uv_handle_t *)&self->poll, on_closed);
+    uv_close((uv_handle_t *)&self->again, on_closed);
     uv_close((uv_handle_t *)&self->timer, on_closed);
     uv_close((uv_handle_t *)&self->tick, on_closed);
 }
@@ -321,5 +362,5 @@ void http_stop(http_t *self, void (*ended)(void *arg), void *arg)
         if (request && request->stream)
             request_end(request);
     }
-    (void)uv_timer_start(&self->timer, on_timer, 0, 0);
+    want(self);
 }

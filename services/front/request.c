@@ -80,8 +80,6 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
         request_header_add(response, "X-Request-Id", self->trace.id);
         request_header_add(response, "traceparent", self->trace.parent);
     }
-    if (response && self->front->stopping)
-        request_header_add(response, "Connection", "close");
     request_wake(self);
 }
 

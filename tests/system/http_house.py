@@ -81,7 +81,7 @@ class House(System):
     def delivered(self):
         """Every delivery that was ever queued has ended: what has not been called by now never will be."""
         def left():
-            return [field for field in map(bytes.decode, self.db.hkeys("states")) if field.endswith("/system.callback")
+            return [field for field in map(bytes.decode, self.db.hkeys("bodies")) if field.endswith("/system.callback")
                     and self.state_of(field) not in range(4, 9)]
         until(lambda: not left(), 30)
 

@@ -9,7 +9,7 @@ from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT,
 
 NOT_FOUND = 2
 HISTORY_MAX = 16
-EXTRA = {"delay_ms", "to_start_ms", "to_close_ms", "owner", "callback", "reuse"}
+APART = ("delay_ms", "owner", "callback")  # who says one of these is taken by itself
 DELIVERY = "system.callback"
 
 
@@ -110,10 +110,10 @@ class Model:
         self.dead.discard(field)
 
     def submit(self, service, priority, tasks, queue_max, quota_user, quota_all):
-        """What is new and says nothing of when and whose goes first; the others follow, one by one."""
+        """What is new and says nothing of waiting, of owners and of who is to be told goes first; the others follow, one by one."""
         room, seen, first, then = queue_max - len(self.queues[service, priority]), set(), [], []
         for i, (id_, task, _, _, options) in enumerate(tasks):
-            plain = (id_, task) not in self.stages and (id_, task) not in seen and not EXTRA & set(options)
+            plain = (id_, task) not in self.stages and (id_, task) not in seen and not any(map(options.get, APART))
             (first if plain and len(first) < room else then).append(i)
             seen.add((id_, task))
         answers = {}

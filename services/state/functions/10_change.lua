@@ -106,8 +106,12 @@ end
 
 -- Adds to the timers or deadlines.  Returns the earliest of what was added when it is the earliest of all.
 local function arm(P, key, list)
-  local least = math.huge
-  for i = 1, #list, 2 do least = math.min(least, list[i]) end
+  local least, last, score = math.huge, nil, nil
+  for i = 1, #list, 2 do
+    local due = list[i]
+    if due ~= last then least, last, score = math.min(least, due), due, digits(due) end
+    list[i] = score
+  end
   call_many('ZADD', P .. key, list)
   local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
   return least <= tonumber(first[2]) and least or math.huge

@@ -1,4 +1,4 @@
--- Submit: new tasks are written together; everything else (reuse, delay, deadlines, quota) is the slow path, one by one.
+-- Submit: new tasks are written together; everything else (reuse, delay, callbacks, quota) is the slow path, one by one.
 
 local MISS, WAIT, HIT, OVER_USER, OVER_ALL, OVER_CALLBACKS = 0, 1, 2, 3, 4, 5
 
@@ -15,35 +15,36 @@ do -- what follows is this file's own: one chunk has room for 200 locals
 local MAY_REUSE = { input = true, never = true } -- absent: by name
 local EXTRA_TIMES = { 'delay_ms', 'not_before_ms', 'to_start_ms', 'to_close_ms' }
 
--- What a submit says beyond its body: nil when it says nothing.
-local function check_extra(packed, owned)
-  local extra
-  if packed ~= '' then
-    local good
-    good, extra = pcall(cmsgpack.unpack, packed)
-    if not good or not is_map(packed, 1) then refuse('submit', 'extra') end
-    for _, name in ipairs(EXTRA_TIMES) do
-      local ms = extra[name] or 0
-      if type(ms) ~= 'number' or not (ms >= 0) then refuse('submit', name) end
-      extra[name] = math.min(floor(ms), 2 ^ 53)
-    end
+-- What a submit says beyond its body.
+local function check_extra(packed)
+  local good, extra = pcall(cmsgpack.unpack, packed)
+  if not good or not is_map(packed, 1) then refuse('submit', 'extra') end
+  for _, name in ipairs(EXTRA_TIMES) do
+    local ms = extra[name] or 0
+    if type(ms) ~= 'number' or not (ms >= 0) then refuse('submit', name) end
+    extra[name] = math.min(floor(ms), 2 ^ 53)
   end
-  local owner = extra and extra.owner
+  local owner = extra.owner
   if owner and (type(owner) ~= 'string' or owner == '' or #owner > 128) then refuse('submit', 'owner') end
-  if (owner ~= nil) ~= owned then refuse('submit', 'owner and flags') end
-  if extra and extra.reuse and not MAY_REUSE[extra.reuse] then refuse('submit', 'reuse') end
-  local url = extra and extra.callback
+  if extra.reuse and not MAY_REUSE[extra.reuse] then refuse('submit', 'reuse') end
+  local url = extra.callback
   if url and (type(url) ~= 'string' or #url > 2048 or find(url, '[^!-~]')) then refuse('submit', 'callback') end
   return extra
 end
 
--- Field, body and extra of each, which C has checked.  Where there is no extra nobody owns the stage.
+-- Field, body and extra of each, which C has checked.  Where there is no extra nobody owns the stage.  Those that say the same
+-- beyond their bodies share one extra, which nobody changes: what comes over HTTP mostly says the same.
 local function check_tasks(args, n)
-  local fields, extras = {}, {}
+  local fields, extras, last, extra = {}, {}, ''
   for i = 1, n do
     local at = 3 + 3 * i
+    local packed = args[at + 2]
     fields[i] = args[at]
-    if args[at + 2] ~= '' then extras[i] = check_extra(args[at + 2], body_owned(args[at + 1])) end
+    if packed ~= '' then
+      if packed ~= last then last, extra = packed, check_extra(packed) end
+      if (extra.owner ~= nil) ~= body_owned(args[at + 1]) then refuse('submit', 'owner and flags') end
+      extras[i] = extra
+    end
   end
   return fields, extras
 end
@@ -57,15 +58,16 @@ local function over_quota(batch, owner)
   if batch.quota_all > 0 and current >= batch.quota_all then return BUSY, current, OVER_ALL end
 end
 
+local function add_deadline(change, member, due)
+  local list = change_list(change, 'deadlines')
+  list[#list + 1] = math.min(due, change.now + FAR_MS)
+  list[#list + 1] = member
+end
+
 -- The two clocks that run from the submit on, until the stage ends.
 local function set_deadlines(change, field, extra, from)
-  for kind, due in pairs({ s = extra.to_start_ms > 0 and from + extra.to_start_ms, c = extra.to_close_ms > 0 and change.now + extra.to_close_ms }) do
-    if due then
-      local list = change_list(change, 'deadlines')
-      list[#list + 1] = math.min(due, change.now + FAR_MS)
-      list[#list + 1] = field .. ' ' .. kind
-    end
-  end
+  if extra.to_start_ms > 0 then add_deadline(change, field .. ' s', from + extra.to_start_ms) end
+  if extra.to_close_ms > 0 then add_deadline(change, field .. ' c', change.now + extra.to_close_ms) end
 end
 
 local NO_EXTRA = { delay_ms = 0, not_before_ms = 0, to_start_ms = 0, to_close_ms = 0 }
@@ -187,6 +189,11 @@ local function settle(batch)
   batch.bodies, change.states, batch.seen = {}, {}, {}
 end
 
+-- Beyond its deadlines it says nothing that a new stage needs more than its body for.
+local function is_plain(extra)
+  return not extra.owner and not extra.callback and extra.delay_ms == 0 and extra.not_before_ms == 0
+end
+
 -- Takes all that are new and plain; returns the places of the others.
 local function take_new(batch, args, fields, extras)
   local found = get_many(batch.change.prefix .. 'bodies', fields)
@@ -194,12 +201,14 @@ local function take_new(batch, args, fields, extras)
   local room, count = batch.most - batch.depth, 0
   for i = 1, #fields do
     local field = fields[i]
-    if found[i] or extras[i] or seen[field] or count >= room then
+    local extra = extras[i]
+    if found[i] or (extra and not is_plain(extra)) or seen[field] or count >= room then
       others[#others + 1] = i
     else
       count = count + 1
       bodies[2 * count - 1], bodies[2 * count] = field, args[4 + 3 * i]
       entries[count], moved[count] = field, field
+      if extra then set_deadlines(batch.change, field, extra, batch.change.now) end
     end
     seen[field] = true -- what names it once more comes after it
   end

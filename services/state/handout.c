@@ -34,7 +34,8 @@ struct handed handed_at(const redisReply *reply, size_t i)
         it.others = fields[2];
         it.rest = it.others->elements ? reply_text(it.others->element[0]) : it.rest;
     }
-    memcpy(it.token, random.data, random.size);
+    if (random.size == HANDOUT_RANDOM)
+        memcpy(it.token, random.data, HANDOUT_RANDOM);
     for (size_t k = 0; k < WIRE_LEASE_TOKEN_SIZE - HANDOUT_RANDOM; k++)
         it.token[WIRE_LEASE_TOKEN_SIZE - 1 - k] = (uint8_t)(i >> (8 * k));
     return it;

@@ -26,7 +26,7 @@ static size_t place_of(struct slice text, size_t from, const char *what)
 
 static struct slice cut(struct slice text, size_t from, size_t to)
 {
-    return slice_make((const char *)text.data + from, to - from);
+    return from ? slice_make((const char *)text.data + from, to - from) : slice_make(text.data, to);
 }
 
 static struct slice trimmed(struct slice text)
@@ -77,6 +77,15 @@ static bool read(struct slice inner, struct reference *reference)
     return is_path(rest);
 }
 
+struct slice reference_shown(struct slice text)
+{
+    const uint8_t *at = text.data;
+    size_t size = text.size < SHOWN_MAX ? text.size : SHOWN_MAX;
+    while (size && size < text.size && (at[size] & 0xc0) == 0x80)
+        size--; /* at whole characters */
+    return slice_make(text.data, size);
+}
+
 int reference_next(struct slice text, size_t from, struct reference *ret_reference,
                    struct refusal *why)
 {
@@ -90,18 +99,16 @@ int reference_next(struct slice text, size_t from, struct reference *ret_referen
         *ret_reference = reference;
         return 0;
     }
-    const struct slice shown = cut(text, begin, end < text.size ? reference.to : text.size);
-    return refusal_say(why, STATUS_INVALID, NULL, "%.*s: " RULE,
-                       (int)(shown.size < SHOWN_MAX ? shown.size : SHOWN_MAX),
-                       (const char *)shown.data);
+    const struct slice wrong = cut(text, begin, end < text.size ? reference.to : text.size);
+    return refusal_say(why, STATUS_INVALID, NULL, "%.*s: " RULE, SLICE_ARG(reference_shown(wrong)));
 }
 
-struct parts parts_of(struct slice value)
+struct value_parts value_parts_of(struct slice value)
 {
-    return (struct parts){ .reader = reader_of(value), .open = { 1 } };
+    return (struct value_parts){ .reader = reader_of(value), .open = { 1 } };
 }
 
-bool parts_next(struct parts *self, struct part *ret_part)
+bool value_parts_next(struct value_parts *self, struct value_part *ret_part)
 {
     struct token token;
     const uint8_t *from = self->reader.at;
@@ -111,7 +118,7 @@ bool parts_next(struct parts *self, struct part *ret_part)
         return false;
     const bool key = self->map[self->depth] && self->open[self->depth] % 2 == 0;
     self->open[self->depth]--;
-    *ret_part = (struct part){ .bytes = slice_make(from, (size_t)(self->reader.at - from)) };
+    *ret_part = (struct value_part){ .bytes = slice_make(from, (size_t)(self->reader.at - from)) };
     if (token.kind == KIND_STR && !key)
         ret_part->text = token.bytes;
     if (token.kind != KIND_ARRAY && token.kind != KIND_MAP)
@@ -125,10 +132,10 @@ bool parts_next(struct parts *self, struct part *ret_part)
 }
 
 /* The next text that has what begins a reference. */
-static bool next_text(struct parts *parts, struct slice *ret_text)
+static bool next_text(struct value_parts *parts, struct slice *ret_text)
 {
-    struct part part;
-    while (parts_next(parts, &part)) {
+    struct value_part part;
+    while (value_parts_next(parts, &part)) {
         if (place_of(part.text, 0, opening) < part.text.size) {
             *ret_text = part.text;
             return true;
@@ -145,7 +152,7 @@ static bool may_refer(struct slice value)
 
 bool reference_within(struct slice value)
 {
-    struct parts parts = parts_of(value);
+    struct value_parts parts = value_parts_of(value);
     struct slice text;
     return may_refer(value) && next_text(&parts, &text);
 }
@@ -165,7 +172,7 @@ static int check_text(struct slice text, uint32_t *count, struct refusal *why)
 
 int reference_check(struct slice value, uint32_t *count, struct refusal *why)
 {
-    struct parts parts = parts_of(value);
+    struct value_parts parts = value_parts_of(value);
     struct slice text;
     int r = 0;
     if (!may_refer(value))
@@ -177,9 +184,9 @@ int reference_check(struct slice value, uint32_t *count, struct refusal *why)
 
 bool reference_whole(struct slice value)
 {
-    struct reference reference;
+    struct reference reference = { 0 };
     struct refusal why;
-    struct slice text;
+    struct slice text = { 0 };
     return may_refer(value) && codec_str(value, &text) &&
            reference_next(text, 0, &reference, &why) == 0 && reference.from == 0 &&
            reference.to == text.size;

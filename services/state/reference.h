@@ -27,23 +27,25 @@ int reference_check(struct slice value, uint32_t *count, struct refusal *why);
 /* The value is a text that is one reference and nothing else: it may come to be of any type. */
 bool reference_whole(struct slice value);
 
+/* So much of a text as a sentence has room for. */
+struct slice reference_shown(struct slice text);
 /* What a path leads to in an output, which may be empty. */
 bool reference_find(struct slice path, struct slice output, struct slice *ret_value);
 
 /* A value's parts, one after the other: each a value without others in it, the head of a list or
  * map, or a key. */
-struct parts {
+struct value_parts {
     struct reader reader;
     uint64_t open[WIRE_DEPTH_MAX + 1]; /* still to come, a level each */
     bool map[WIRE_DEPTH_MAX + 1];
     unsigned depth;
 };
 
-struct part {
+struct value_part {
     struct slice bytes;
     struct slice text; /* of a value that is one and no key */
 };
 
-struct parts parts_of(struct slice value);
+struct value_parts value_parts_of(struct slice value);
 /* False at the end. */
-bool parts_next(struct parts *self, struct part *ret_part);
+bool value_parts_next(struct value_parts *self, struct value_part *ret_part);

@@ -59,7 +59,8 @@ static int write_text(struct work *work, struct slice text)
 static int refuse(const struct work *work, const struct reference *reference, const char *what)
 {
     return refusal_input(work->why, work->name, "stages.%.*s.output.%.*s: %s",
-                         SLICE_ARG(reference->task), SLICE_ARG(reference->path), what);
+                         SLICE_ARG(reference->task), SLICE_ARG(reference_shown(reference->path)),
+                         what);
 }
 
 static const struct upstream_stage *find_stage(const struct upstream *task, struct slice name)
@@ -150,7 +151,7 @@ static int append_value(const struct work *work, const struct reference *referen
                         msgpack_sbuffer *text)
 {
     char digits[NUMBER_SIZE];
-    struct slice value, words;
+    struct slice value = { 0 }, words = { 0 };
     int r = look_up(work, reference, &value);
     if (r)
         return r;
@@ -181,7 +182,7 @@ static int join(struct work *work, struct slice text, struct reference *referenc
 static int resolve_text(struct work *work, struct slice text, struct slice bytes)
 {
     struct reference reference = { 0 };
-    struct slice value;
+    struct slice value = { 0 };
     int r = next_reference(work, text, 0, &reference);
     if (r)
         return r == STATUS_EMPTY ? write_bytes(work, bytes) : r;
@@ -216,11 +217,11 @@ static int write_value(struct work *work, struct slice value)
 
 static int resolve_value(struct work *work, struct slice value)
 {
-    struct parts parts = parts_of(value);
-    struct part part;
+    struct value_parts parts = value_parts_of(value);
+    struct value_part part;
     const size_t from = work->to->size;
     int r = 0;
-    while (!r && parts_next(&parts, &part))
+    while (!r && value_parts_next(&parts, &part))
         r = part.text.size ? resolve_text(work, part.text, part.bytes)
                            : write_bytes(work, part.bytes);
     return r ? r : check_depth(work, from);
@@ -270,7 +271,8 @@ static struct slice stand_in_of(const struct upstream *task, struct slice name)
 /* Writes one that stands in the map. */
 static int resolve_given(struct work *work, struct slice key, struct slice value)
 {
-    (void)codec_str(key, &work->name);
+    if (!codec_str(key, &work->name))
+        return refusal_say(work->why, STATUS_INVALID, "input", "names of inputs are strings");
     const struct slice other =
         codec_is_nil(value) ? stand_in_of(work->task, work->name) : (struct slice){ 0 };
     int r = write_bytes(work, key);

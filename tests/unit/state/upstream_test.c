@@ -224,13 +224,15 @@ TEST(bounds_are_kept)
 TEST(no_more_references_than_there_may_be)
 {
     UNUSED;
-    char text[REFERENCES_MAX * 40 + 100] = "\"";
+    static const char one[] = "${{ stages.a.old.output.n }}";
+    char text[REFERENCES_MAX * sizeof one + 2] = "\"";
+    size_t size = 1;
     uint32_t count = 0;
     struct refusal why = { 0 };
     msgpack_sbuffer buffer;
     for (int i = 0; i < REFERENCES_MAX; i++)
-        strcat(text, "${{ stages.a.old.output.n }}");
-    strcat(text, "\"");
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s", one);
+    snprintf(text + size, sizeof text - size, "\"");
     const struct slice value = packed(&buffer, text);
     CHECK_INT(reference_check(value, &count, &why), 0);
     CHECK_INT(count, REFERENCES_MAX);

@@ -21,10 +21,10 @@ bool url_valid(struct slice url)
     if (scheme == 0 || url.size > URL_MAX)
         return false;
     for (size_t i = 0; i < url.size; i++)
-        if (text[i] <= ' ' || text[i] > '~')
+        if (text[i] <= ' ' || text[i] > '~' || text[i] == '\\')
             return false;
     size_t host = 0;
-    while (scheme + host < url.size && !strchr("/?#\\", text[scheme + host])) {
+    while (scheme + host < url.size && !strchr("/?#", text[scheme + host])) {
         if (text[scheme + host] == '@')
             return false;
         host++;

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "services/front/request_own.h"
 
 enum { REFUSAL_SIZE = 1536, RETRY_AFTER_MS = 1000 };
@@ -131,6 +132,7 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
     va_start(args, format);
     (void)vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
+    utf8_clean(detail); /* it may be cut in the middle of a character, or quote what is none */
     log_event(LOG_LEVEL_DEBUG, "refused", "http=%d detail=%s request=%s", http, detail,
               self->trace.id);
     request_respond(self, (unsigned)http, refusal_of(detail, retry_after_ms));

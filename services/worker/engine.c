@@ -2,10 +2,10 @@
 
 #include "common/clock.h"
 #include "common/scoped.h"
+#include "common/utf8.h"
 #include "proto/codec.h"
 #include "proto/schema.h"
 #include "services/worker/trouble.h"
-#include "services/worker/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

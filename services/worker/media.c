@@ -2,8 +2,8 @@
 #include "services/worker/media.h"
 
 #include "common/scoped.h"
+#include "common/utf8.h"
 #include "services/worker/media_child.h"
-#include "services/worker/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>

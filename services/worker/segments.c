@@ -1,7 +1,7 @@
 #include "services/worker/segments.h"
 
 #include "common/scoped.h"
-#include "services/worker/utf8.h"
+#include "common/utf8.h"
 
 #include <ctype.h>
 #include <math.h>

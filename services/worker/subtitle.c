@@ -2,7 +2,7 @@
 
 #include "common/scoped.h"
 #include "common/status.h"
-#include "services/worker/utf8.h"
+#include "common/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>

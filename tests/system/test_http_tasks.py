@@ -138,6 +138,7 @@ def test_input_data_arrives_as_it_was_sent(town):
     ({"task_name": "echo"}, WRONG + "task_name: echo must be service.method of [a-z0-9_], at most 64 bytes, 32 of them service"),
     ({"task_name": "a.b.c"}, WRONG + "task_name: a.b.c must be"), ({"task_name": "Py.a"}, WRONG + "task_name: Py.a must be"),
     ({"task_name": "." + "a" * 200}, WRONG + "task_name: .aaa"), ({"task_name": "文.字"}, WRONG + "task_name: 文.字 must be"),
+    ({"task_name": "文" * 60}, WRONG + "task_name: " + "文" * 33 + "?"),  # cut within a character
     ({"task_name": A, "task_id": ""}, WRONG + "task_id: " + RULE), ({"task_name": A, "task_id": "../../etc"}, WRONG + "task_id: " + RULE),
     ({"task_name": A, "task_id": "a" * 129}, WRONG + "task_id: " + RULE), ({"task_name": A, "task_id": 5}, WRONG + "task_id: must be a string"),
     ({"task_name": A, "task_id": "pending"}, WRONG + "task_id: " + RULE), ({"task_name": A, "task_id": "a/b"}, WRONG + "task_id: " + RULE),

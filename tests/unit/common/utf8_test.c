@@ -1,4 +1,4 @@
-#include "services/worker/utf8.h"
+#include "common/utf8.h"
 
 #include "common/slice.h"
 

@@ -70,9 +70,9 @@ void put_return(struct command *command, struct slice checkpoint)
     command_arg(command, is_given(checkpoint) ? checkpoint : (struct slice){ 0 });
 }
 
-void put_snooze(struct command *command, uint64_t after_ms)
+void put_wait(struct command *command, uint64_t after_ms)
 {
-    command_text(command, "2");
+    command_text(command, "3");
     command_whole(command, after_ms);
     command_text(command, "");
     command_text(command, "");

@@ -22,8 +22,8 @@ struct command *attempt_join(batches_t *batches, ask_t *ask, uint32_t index,
                              const struct attempt *attempt, struct slice worker);
 /* The rest of a handout's item in gantry_give_back: it did not run. */
 void put_return(struct command *command, struct slice checkpoint);
-/* It is put off for so long, and no attempt failed. */
-void put_snooze(struct command *command, uint64_t after_ms);
+/* The same, and it is put off for so long. */
+void put_wait(struct command *command, uint64_t after_ms);
 
 /* Reads an item and joins a batch with it: 0, or why it is refused. */
 typedef int add_fn(ask_t *ask, uint32_t index, struct slice bytes, struct refusal *why);

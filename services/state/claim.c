@@ -135,7 +135,7 @@ static void give_back(const struct deal *deal, const redisReply *reply, size_t c
         if (deal->fate[i] == FATE_BACK)
             put_return(command, (struct slice){ 0 });
         else
-            put_snooze(command, LATER_MS);
+            put_wait(command, LATER_MS);
     }
     int r = store_call(state->store, command, on_given_back, state);
     if (r)

@@ -17,7 +17,7 @@ import redis
 LUA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "services", "state", "functions")
 PENDING, SCHEDULED, RUNNING, CANCELLING, COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = range(9)
 MISS, WAIT, HIT, OVER_USER, OVER_ALL = range(5)
-RETURN, RETRY, SNOOZE = range(3)
+RETURN, RETRY, SNOOZE, WAIT_ON = range(4)
 OK, CONFLICT, BUSY, STALE = 0, 3, 7, 9
 NORMAL, HIGH, LOW = 0, 1, 2
 PRIORITY_NAMES = {NORMAL: "normal", HIGH: "high", LOW: "low"}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from functions_library import (BUSY, CANCELLED, CANCELLING, COMPLETED, CONFLICT, FAILED, HIGH, HOUR, LEASE_MS, LOW, MISS, OK, PENDING, RETRY, RETURN,
-                               RUNNING, SCHEDULED, SNOOZE, STALE, WAIT, Gantry, moves_of, server, sid_of)
+                               RUNNING, SCHEDULED, SNOOZE, STALE, WAIT, WAIT_ON, Gantry, moves_of, server, sid_of)
 
 
 @pytest.fixture(params=["", "{g1}"])
@@ -153,6 +153,20 @@ def test_schedule_to_start_ends_what_nobody_began(gantry):
     assert gantry.ledger() == {"accepted": 4, "failed": 2} and gantry.redis.smembers(gantry.shard + "stale") == {b"t1/a.x"} and gantry.redis.zcard(gantry.shard + "timers") == 0
     gantry.check()
     assert [h["id"] for h in gantry.claim(5, seq=2)] == ["t2"] and gantry.redis.scard(gantry.shard + "stale") == 0
+    gantry.check()
+
+
+def test_schedule_to_start_counts_for_what_waits_for_another_stage(gantry):
+    """One that a worker began before it had to wait is left alone."""
+    gantry.submit(*[(id_, "a.x", i, None, {"to_start_ms": HOUR}) for i, id_ in enumerate(("t", "begun"))])
+    assert gantry.put_back(*[(handout, WAIT_ON, str(HOUR)) for handout in gantry.claim(2)]) == [OK, OK]
+    for generation, how in ((1, SNOOZE), (2, WAIT_ON)):
+        gantry.due("begun/a.x %d" % generation)
+        gantry.timers()
+        (handout,) = gantry.claim(1)
+        assert gantry.put_back((handout, how, str(HOUR))) == [OK]
+    close(gantry, deadline("t", "s"), deadline("begun", "s"))
+    assert gantry.get("t")["a.x"]["error"]["code"] == "TIMEOUT" and gantry.state("begun") == SCHEDULED
     gantry.check()
 
 

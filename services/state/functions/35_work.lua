@@ -88,7 +88,8 @@ local function finish(keys, args)
   return reply
 end
 
-local RETURNED, RETRY, SNOOZE = '0', '1', '2'
+local RETURNED, RETRY, SNOOZE, WAIT_ON = '0', '1', '2', '3'
+local HOWS = { [RETURNED] = true, [RETRY] = true, [SNOOZE] = true, [WAIT_ON] = true }
 local GIVEN = 6 -- arguments of each
 
 local function check_given(args, n)
@@ -98,7 +99,7 @@ local function check_given(args, n)
     local how, after = args[at + 2], args[at + 3]
     fields[i] = args[at]
     if #args[at + 1] ~= 12 then refuse('give_back', 'token') end
-    if how ~= RETURNED and how ~= RETRY and how ~= SNOOZE then refuse('give_back', 'how') end
+    if not HOWS[how] then refuse('give_back', 'how') end
     if find(after, '%D') or #after > 20 then refuse('give_back', 'after_ms') end
     if how == RETRY and not is_map(args[at + 4], 1) then refuse('give_back', 'tail') end
     text('give_back', 'checkpoint', args[at + 5], CHECKPOINT_MAX)
@@ -115,6 +116,12 @@ local function back_off(n, retry_ms, token, cap)
     return floor(math.min(wait + wait * share / 10, cap))
   end
   return floor(math.min((n ^ 4 + 15 + share * 10 * (n + 1)) * 1000, cap))
+end
+
+-- When the attempt before this one began, of which no worker has heard.
+local function started_before(P, field)
+  local packed = call('HGET', P .. 'states', field)
+  return packed and state_good(packed) and state_started(packed) or NOT_STARTED
 end
 
 -- An attempt failed, or was put off: the stage waits for its time, or has failed once too often.
@@ -134,10 +141,11 @@ local function put_off(change, worker, field, hold, item, cap)
     change_count(change, 'retries')
   end
   -- a snooze of nothing would go round in circles
-  local due = change.now + math.min(math.max(wait or 1, item.how == SNOOZE and 1 or 0), FAR_MS)
+  local due = change.now + math.min(math.max(wait or 1, item.how == RETRY and 0 or 1), FAR_MS)
+  local started = item.how == WAIT_ON and started_before(change.prefix, field) or hold_started(hold)
   -- the token stays in the record: the same words again, after a lost answer, are known by it
   change_state(change, field, scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold),
-    hold_session(hold), hold_started(hold), hold_priority(hold), due, reason))
+    hold_session(hold), started, hold_priority(hold), due, reason))
   change_schedule(change, field, generation + 1, due)
 end
 

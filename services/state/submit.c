@@ -20,7 +20,7 @@ enum {
     OVER_USER = 3,
     OVER_USERS = 4,
     OVER_CALLBACKS = 5,
-    CALLBACKS_MAX = 262144 /* bytes of addresses that wait for one run, as in 18_callback.lua */
+    CALLBACKS_MAX = 65536 /* bytes of addresses that wait for one run, as in 18_callback.lua */
 };
 
 static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why)

@@ -135,7 +135,7 @@ class Model:
             return OK, told, WAIT
         if stage and stage.state == COMPLETED and options.get("reuse") != "never":
             if options.get("callback") and token not in stage.joined:
-                self.deliver(field, f"hit {token_of(token).decode('latin-1')} {options['callback']}", options["callback"])
+                self.deliver(field, f"hit {'/'.join(field)} {token_of(token).decode('latin-1')} {options['callback']}", options["callback"])
             return OK, told, HIT
         if refused:
             return refused

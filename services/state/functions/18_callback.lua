@@ -6,7 +6,7 @@ local callback_join, callback_begin, callback_hit
 
 do -- what follows is this file's own: one chunk has room for 200 locals
 
-local CALLBACKS_MAX = 262144 -- bytes of addresses that wait for one run
+local CALLBACKS_MAX = 65536 -- bytes of addresses that wait for one run: each that joins rewrites them, and its end tells all in one call
 local MARKS_MAX, MARK_SIZE = 32, 16
 local DELIVERY_NODE, DELIVERY_SERVICE = 'system.callback', 'system'
 
@@ -49,7 +49,9 @@ callback_join = function(P, field, body, url, token)
   local from, to = find(waiting .. '\n', '\n' .. url .. '\n', 1, true)
   if from then waiting = sub(waiting, 1, from - 1) .. sub(waiting, to) end
   if #waiting + #url >= CALLBACKS_MAX then return false, #waiting end
-  call('HSET', P .. 'callbacks', field, waiting .. '\n' .. url .. '\0' .. sub(marks .. mark_of(token), -MARKS_MAX * MARK_SIZE))
+  local mark = mark_of(token)
+  if not find(marks, mark, 1, true) then marks = sub(marks .. mark, -MARKS_MAX * MARK_SIZE) end -- said again it takes no other's place
+  call('HSET', P .. 'callbacks', field, waiting .. '\n' .. url .. '\0' .. marks)
   callback_flag(P, field, body)
   return true
 end
@@ -68,7 +70,7 @@ callback_hit = function(change, field, body, url, token)
   local _, marks = callback_parts(change.prefix, field)
   if find(marks, mark_of(token), 1, true) then return end -- it had joined the run, and was told of its end
   local id, task = match(field, '^([^/]+)/(.+)$')
-  local delivery = deliver(change, 'hit ' .. token .. ' ' .. url,
+  local delivery = deliver(change, 'hit ' .. field .. ' ' .. token .. ' ' .. url,
     { task_id = id, task = task, url = url, status = 'completed', reuse = 'hit', owned = body_owned(body) })
   call('HSET', change.prefix .. 'callbacks', field, url .. ' ' .. delivery .. '\0' .. marks)
   callback_flag(change.prefix, field, body)
@@ -81,7 +83,7 @@ local function callback_end(change, field, state, packed)
   local waiting, marks = callback_parts(P, field)
   local id, task = match(field, '^([^/]+)/(.+)$')
   local generation, attempt = state_counters(packed)
-  local body, newest = call('HGET', P .. 'bodies', field) or '', nil
+  local body, newest = call('HGET', P .. 'bodies', field) or '', ''
   for url in string.gmatch(waiting, '[^\n]+') do
     newest = url .. ' ' .. deliver(change, field .. ' ' .. body_created(body) .. ' ' .. generation .. ' ' .. attempt .. ' ' .. url,
       { task_id = id, task = task, url = url, status = (state == COMPLETED or state == SKIPPED) and 'completed' or 'failed',

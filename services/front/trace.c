@@ -7,6 +7,8 @@
 
 #include "common/clock.h"
 
+enum { NUMBERS = 3 }; /* two of the trace's id, one of the span's */
+
 static const char hex[] = "0123456789abcdef";
 static const char sane[] = "abcdefghijklmnopqrstuvwxyz"
                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -32,17 +34,22 @@ bool trace_parent_sane(const char *parent)
 }
 
 /* Nothing depends on nobody guessing it: without dice the clock will do. */
-static uint64_t roll(void)
+static void roll(uint64_t numbers[NUMBERS])
 {
-    uint64_t number;
-    if (getrandom(&number, sizeof number, GRND_NONBLOCK) != (ssize_t)sizeof number)
-        number = (uint64_t)clock_ns() * 0x9e3779b97f4a7c15;
-    return number | 1; /* none is all 0 */
+    const size_t size = NUMBERS * sizeof *numbers;
+    const bool rolled = getrandom(numbers, size, GRND_NONBLOCK) == (ssize_t)size;
+    for (size_t i = 0; i < NUMBERS; i++) {
+        if (!rolled)
+            numbers[i] = ((uint64_t)clock_ns() + i) * 0x9e3779b97f4a7c15;
+        numbers[i] |= 1; /* none is all 0 */
+    }
 }
 
 void trace_fill(struct trace *self, const char *id, const char *parent)
 {
-    const uint64_t high = roll(), low = roll(), span = roll();
+    uint64_t numbers[NUMBERS];
+    roll(numbers);
+    const uint64_t high = numbers[0], low = numbers[1], span = numbers[2];
     if (id && trace_id_sane(id))
         (void)snprintf(self->id, sizeof self->id, "%s", id);
     else

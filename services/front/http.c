@@ -152,6 +152,13 @@ static struct connection *connection_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
+static void end_request(struct connection *peer)
+{
+    if (peer->request)
+        request_over(peer->request);
+    peer->request = NULL;
+}
+
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
 {
     http_t *self = arg;
@@ -159,6 +166,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     if (!peer)
         return NULL;
     http_move(self, peer, CONNECTION_ARRIVING);
+    end_request(peer);
     peer->request = request_new(self->front, self, connection, peer, target);
     return peer->request;
 }
@@ -183,12 +191,10 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
     http_t *self = arg;
     struct connection *peer = connection_of(connection);
     (void)why;
-    if (*request)
-        request_over(*request);
     *request = NULL;
     if (!peer)
         return;
-    peer->request = NULL;
+    end_request(peer);
     http_move(self, peer, CONNECTION_IDLE);
 }
 
@@ -207,7 +213,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
         if (peer->rude && !self->closing)
             parting_add(self->parting, peer->fd, clock_ms());
         if (connections_full(&self->connections) && !self->closing)
-            want(self); /* the listening socket is watched again at its next turn only */
+            want(self);    /* the listening socket is watched again at its next turn only */
+        end_request(peer); /* who is refused twice by libmicrohttpd is not said to be completed */
         connections_remove(&self->connections, peer);
     }
 }

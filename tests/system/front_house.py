@@ -12,6 +12,7 @@ import pytest
 
 from harness import BIN, TROUBLE, Process, until
 
+SUPPRESSIONS = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "checks", "asan.suppressions"))
 LISTENS = re.compile(r"started http=(\S+):(\d+) ")
 Answer = collections.namedtuple("Answer", "status headers raw")
 HOST = b"Host: a\r\n"
@@ -58,7 +59,8 @@ class Front:
         self.scheme = scheme
         flags = {"front_http": "127.0.0.1:0", "front_brokers": brokers, "log_level": "debug", **settings}
         self.process = Process(name, os.path.join(BIN, "gantry-front"),
-                               *[f"--{key.replace('_', '-')}={value}" for key, value in flags.items()])
+                               *[f"--{key.replace('_', '-')}={value}" for key, value in flags.items()],
+                               env={"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:suppressions={SUPPRESSIONS}"})
         if wait:
             self.host, port = until(lambda: LISTENS.search(self.process.said())).groups()
             self.port = int(port)

@@ -17,6 +17,7 @@ struct verdict {
     struct refusal *refusal; /* owned; NULL when there is nothing to say */
     uint64_t current;        /* of a limit that was met */
     uint8_t status, state, reuse;
+    bool refers; /* a submit whose inputs depend on other stages */
 };
 
 enum { ASK_FEW = 4, ASK_SERVICE_MAX = 32 };

@@ -225,7 +225,7 @@ static int check_references(struct slice name, struct slice value, uint32_t *cou
 
 /* What is known of an input map. */
 struct given {
-    bool resolved;       /* a text is a text, whatever it looks like */
+    bool plain;          /* no text is to be read as a reference */
     uint64_t inputs;     /* a bit for each that is there; nil counts as not given */
     uint32_t references; /* in all of them */
 };
@@ -243,8 +243,8 @@ static int check_given(const struct node *node, struct slice key, struct slice v
     if (codec_is_nil(value))
         return 0;
     given->inputs |= (uint64_t)1 << index;
-    int r = given->resolved ? 0 : check_references(name, value, &given->references, refusal);
-    if (r || input->type->fits(value) || (!given->resolved && reference_whole(value)))
+    int r = given->plain ? 0 : check_references(name, value, &given->references, refusal);
+    if (r || input->type->fits(value) || (!given->plain && reference_whole(value)))
         return r;
     return refusal_input(refusal, name, "must be %s", input->type->wanted);
 }
@@ -287,16 +287,11 @@ static int missing(const struct node *node, const struct input *input, struct re
     return refusal_input(refusal, input->name, "is required by %.*s", SLICE_ARG(node->name));
 }
 
-static int check(const catalogue_t *self, struct slice task, struct slice input, bool resolved,
-                 struct refusal *refusal)
+static int check_all(const struct node *node, struct slice input, uint64_t stand_in,
+                     struct given *given, struct refusal *refusal)
 {
-    const struct node *node = find_node(self, task);
-    if (!node)
-        return unknown_node(self, task, refusal);
-
-    struct given given = { .resolved = resolved };
-    int r = check_inputs(node, input, &given, refusal);
-    const uint64_t there = given.inputs | (resolved ? 0 : node->upstreams);
+    int r = check_inputs(node, input, given, refusal);
+    const uint64_t there = given->inputs | stand_in;
     for (uint32_t i = 0; i < node->inputs_count && !r; i++)
         if (node->inputs[i].required && !(there & (uint64_t)1 << i))
             r = missing(node, &node->inputs[i], refusal);
@@ -304,44 +299,30 @@ static int check(const catalogue_t *self, struct slice task, struct slice input,
 }
 
 int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
-                    struct refusal *refusal)
+                    struct refusal *refusal, bool *ret_refers)
 {
-    return check(self, task, input, false, refusal);
+    const struct node *node = find_node(self, task);
+    if (!node)
+        return unknown_node(self, task, refusal);
+    struct given given = { .plain = !reference_possible(input) };
+    int r = check_all(node, input, node->upstreams, &given, refusal);
+    if (!r && ret_refers)
+        *ret_refers = given.references || (node->upstreams & ~given.inputs);
+    return r;
 }
 
 int catalogue_fits(const catalogue_t *self, struct slice task, struct slice input,
                    struct refusal *refusal)
 {
-    return check(self, task, input, true, refusal);
+    const struct node *node = find_node(self, task);
+    struct given given = { .plain = true };
+    return node ? check_all(node, input, 0, &given, refusal) : unknown_node(self, task, refusal);
 }
 
 struct limits catalogue_limits(const catalogue_t *self, struct slice task)
 {
     const struct node *node = find_node(self, task);
     return node ? node->limits : (struct limits){ 0 };
-}
-
-/* The inputs that are there, a bit each. */
-static uint64_t given_of(const struct node *node, struct slice map)
-{
-    struct reader reader;
-    uint32_t pairs = 0, index;
-    struct slice key, value, name;
-    uint64_t given = 0;
-    (void)codec_map(map, &reader, &pairs);
-    for (uint32_t i = 0; i < pairs; i++)
-        if (reader_value(&reader, &key) && reader_value(&reader, &value) && codec_str(key, &name) &&
-            !codec_is_nil(value) && find_input(node, name, &index))
-            given |= (uint64_t)1 << index;
-    return given;
-}
-
-bool catalogue_refers(const catalogue_t *self, struct slice task, struct slice input)
-{
-    const struct node *node = find_node(self, task);
-    if (reference_within(input))
-        return true;
-    return node && node->upstreams && (node->upstreams & ~given_of(node, input));
 }
 
 bool catalogue_upstreams(const catalogue_t *self, struct slice task,

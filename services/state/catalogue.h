@@ -28,10 +28,11 @@ size_t catalogue_count(const catalogue_t *self);
 
 /* May this be submitted? input is a map or empty. An input that is a reference fits any type, and
  * one that others stand in for need not be given. 0; STATUS_NOT_FOUND (no such node) or
- * STATUS_INVALID, told in refusal with the field. */
+ * STATUS_INVALID, told in refusal with the field. ret_refers (may be NULL): do the inputs depend on
+ * other stages of the task, by a reference, or as others would stand in for one that is not given?
+ */
 int catalogue_check(const catalogue_t *self, struct slice task, struct slice input,
-                    struct refusal *refusal);
-
+                    struct refusal *refusal, bool *ret_refers);
 /* The same of final inputs, where no text is a reference and nothing stands in any more. */
 int catalogue_fits(const catalogue_t *self, struct slice task, struct slice input,
                    struct refusal *refusal);
@@ -39,9 +40,6 @@ int catalogue_fits(const catalogue_t *self, struct slice task, struct slice inpu
 /* How often this node may fail, and its first wait after that; zeros when it says nothing. */
 struct limits catalogue_limits(const catalogue_t *self, struct slice task);
 
-/* Do its inputs depend on other stages of its task: by a reference, or as others would stand in for
- * one that is not given? */
-bool catalogue_refers(const catalogue_t *self, struct slice task, struct slice input);
 /* The inputs of a node that others stand in for, borrowed until the catalogue is changed. False: no
  * such node. */
 bool catalogue_upstreams(const catalogue_t *self, struct slice task,

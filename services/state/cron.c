@@ -64,7 +64,7 @@ static int check(const state_t *self, const struct m_cron *plan, int64_t *ret_ne
     if (!r)
         r = next_of(self, plan, ret_next_ms, why);
     if (!r)
-        r = catalogue_check(self->catalogue, plan->task, plan->input, why);
+        r = catalogue_check(self->catalogue, plan->task, plan->input, why, NULL);
     return r;
 }
 

@@ -22,6 +22,7 @@ enum {
 struct due {
     state_t *state;
     int64_t slot_ms, now_ms;
+    bool refers; /* its inputs depend on other stages */
     char name[CRON_NAME_MAX + 1];
 };
 
@@ -90,8 +91,7 @@ static void fire(struct due *due, const struct m_cron *plan, int64_t next_ms)
     struct command *command = fire_head(due, next_ms);
     submit_head(self, command, task_name_service(plan->task), priority);
     command_stage(command, task.id, task.task);
-    const bool refers = catalogue_refers(self->catalogue, task.task, task.input);
-    task_pack_body(&task, &limits, priority, state_now_ms(self), refers, state_packer(self));
+    task_pack_body(&task, &limits, priority, state_now_ms(self), due->refers, state_packer(self));
     command_arg(command, state_packed(self));
     command_text(command, "");
     send_off(due, command);
@@ -131,7 +131,7 @@ static void look(struct due *due, const struct m_cron *plan)
         send_off(due, fire_head(due, latest_ms));
         return;
     }
-    r = catalogue_check(self->catalogue, plan->task, plan->input, &why);
+    r = catalogue_check(self->catalogue, plan->task, plan->input, &why, &due->refers);
     if (r == STATUS_NOT_FOUND && self->catalogue_asked)
         free(due); /* it is still being read: the timers name this schedule again in a moment */
     else if (r)

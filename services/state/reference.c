@@ -144,17 +144,9 @@ static bool next_text(struct value_parts *parts, struct slice *ret_text)
     return false;
 }
 
-/* Most values have none, and are not taken apart. */
-static bool may_refer(struct slice value)
+bool reference_possible(struct slice value)
 {
     return value.size && memchr(value.data, *opening, value.size) != NULL;
-}
-
-bool reference_within(struct slice value)
-{
-    struct value_parts parts = value_parts_of(value);
-    struct slice text;
-    return may_refer(value) && next_text(&parts, &text);
 }
 
 static int check_text(struct slice text, uint32_t *count, struct refusal *why)
@@ -175,8 +167,6 @@ int reference_check(struct slice value, uint32_t *count, struct refusal *why)
     struct value_parts parts = value_parts_of(value);
     struct slice text;
     int r = 0;
-    if (!may_refer(value))
-        return 0;
     while (!r && next_text(&parts, &text))
         r = check_text(text, count, why);
     return r;
@@ -187,9 +177,8 @@ bool reference_whole(struct slice value)
     struct reference reference = { 0 };
     struct refusal why;
     struct slice text = { 0 };
-    return may_refer(value) && codec_str(value, &text) &&
-           reference_next(text, 0, &reference, &why) == 0 && reference.from == 0 &&
-           reference.to == text.size;
+    return codec_str(value, &text) && reference_next(text, 0, &reference, &why) == 0 &&
+           reference.from == 0 && reference.to == text.size;
 }
 
 static bool find_key(struct reader *pairs, uint32_t count, struct slice key,

@@ -19,8 +19,8 @@ struct reference {
  * what stands in the braces is no reference, told in why. */
 int reference_next(struct slice text, size_t from, struct reference *ret_reference,
                    struct refusal *why);
-/* Some text in the value, a key aside, has what begins a reference. */
-bool reference_within(struct slice value);
+/* False: nothing in the value begins one, as in most. */
+bool reference_possible(struct slice value);
 /* All that begin in the value's texts are references, and no more than there may be: *count adds up
  * over the values of an input map. 0 or STATUS_INVALID. */
 int reference_check(struct slice value, uint32_t *count, struct refusal *why);

@@ -23,12 +23,13 @@ enum {
     CALLBACKS_MAX = 65536 /* bytes of addresses that wait for one run, as in 18_callback.lua */
 };
 
-static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why)
+static int check_task(const ask_t *ask, const struct m_task *task, struct refusal *why,
+                      bool *ret_refers)
 {
     if (!slice_equal(task_name_service(task->task), ask_service(ask)))
         return refusal_say(why, STATUS_INVALID, "task", "is not of the message's service %.*s",
                            SLICE_ARG(ask_service(ask)));
-    return catalogue_check(ask->state->catalogue, task->task, task->input, why);
+    return catalogue_check(ask->state->catalogue, task->task, task->input, why, ret_refers);
 }
 
 /* Reads item index into tasks; its verdict stays open when it is sound. */
@@ -41,7 +42,7 @@ static int check_item(ask_t *ask, struct slice bytes, uint32_t index, int64_t no
     if (!r) {
         verdict->id = task->id;
         verdict->task = task->task;
-        r = check_task(ask, task, &why);
+        r = check_task(ask, task, &why, &verdict->refers);
     }
     if (r)
         ask_refuse_item(ask, index, &why);
@@ -77,8 +78,8 @@ static void hand_out(ask_t *ask, uint32_t index)
     ask->open++;
     command_stage(command, task->id, task->task);
     const struct limits limits = submit_limits(state, task);
-    const bool refers = catalogue_refers(state->catalogue, task->task, task->input);
-    task_pack_body(task, &limits, ask->priority, state_now_ms(state), refers, state_packer(state));
+    task_pack_body(task, &limits, ask->priority, state_now_ms(state), ask->verdicts[index].refers,
+                   state_packer(state));
     command_arg(command, state_packed(state));
     task_pack_extra(task, state_packer(state));
     command_arg(command, state_packed(state));

@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(catalogue_count(catalogue) == (r == 0));
     if (r)
         name = SLICE("system.noop");
-    check_refusal(catalogue_check(catalogue, name, input, &unfit), &unfit);
+    check_refusal(catalogue_check(catalogue, name, input, &unfit, NULL), &unfit);
     const struct limits limits = catalogue_limits(catalogue, name);
     assert(limits.failures_max <= FAILURES_MOST && limits.crashes_max <= CRASHES_MOST);
     return 0;

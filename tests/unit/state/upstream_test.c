@@ -246,26 +246,31 @@ TEST(a_value_says_whether_it_refers)
     UNUSED;
     static const struct {
         const char *json;
-        bool within, whole;
+        uint32_t count;
+        bool possible, whole;
     } rows[] = {
-        { "\"" REF("a.b", "c") "\"", true, true },
-        { "\" " REF("a.b", "c") "\"", true, false },
-        { "\"" REF("a.b", "c") REF("a.b", "c") "\"", true, false },
-        { "\"${{\"", true, false },
-        { "[{\"k\": [\"x${{\"]}]", true, false },
-        { "{\"${{\": 1}", false, false },
-        { "\"$ {{ ${\"", false, false },
-        { "36", false, false }, /* a byte that reads $ */
-        { "[]", false, false },
+        { "\"" REF("a.b", "c") "\"", 1, true, true },
+        { "\" " REF("a.b", "c") "\"", 1, true, false },
+        { "\"" REF("a.b", "c") REF("a.b", "c") "\"", 2, true, false },
+        { "[{\"k\": [\"x" REF("a.b", "c") "\"]}]", 1, true, false },
+        { "{\"" REF("a.b", "c") "\": 1}", 0, true, false }, /* a key */
+        { "\"$ {{ ${\"", 0, true, false },
+        { "36", 0, true, false }, /* a byte that reads $ */
+        { "[]", 0, false, false },
+        { "\"text\"", 0, false, false },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         msgpack_sbuffer buffer;
+        uint32_t count = 0;
+        struct refusal why = { 0 };
         const struct slice value = packed(&buffer, rows[i].json);
-        CHECK_INT(reference_within(value), rows[i].within);
+        CHECK_INT(reference_check(value, &count, &why), 0);
+        CHECK_INT(count, rows[i].count);
+        CHECK_INT(reference_possible(value), rows[i].possible);
         CHECK_INT(reference_whole(value), rows[i].whole);
         msgpack_sbuffer_destroy(&buffer);
     }
-    CHECK(!reference_within((struct slice){ 0 }));
+    CHECK(!reference_possible((struct slice){ 0 }));
 }
 
 int main(void)

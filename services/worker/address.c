@@ -18,34 +18,50 @@ struct network {
     enum address_kind kind;
 };
 
+/* The first that covers an address says what it is. */
 static const struct network v4_networks[] = {
-    { { 0 }, 8, ADDRESS_UNSPECIFIED },        { { 127 }, 8, ADDRESS_LOOPBACK },
-    { { 169, 254 }, 16, ADDRESS_LINK_LOCAL }, { { 224 }, 4, ADDRESS_MULTICAST },
-    { { 240 }, 4, ADDRESS_BROADCAST },        { { 10 }, 8, ADDRESS_PRIVATE },
-    { { 172, 16 }, 12, ADDRESS_PRIVATE },     { { 192, 168 }, 16, ADDRESS_PRIVATE },
+    { { 0 }, 8, ADDRESS_UNSPECIFIED },
+    { { 127 }, 8, ADDRESS_LOOPBACK },
+    { { 169, 254 }, 16, ADDRESS_LINK_LOCAL },
+    { { 224 }, 4, ADDRESS_MULTICAST },
+    { { 240 }, 4, ADDRESS_RESERVED },
+    { { 10 }, 8, ADDRESS_PRIVATE },
+    { { 172, 16 }, 12, ADDRESS_PRIVATE },
+    { { 192, 168 }, 16, ADDRESS_PRIVATE },
+    { { 100, 100, 100, 200 }, 32, ADDRESS_RESERVED }, /* here clouds talk to their machines, */
+    { { 168, 63, 129, 16 }, 32, ADDRESS_RESERVED },   /* and here */
     { { 100, 64 }, 10, ADDRESS_PRIVATE },
+    { { 192, 0, 0 }, 24, ADDRESS_RESERVED },
+    { { 198, 18 }, 15, ADDRESS_PRIVATE }, /* benchmarks, and whoever lacked addresses */
 };
 
 static const struct network v6_networks[] = {
     { { 0 }, 128, ADDRESS_UNSPECIFIED },
     { { [15] = 1 }, 128, ADDRESS_LOOPBACK },
     { { 0xfe, 0x80 }, 10, ADDRESS_LINK_LOCAL },
-    { { 0xfe, 0xc0 }, 10, ADDRESS_PRIVATE }, /* site-local, as it was called once */
+    { { 0xfe, 0xc0 }, 10, ADDRESS_PRIVATE },           /* site-local, as it was called once */
+    { { 0xfd, 0, 0x0e, 0xc2 }, 32, ADDRESS_RESERVED }, /* a cloud to its machines */
     { { 0xfc }, 7, ADDRESS_PRIVATE },
     { { 0xff }, 8, ADDRESS_MULTICAST },
+    /* Both lead to IPv4 addresses, which cannot be told from their bytes alone: NAT64 of a
+     * network's own making, and Teredo. */
+    { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, ADDRESS_RESERVED },
+    { { 0x20, 0x01, 0, 0 }, 32, ADDRESS_RESERVED },
 };
 
 /* IPv6 addresses that lead to an IPv4 one, and where in them that lies. */
 static const struct {
-    struct network network;
+    uint8_t at[V6_SIZE];
+    unsigned begin, bits; /* where what they begin with lies, in bytes, and how long it is */
     unsigned offset;
 } carriers[] = {
-    { { { [10] = 0xff, [11] = 0xff }, 96, ADDRESS_PUBLIC }, 12 }, /* mapped */
-    { { { [8] = 0xff, [9] = 0xff }, 96, ADDRESS_PUBLIC }, 12 },   /* translated */
-    { { { 0 }, 96, ADDRESS_PUBLIC }, 12 },                        /* compatible */
-    { { { 0, 0x64, 0xff, 0x9b }, 96, ADDRESS_PUBLIC }, 12 },      /* NAT64 */
-    { { { 0, 0x64, 0xff, 0x9b, 0, 1 }, 48, ADDRESS_PUBLIC }, 12 },
-    { { { 0x20, 0x02 }, 16, ADDRESS_PUBLIC }, 2 }, /* 6to4 */
+    { { [10] = 0xff, [11] = 0xff }, 0, 96, 12 }, /* mapped */
+    { { [8] = 0xff, [9] = 0xff }, 0, 96, 12 },   /* translated */
+    { { 0 }, 0, 96, 12 },                        /* compatible */
+    { { 0, 0x64, 0xff, 0x9b }, 0, 96, 12 },      /* NAT64 */
+    { { 0x20, 0x02 }, 0, 16, 2 },                /* 6to4 */
+    { { 0, 0, 0x5e, 0xfe }, 8, 32, 12 },         /* ISATAP, behind any network */
+    { { 2, 0, 0x5e, 0xfe }, 8, 32, 12 },
 };
 enum { CARRIER_MAPPED = 0 };
 
@@ -97,7 +113,7 @@ enum address_kind address_kind(const struct sockaddr *address)
     enum address_kind kind =
         kind_in(v6_networks, sizeof v6_networks / sizeof v6_networks[0], bytes.at);
     for (size_t i = 0; kind == ADDRESS_PUBLIC && i < sizeof carriers / sizeof carriers[0]; i++)
-        if (same_bits(bytes.at, carriers[i].network.at, carriers[i].network.bits))
+        if (same_bits(bytes.at + carriers[i].begin, carriers[i].at, carriers[i].bits))
             kind = v4_kind(bytes.at + carriers[i].offset);
     return kind;
 }
@@ -110,7 +126,7 @@ const char *address_kind_text(enum address_kind kind)
         [ADDRESS_LINK_LOCAL] = "a link-local address",
         [ADDRESS_UNSPECIFIED] = "an unspecified address",
         [ADDRESS_MULTICAST] = "a multicast address",
-        [ADDRESS_BROADCAST] = "a broadcast or reserved address",
+        [ADDRESS_RESERVED] = "a broadcast or reserved address",
         [ADDRESS_PRIVATE] = "a private address",
         [ADDRESS_UNKNOWN] = "no internet address",
     };
@@ -224,12 +240,12 @@ static bool covers(const struct entry *entry, const struct bytes *bytes)
 
 bool address_listed(const char *list, struct slice host, const struct sockaddr *address)
 {
-    const struct network *mapped = &carriers[CARRIER_MAPPED].network;
     const struct bytes bytes = bytes_of(address);
     struct bytes inner = bytes;
     struct slice left = slice_of(list);
     struct entry entry;
-    if (bytes.size == V6_SIZE && same_bits(bytes.at, mapped->at, mapped->bits)) {
+    if (bytes.size == V6_SIZE &&
+        same_bits(bytes.at, carriers[CARRIER_MAPPED].at, carriers[CARRIER_MAPPED].bits)) {
         inner.size = V4_SIZE;
         memcpy(inner.at, bytes.at + carriers[CARRIER_MAPPED].offset, V4_SIZE);
     }

@@ -11,12 +11,13 @@ enum address_kind {
     ADDRESS_LINK_LOCAL,
     ADDRESS_UNSPECIFIED,
     ADDRESS_MULTICAST,
-    ADDRESS_BROADCAST, /* with all that is reserved beside it */
+    ADDRESS_RESERVED, /* broadcast too */
     ADDRESS_PRIVATE,
     ADDRESS_UNKNOWN /* neither IPv4 nor IPv6 */
 };
 
-/* An IPv6 address that stands for an IPv4 one (mapped, compatible, NAT64, 6to4) is what that is. */
+/* An IPv6 address that stands for an IPv4 one (mapped, compatible, NAT64, 6to4, ISATAP) is what
+ * that is. */
 enum address_kind address_kind(const struct sockaddr *address);
 /* "a loopback address". */
 const char *address_kind_text(enum address_kind kind);

@@ -183,6 +183,7 @@ static int post_body(struct delivery *self, struct slice body)
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
+/* STATUS_INVALID: the URL is none. */
 static int post_record(struct delivery *self, struct slice packed)
 {
     const struct settings *settings = callbacks_shop(self->all)->settings;
@@ -212,6 +213,7 @@ static bool is_away(int status)
 static void on_record(void *arg, int status, struct gantry_bytes body)
 {
     struct delivery *self = arg;
+    bool wrong_url = false;
     if (!self->job) {
         delivery_free(self);
         return;
@@ -221,12 +223,16 @@ static void on_record(void *arg, int status, struct gantry_bytes body)
         let_go(self);
         return;
     }
-    if (status == 0)
+    if (status == 0) {
         status = post_record(self, slice_make(body.data, body.size));
+        wrong_url = status == STATUS_INVALID;
+    }
     if (status == 0)
         return;
     if (is_away(status))
         put_off(self, gantry_status_text(status));
+    else if (wrong_url)
+        fail(self, status, "url", "it reads as an address, but is none");
     else
         fail(self, status, "", "no body can be made of the task's record");
 }

@@ -1,5 +1,6 @@
 #include "services/worker/callback_body.h"
 
+#include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
 #include "common/url.h"
@@ -14,7 +15,7 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 
-enum { HOUR_MS = 3600000, DAY_MS = 86400000, NAME_ROOM = 129 };
+enum { HOUR_MS = 3600000, DAY_MS = 86400000 };
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
@@ -33,9 +34,9 @@ int callback_input_read(struct slice map, struct callback_input *ret_input, cons
 {
     struct callback_input input = { .owned = false };
     struct slice owned;
-    if (!text_of(map, "task_id", &input.task_id) || input.task_id.size >= NAME_ROOM)
+    if (!text_of(map, "task_id", &input.task_id) || !task_id_valid(input.task_id))
         *ret_field = "task_id";
-    else if (!text_of(map, "task", &input.task) || input.task.size >= NAME_ROOM)
+    else if (!text_of(map, "task", &input.task) || !task_name_valid(input.task))
         *ret_field = "task";
     else if (!text_of(map, "url", &input.url) || !url_valid(input.url))
         *ret_field = "url";
@@ -113,9 +114,8 @@ static int fill(const struct callback_body_row *row, const char *task, json_t *b
 
 int callback_body(const struct callback_body_row *row, char **ret_text, size_t *ret_size)
 {
-    char task[NAME_ROOM];
-    if (!slice_copy(row->input->task, task, sizeof task))
-        return STATUS_INVALID;
+    char task[TASK_NAME_MAX + 1];
+    (void)slice_copy(row->input->task, task, sizeof task); /* it was checked */
     json_t *body = json_object();
     int r = body ? fill(row, task, body) : -ENOMEM;
     if (r == 0)

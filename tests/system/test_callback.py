@@ -285,8 +285,8 @@ def test_a_wrong_setting_is_told_at_the_start(tmp_path, setting, value):
 
 # ---- inputs, records, being stopped
 
-@pytest.mark.parametrize("wrong", [{"url": "ftp://h/"}, {"url": "http://user:pw@h/"}, {"url": "nothing"}, {"status": "SUCCESS"},
-                                   {"reuse": "wait"}, {"task_id": ""}, {"url": 7}, {"more": 1}])
+@pytest.mark.parametrize("wrong", [{"url": "ftp://h/"}, {"url": "http://h:99999/"}, {"url": "http://[::1/"}, {"url": "http://user:pw@h/"}, {"url": "nothing"}, {"status": "SUCCESS"},
+                                   {"reuse": "wait"}, {"task_id": ""}, {"task_id": "../x"}, {"task": "x"}, {"url": 7}, {"more": 1}])
 def test_a_wrong_input_is_invalid(house, wrong):
     result = house().deliver(**{"url": "http://127.0.0.1/", **wrong})
     assert result["state"] == "failed" and result["error"]["code"] == "INVALID", result

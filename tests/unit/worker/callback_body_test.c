@@ -137,7 +137,13 @@ TEST(an_input_is_read_or_its_field_named)
         { "{'task_id':7,'task':'x.y','url':'http://h/"
           "','status':'failed','reuse':'hit','owned':true}",
           "task_id" },
+        { "{'task_id':'../a','task':'x.y','url':'http://h/"
+          "','status':'failed','reuse':'hit','owned':true}",
+          "task_id" },
         { "{'task_id':'a','url':'http://h/','status':'failed','reuse':'hit','owned':true}",
+          "task" },
+        { "{'task_id':'a','task':'x','url':'http://h/"
+          "','status':'failed','reuse':'hit','owned':true}",
           "task" },
         { "{'task_id':'a','task':'x.y','url':'ftp://h/"
           "','status':'failed','reuse':'hit','owned':true}",

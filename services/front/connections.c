@@ -118,7 +118,7 @@ static void look_at_answering(struct connections *self, struct connection *conne
     const struct tcp_figures figures = tcp_look(connection->fd);
     const bool paced =
         !figures.unsent || figures.taken - connection->taken >= (uint64_t)CONNECTION_PACE;
-    if (figures.left && self->lost)
+    if (figures.left)
         self->lost(connection);
     if (paced) {
         connection->taken = figures.taken;

@@ -89,24 +89,27 @@ static bool skip_text(struct slice *at, size_t least)
     return true;
 }
 
-static bool skip_nul(struct slice *at)
+static bool skip_nuls(struct slice *at, size_t count)
 {
     const char *c = at->data;
-    if (at->size == 0 || *c)
+    if (at->size < count)
         return false;
-    *at = slice_make(c + 1, at->size - 1);
+    for (size_t i = 0; i < count; i++)
+        if (c[i])
+            return false;
+    *at = slice_make(c + count, at->size - count);
     return true;
 }
 
 /* name NUL value NUL NUL, for each header; and NUL NUL. */
 static bool block_good(struct slice at, unsigned headers)
 {
-    if (!skip_nul(&at) || !skip_nul(&at)) /* of the request line */
+    if (!skip_nuls(&at, 2)) /* of the request line */
         return false;
     for (unsigned i = 0; i < headers; i++)
-        if (!skip_text(&at, 1) || !skip_text(&at, 0) || !skip_nul(&at))
+        if (!skip_text(&at, 1) || !skip_text(&at, 0) || !skip_nuls(&at, 1))
             return false;
-    return skip_nul(&at) && skip_nul(&at) && at.size == 0;
+    return skip_nuls(&at, 2) && at.size == 0;
 }
 
 void guard_block(struct guard *self, struct slice block)

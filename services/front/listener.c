@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,16 +93,12 @@ static void name_of(int fd, char where[LISTENER_TEXT])
 {
     struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof bound;
-    char host[INET6_ADDRSTRLEN] = "?";
+    char host[INET6_ADDRSTRLEN] = "?", port[8] = "?";
     (void)getsockname(fd, (struct sockaddr *)&bound, &size);
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&bound;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&bound;
-    const bool six = bound.ss_family == AF_INET6;
-    (void)inet_ntop(bound.ss_family,
-                    six ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr, host,
-                    sizeof host);
-    (void)snprintf(where, LISTENER_TEXT, six ? "[%s]:%u" : "%s:%u", host,
-                   (unsigned)ntohs(six ? v6->sin6_port : v4->sin_port));
+    (void)getnameinfo((struct sockaddr *)&bound, size, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    (void)snprintf(where, LISTENER_TEXT, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
+                   port);
 }
 
 static int bind_there(int fd, const struct sockaddr_storage *address)
@@ -118,7 +115,7 @@ static int bind_there(int fd, const struct sockaddr_storage *address)
 int listener_open(const struct settings *settings, int *ret_fd, char where[LISTENER_TEXT],
                   char error[LISTENER_ERROR])
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = { 0 };
     const bool secure = settings->front_insecure || *settings->front_tls_cert;
     int r = listener_parse(settings->front_http, secure, &address, error);
     if (r)

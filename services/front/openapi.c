@@ -96,8 +96,8 @@ static json_t *paths(void)
 {
     json_t *all = json_object();
     char method[16];
-    for (size_t n = 0; route_at(n); n++) {
-        const struct route *row = route_at(n);
+    size_t n = 0;
+    for (const struct route *row = route_at(n); row; row = route_at(++n)) {
         size_t size = 0;
         for (; row->method[size] && size + 1 < sizeof method; size++)
             method[size] = (char)tolower((unsigned char)row->method[size]);

@@ -117,12 +117,25 @@ void request_answer(request_t *self, int http, json_t *body)
 static struct MHD_Response *refusal_of(const char *detail, int64_t retry_after_ms)
 {
     struct MHD_Response *response = response_of(json_pack("{s:s}", "detail", detail));
-    char seconds[24];
     if (response && retry_after_ms > 0) {
+        char seconds[24];
         (void)snprintf(seconds, sizeof seconds, "%lld", (long long)(retry_after_ms + 999) / 1000);
         request_header_add(response, "Retry-After", seconds);
     }
     return response;
+}
+
+/* What is quoted may come from anybody, and may be cut within a character. */
+static void make_utf8(char *text)
+{
+    size_t left = strlen(text);
+    while (left) {
+        const size_t size = utf8_character((const uint8_t *)text, left);
+        if (size == 0)
+            *text = '?';
+        text += size ? size : 1;
+        left -= size ? size : 1;
+    }
 }
 
 void request_refuse(request_t *self, int http, int64_t retry_after_ms, const char *format, ...)
@@ -132,6 +145,7 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
     va_start(args, format);
     (void)vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
+    make_utf8(detail);
     utf8_clean(detail); /* it may be cut in the middle of a character, or quote what is none */
     log_event(LOG_LEVEL_DEBUG, "refused", "http=%d detail=%s request=%s", http, detail,
               self->trace.id);

@@ -1,15 +1,18 @@
 #include "services/front/route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/slice.h"
 
-static const struct route *const tables[] = { routes_service, routes_tasks };
+enum { ALLOW_SIZE = 64 };
+
+static const struct route *const tables[] = { routes_service, routes_tasks, NULL };
 
 const struct route *route_at(size_t n)
 {
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
-        for (const struct route *row = tables[t]; row->method; row++)
+    for (const struct route *const *table = tables; *table; table++)
+        for (const struct route *row = *table; row->method; row++)
             if (n-- == 0)
                 return row;
     return NULL;
@@ -55,19 +58,17 @@ static bool fits(const struct route *row, const char *path, struct route_match *
         const bool part = is_part(wanted);
         if (part ? !take_part(match, wanted, given) : !slice_equal(wanted, given))
             return false;
-        fixed = fixed << 1 | !part;
+        fixed = fixed << 1 | (part ? 0 : 1);
     }
     *ret_fixed = fixed;
     return !*pattern && !*path;
 }
 
-static void allow_method(char allow[64], const char *method)
+static void allow_method(char allow[ALLOW_SIZE], const char *method)
 {
-    const size_t used = strlen(allow), size = strlen(method);
-    if (strstr(allow, method) || used + size + 3 > 64)
-        return;
-    memcpy(allow + used, ", ", 2);
-    memcpy(allow + used + (used ? 2 : 0), method, size + 1);
+    const size_t used = strlen(allow);
+    if (!strstr(allow, method))
+        (void)snprintf(allow + used, ALLOW_SIZE - used, "%s%s", used ? ", " : "", method);
 }
 
 /* HEAD is asked where GET is answered; the server leaves out the body. */
@@ -83,8 +84,8 @@ int route_find(const char *method, const char *path, struct route_match *ret_mat
     unsigned best = 0;
     int http = 404;
     allow[0] = '\0';
-    for (size_t n = 0; route_at(n); n++) {
-        const struct route *row = route_at(n);
+    size_t n = 0;
+    for (const struct route *row = route_at(n); row; row = route_at(++n)) {
         unsigned fixed = 0;
         if (!fits(row, path, &match, &fixed))
             continue;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/scoped.h"
 #include "common/status.h"
 
 enum { FILE_MAX = 256 << 10 };
@@ -14,18 +13,21 @@ static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
 static int read_text(const char *path, char **ret_text)
 {
-    scoped_text char *text = calloc(1, FILE_MAX + 1);
-    FILE *file = text ? fopen(path, "re") : NULL;
+    FILE *file = fopen(path, "re");
     if (!file)
-        return text ? -errno : -ENOMEM;
-    const size_t size = fread(text, 1, FILE_MAX + 1, file);
-    const int r = ferror(file) ? -EIO : size > FILE_MAX || size == 0 ? -EINVAL : 0;
+        return -errno;
+    char *text = calloc(1, FILE_MAX + 1);
+    const size_t size = text ? fread(text, 1, FILE_MAX + 1, file) : 0;
+    const int r = !text                          ? -ENOMEM
+                  : ferror(file)                 ? -EIO
+                  : size == 0 || size > FILE_MAX ? -EINVAL
+                                                 : 0;
     (void)fclose(file);
     if (r)
-        return r;
-    *ret_text = text;
-    text = NULL;
-    return 0;
+        free(text);
+    else
+        *ret_text = text;
+    return r;
 }
 
 static int load(const char *name, const char *path, char **ret_text, char error[TLS_ERROR])

@@ -79,6 +79,10 @@ def test_paths_methods_and_types(start):
     assert answer.status == 404 and detail(answer) == "there is nothing at /nothing"
     for path in ("/", "/healthz/", "//healthz", "/v1", "/v1/tasks/", "/healthz/../healthz", "/%2e%2e/healthz", "/healthz%2f"):
         assert front.ask(path=path).status == 404, path
+    long = "/" + "%E4%B8%AD" * 100  # is quoted cut
+    assert "中" in detail(front.ask(path=long))
+    (answer,) = parse(front.say(b"\xff\xfe /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    assert answer.status == 405 and detail(answer).startswith("?? ")
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW", "get"):
         answer = front.ask(method)
         assert answer.status == 405 and answer.headers["allow"] == "GET, HEAD" and detail(answer), method

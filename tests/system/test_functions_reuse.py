@@ -97,6 +97,9 @@ def test_only_what_completed_is_a_hit(gantry, state):
     ({"a": [1, 2]}, {"a": [2, 1]}, MISS),
     ({"a": 1}, {"a": "1"}, MISS),
     ({"a": {}}, {"a": {}}, HIT),
+    ({"a": 2 ** 53 - 1, "b": 0.5}, {"a": 2 ** 53 - 1, "b": 0.5}, HIT),
+    ({"a": 2 ** 53}, {"a": 2 ** 53 + 1}, MISS),
+    ({"a": -2 ** 63}, {"a": 1 - 2 ** 63}, MISS),
     ({}, {}, HIT),
 ])
 def test_a_hit_by_input_needs_the_same_input(gantry, first, second, reuse):

@@ -121,8 +121,9 @@ local function keys_of(P, field)
   return good and type(node) == 'table' and type(node.key) == 'table' and node.key or {}
 end
 
--- Values of msgpack; the order of a map's keys is nothing.
+-- Values of msgpack; the order of a map's keys is nothing.  Beyond 2^53 Lua takes one number for another: no two are the same.
 local function same(a, b)
+  if type(a) == 'number' and math.abs(a) >= 2 ^ 53 then return false end
   if type(a) ~= 'table' or type(b) ~= 'table' then return a == b end
   for key, value in pairs(a) do
     if not same(value, b[key]) then return false end

@@ -215,7 +215,7 @@ static int on_socket_wanted(CURL *easy, curl_socket_t socket, int what, void *ar
     if (!watch)
         watch = watch_new(self, socket);
     if (!watch)
-        return -1; /* its transfer fails */
+        return -1; /* libcurl ends all transfers; new ones may begin behind them */
     const int events =
         ((what & CURL_POLL_IN) ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) ? UV_WRITABLE : 0);
     return uv_poll_start(&watch->poll, events, on_ready) ? -1 : 0;

@@ -325,7 +325,7 @@ static void add_children(const struct part *ranks, plan_t *self, size_t workers)
         add_worker(self, name, self->pool, NULL);
     }
     if (workers && self->system)
-        add_worker(self, "system", "--worker-services=system", "--worker-slots=16");
+        add_worker(self, "system", "--worker-services=system", "--worker-slots=64");
     if (self->http.size)
         add_front(self, ranks[PLAN_FRONT].child);
 }

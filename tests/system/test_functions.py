@@ -485,7 +485,7 @@ def test_get_of_many_references(gantry):
         gantry.keep("bodies", field, "x")
     flat = gantry.call("get", 0, "t", "", "none", "", "u", "a.x", "u", "a.y")
     assert [flat[0], flat[1], flat[6], flat[11], flat[12], flat[13], flat[18]] == [2, b"a.x", b"a.y", 0, 1, b"a.x", 0]
-    assert len(flat) == 16
+    assert len(flat) == 19
     gantry.keep("states", "bare/a.x", "x")
     assert gantry.get("bare") == {} and gantry.get("bare", "a.x") == {}
 
@@ -619,7 +619,7 @@ MALFORMED = [
     ("finish", SID, "w", "held/a.x", "HELD", 4, b"\x80", "t/a.x", T12, 9, b"\x80"),
     ("give_back",), ("give_back", SID, "w"), (*GIVE, "t/a.x"), ("give_back", SID, "w", 0, "t/a.x", T12, 0, "", "", ""),
     *[(*GIVE, "held/a.x", "HELD", 0, "", "", "", "t/a.x", *wrong) for wrong in (
-        ("short", 0, "", "", ""), (T12, 3, "", "", ""), (T12, "", "", "", ""), (T12, 1, "", "", ""), (T12, 1, "-1", b"\x80", ""),
+        ("short", 0, "", "", ""), (T12, 4, "", "", ""), (T12, "", "", "", ""), (T12, 1, "", "", ""), (T12, 1, "-1", b"\x80", ""),
         (T12, 2, "1.5", "", ""), (T12, 2, "9" * 21, "", ""), (T12, 1, "", b"\x90", ""), (T12, 0, "", "", b"c" * 65537))],
     ("heartbeat", SID, "w", "a", 2, 1), ("heartbeat", SID, "w", "a", 2, -1, 10), (*BEAT, "t/a.x", T12),
     ("heartbeat", SID, "w", "a b", 2, 1, 10), ("heartbeat", SID, "w", "a" * 641, 2, 1, 10), ("heartbeat", SID, "w", "a", -2, 1, 10),

@@ -45,7 +45,7 @@ def rss_bytes(pid):
 
 def free_port():
     """The first of four."""
-    for _ in range(50):
+    for _ in range(1000):  # connections that ended keep theirs for a minute
         with socket.socket() as first:
             first.bind(("127.0.0.1", 0))
             base = first.getsockname()[1]

@@ -113,6 +113,8 @@ enum {
            "connections at once; further ones wait, or are closed")                                                        \
     WHOLE (front_body_bytes, "front.body_bytes", 1048576, 1024, 67108864, NULL, USED_BY_FRONT,                             \
            "largest body of a request")                                                                                    \
+    WHOLE (front_bodies_bytes, "front.bodies_bytes", 268435456, 67108864, 1099511627776, NULL, USED_BY_FRONT,              \
+           "bodies of all requests together; further ones are refused for a while")                                        \
     WHOLE (front_header_bytes, "front.header_bytes", 16384, 2048, 1048576, NULL, USED_BY_FRONT,                            \
            "request line and headers together")                                                                            \
     WHOLE (front_request_ms, "front.request_ms", 15000, 100, 3600000, NULL, USED_BY_FRONT,                                 \

@@ -7,7 +7,7 @@
 #include "services/front/guard.h"
 #include "services/front/request_own.h"
 
-enum { BODY_FIRST = 4096 };
+enum { BODY_FIRST = 4096, RETRY_AFTER_MS = 1000 };
 
 request_t *request_new(struct front *front, http_t *http, struct MHD_Connection *connection,
                        struct connection *peer, const char *target)
@@ -104,32 +104,47 @@ static void begin(request_t *self, const char *method, const char *version)
                    self->answer == 431 || request_header(self, "Expect"));
 }
 
-/* Room for so much more of the body. */
-static bool reserve(request_t *self, size_t size)
+/* Room for so much more of the body. 0, STATUS_BUSY or -ENOMEM. */
+static int reserve(request_t *self, size_t size)
 {
+    struct front *front = self->front;
     size_t room = self->room ? self->room : BODY_FIRST;
     while (room < self->size + size)
         room *= 2;
-    char *body = room == self->room ? self->body : realloc(self->body, room);
+    if (room == self->room)
+        return 0;
+    if (room - self->room > (size_t)front->settings->front_bodies_bytes - front->bodies)
+        return STATUS_BUSY;
+    char *body = realloc(self->body, room);
     if (!body)
-        return false;
+        return -ENOMEM;
+    front->bodies += room - self->room;
     self->body = body;
     self->room = room;
-    return true;
+    return 0;
+}
+
+/* The rest of its body is thrown away, so that its connection lives on. */
+static void refuse_crowded(request_t *self)
+{
+    request_drop_body(self);
+    request_refuse(self, 503, RETRY_AFTER_MS, "too many bodies come at once");
 }
 
 /* Of what is refused already nothing is kept. */
 static bool take(request_t *self, const char *data, size_t size)
 {
-    const bool kept = self->state == REQUEST_ARRIVING;
     if (size > (size_t)self->front->settings->front_body_bytes - self->size) {
         connection_last_words(self->peer, 413, "the body is too large");
         self->peer->rude = true;
         return false;
     }
-    if (kept && !reserve(self, size))
+    int r = self->state == REQUEST_ARRIVING ? reserve(self, size) : 0;
+    if (r < 0)
         return false;
-    if (kept)
+    if (r)
+        refuse_crowded(self);
+    if (self->state == REQUEST_ARRIVING)
         memcpy(self->body + self->size, data, size);
     self->size += size;
     return true;
@@ -142,7 +157,7 @@ static void handle(request_t *self)
     if (self->front->client)
         self->match.route->handle(self);
     else
-        request_refuse(self, 503, 1000, "the service stops");
+        request_refuse(self, 503, RETRY_AFTER_MS, "the service stops");
 }
 
 /* The answer goes to libmicrohttpd, or the request sleeps until there is one. */

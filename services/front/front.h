@@ -13,7 +13,8 @@ struct front {
     gantry_client_t *client;          /* calls are begun on it, never waited for; NULL at the end */
     void (*wake)(struct front *self); /* after something was begun on the client in this turn */
     struct health *health;            /* what is known of the others */
-    bool stopping;                    /* requests under way are answered, streams are ended */
+    size_t bodies; /* room that all requests have for their bodies: at most front.bodies_bytes */
+    bool stopping; /* requests under way are answered, streams are ended */
 };
 
 extern const struct program_row front_program;

@@ -168,11 +168,19 @@ void request_refuse_status(request_t *self, int status, const char *scope, uint3
     request_refuse(self, http, wait, "%s", *message ? message : gantry_status_text(status));
 }
 
+void request_drop_body(request_t *self)
+{
+    free(self->body);
+    self->body = NULL;
+    self->front->bodies -= self->room;
+    self->room = 0;
+}
+
 void request_free(request_t *self)
 {
     if (self->stream)
         stream_over(self);
     uri_clear(&self->uri);
-    free(self->body);
+    request_drop_body(self);
     free(self);
 }

@@ -46,6 +46,8 @@ void request_header_add(struct MHD_Response *response, const char *name, const c
 void request_wake(request_t *self);
 /* libmicrohttpd asks for it no more. Frees it, and calls a stream's closed(). */
 void request_free(request_t *self);
+/* What came of its body is needed no more. */
+void request_drop_body(request_t *self);
 
 /* ---- arrival.c: called by the server ---- */
 /* A request line came; target may be NULL. NULL: out of memory, and the connection is closed. */

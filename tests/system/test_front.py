@@ -198,6 +198,27 @@ def test_a_body_is_bounded(start):
     assert answer.status == 413  # none of it had to come
 
 
+def test_all_bodies_together_are_bounded(start):
+    """Who is too much is told so behind its body, and its connection lives on; there is room again later."""
+    front = start(front_bodies_bytes=64 << 20, front_request_ms=60000)
+    head = b"POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    holders = [front.connect() for _ in range(64)]
+    for end in holders:
+        end.sendall(head % (1 << 20) + b"x" * ((1 << 20) - 1))
+    with front.connect() as end:
+        for size in (1, 100000):
+            def asked():
+                end.sendall(head % size + b"x" * size)
+                return parse(end.recv(4096))[0]
+            answer = until(lambda: asked() if asked().status == 503 else None)
+            assert answer.headers["retry-after"] == "1" and "too many bodies" in detail(answer)
+            assert answer.headers["x-request-id"] and "connection" not in answer.headers
+        assert front.alive()  # what has no body is not concerned
+        for holder in holders:
+            holder.close()
+        until(lambda: asked().status == 400)
+
+
 def test_who_sends_too_much_without_looking_still_learns_why(start):
     """The answer is not lost in a reset of the connection, if what comes behind it has an end."""
     front = start(front_body_bytes=65536)

@@ -22,6 +22,9 @@ __attribute__((format(printf, 3, 4))) static int say(int result, char error[LIST
     return result;
 }
 
+/* What the kernel keeps for a peer that does not read: by itself it would take megabytes. */
+enum { SEND_BYTES = 128 << 10 };
+
 static bool port_of(const char *text, in_port_t *ret_port)
 {
     const size_t size = strlen(text);
@@ -103,10 +106,11 @@ static void name_of(int fd, char where[LISTENER_TEXT])
 
 static int bind_there(int fd, const struct sockaddr_storage *address)
 {
-    const int yes = 1;
+    const int yes = 1, room = SEND_BYTES;
     const socklen_t size =
         address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room); /* connections inherit it */
     if (bind(fd, (const struct sockaddr *)address, size) || listen(fd, SOMAXCONN))
         return -errno;
     return 0;

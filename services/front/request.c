@@ -125,19 +125,6 @@ static struct MHD_Response *refusal_of(const char *detail, int64_t retry_after_m
     return response;
 }
 
-/* What is quoted may come from anybody, and may be cut within a character. */
-static void make_utf8(char *text)
-{
-    size_t left = strlen(text);
-    while (left) {
-        const size_t size = utf8_character((const uint8_t *)text, left);
-        if (size == 0)
-            *text = '?';
-        text += size ? size : 1;
-        left -= size ? size : 1;
-    }
-}
-
 void request_refuse(request_t *self, int http, int64_t retry_after_ms, const char *format, ...)
 {
     char detail[REFUSAL_SIZE];
@@ -145,7 +132,6 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
     va_start(args, format);
     (void)vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
-    make_utf8(detail);
     utf8_clean(detail); /* it may be cut in the middle of a character, or quote what is none */
     log_event(LOG_LEVEL_DEBUG, "refused", "http=%d detail=%s request=%s", http, detail,
               self->trace.id);
@@ -165,7 +151,8 @@ void request_refuse_status(request_t *self, int status, const char *scope, uint3
     if (status < 0)
         log_event_seldom(LOG_LEVEL_ERROR, "request_failed", "why=%s request=%s", strerror(-status),
                          self->trace.id);
-    request_refuse(self, http, wait, "%s", *message ? message : gantry_status_text(status));
+    request_refuse(self, http, wait, "%s",
+                   status > 0 && *message ? message : gantry_status_text(status));
 }
 
 void request_drop_body(request_t *self)

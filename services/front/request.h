@@ -37,7 +37,8 @@ void request_answer_text(request_t *self, int http, const char *text);
 void request_refuse(request_t *self, int http, int64_t retry_after_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* As a status of Gantry's is told (status_http): 503 and Retry-After for BUSY and UNAVAILABLE, 429
- * for BUSY of a user's quota, and so on. message: what the other side said, or "". */
+ * for BUSY of a user's quota, and so on. message: what the other side said, or "". What is negative
+ * is our own: 500, and into the log. */
 void request_refuse_status(request_t *self, int status, const char *scope, uint32_t retry_after_ms,
                            const char *message);
 

@@ -16,6 +16,17 @@ void tasks_supported(request_t *request); /* tasks_nodes.c */
 void tasks_health(request_t *request);    /* tasks_nodes.c */
 void tasks_events(request_t *request);    /* tasks_events.c */
 
+/* What is asked of the brokers; layout NULL: a verb without a body. */
+struct question {
+    uint32_t verb;
+    const struct message_layout *layout;
+    const void *m;
+    int64_t timeout_ms;
+};
+/* 0: told will be called, once; else it is not: a status, or -ENOMEM. */
+int question_put(struct front *front, const struct question *question, gantry_called_fn *told,
+                 void *arg);
+
 /* A request that is to be answered. Whoever has one hands it on with every call that takes
  * ask_t **: asks again, answers, or refuses, and it is gone then. */
 typedef struct ask ask_t;
@@ -60,7 +71,8 @@ void ask_submit(ask_t **self_p, const struct gantry_task *task, ask_receipt_fn *
 void ask_answer(ask_t **self_p, json_t *body);
 void ask_refuse(ask_t **self_p, int http, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* As the brokers said: 404 任务不存在, 400 参数验证失败, 503 and so on. status may be negative. */
+/* As the brokers said: 404 任务不存在, 400 参数验证失败, 503 and so on; or negative, for what went
+ * wrong here: 500. */
 void ask_refuse_status(ask_t **self_p, int status);
 
 /* "2026-01-31T03:00:00.123Z" of this moment. */

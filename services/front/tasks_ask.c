@@ -7,11 +7,12 @@
 #include "services/front/tasks.h"
 #include "services/front/tasks_body.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { REFUSAL_MAX = 1500, AGAIN_MS = 1000 };
+enum { REFUSAL_MAX = 1500, AGAIN_MS = 1000, QUESTION_MAX = 512 };
 
 struct ask {
     request_t *request;
@@ -26,16 +27,11 @@ struct ask {
     char stage[TASK_NAME_MAX + 1];
 };
 
-static void refuse_memory(request_t *request)
-{
-    request_refuse(request, 500, 0, "out of memory");
-}
-
 ask_t *ask_new(request_t *request)
 {
     ask_t *self = calloc(1, sizeof *self);
     if (!self) {
-        refuse_memory(request);
+        request_refuse_status(request, -ENOMEM, "", 0, "");
         return NULL;
     }
     self->request = request;
@@ -123,36 +119,50 @@ void *ask_kept(const ask_t *self)
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
+/* The bodies of questions are small: they never want for memory. */
+struct packed {
+    size_t size;
+    char bytes[QUESTION_MAX];
+};
+
+static int write_packed(void *arg, const char *bytes, size_t size)
+{
+    struct packed *self = arg;
+    assert(size <= sizeof self->bytes - self->size);
+    memcpy(self->bytes + self->size, bytes, size);
+    self->size += size;
+    return 0;
+}
+
+int question_put(struct front *front, const struct question *question, gantry_called_fn *told,
+                 void *arg)
+{
+    struct packed packed = { 0 };
+    msgpack_packer pk;
+    msgpack_packer_init(&pk, &packed, write_packed);
+    if (question->layout)
+        message_encode(question->layout, question->m, &pk);
+    int r = gantry_call_begin(front->client, question->verb, "",
+                              (struct gantry_bytes){ packed.bytes, packed.size },
+                              question->timeout_ms, told, arg);
+    if (r == 0)
+        front->wake(front);
+    return r;
+}
+
 static void on_told(void *arg, int status, struct gantry_bytes body)
 {
     ask_t *self = arg;
     self->told(&self, status, slice_make(body.data, body.size));
 }
 
-/* 0, a status of the client's or -ENOMEM. */
-static int begin(ask_t *self, uint32_t verb, const struct message_layout *layout, const void *m)
-{
-    struct front *front = self->front;
-    msgpack_sbuffer buffer;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
-    if (layout)
-        message_encode(layout, m, &pk);
-    int r = gantry_call_begin(front->client, verb, "",
-                              (struct gantry_bytes){ buffer.data, buffer.size },
-                              front->settings->front_answer_ms, on_told, self);
-    msgpack_sbuffer_destroy(&buffer);
-    if (r == 0)
-        front->wake(front);
-    return r;
-}
-
 void ask_begin(ask_t **self_p, uint32_t verb, const struct message_layout *layout, const void *m,
                ask_told_fn *told)
 {
-    (*self_p)->told = told;
-    int r = begin(*self_p, verb, layout, m);
+    ask_t *self = *self_p;
+    const struct question question = { verb, layout, m, self->front->settings->front_answer_ms };
+    self->told = told;
+    int r = question_put(self->front, &question, on_told, self);
     if (r)
         ask_refuse_status(self_p, r);
     else
@@ -169,8 +179,6 @@ bool ask_record(ask_t **self_p, int status, struct slice body, gantry_record_t *
 {
     if (status == 0)
         status = record_new(body, ret_record);
-    if (status == -EPROTO)
-        status = STATUS_INTERNAL;
     if (status)
         ask_refuse_status(self_p, status);
     return status == 0;
@@ -190,20 +198,20 @@ static void refuse_late(ask_t **self_p)
                    (long long)self->front->settings->front_answer_ms);
 }
 
+static void refuse_wrong(ask_t **self_p, const char *field, const char *message)
+{
+    ask_refuse(self_p, 400, "参数验证失败: %s%s%s", field, *field ? ": " : "", message);
+}
+
 static void refuse_receipt(ask_t **self_p, const struct gantry_receipt *receipt)
 {
     const int status = receipt->status;
-    const bool wrong = status == STATUS_INVALID || status == STATUS_NOT_FOUND;
     if (status == STATUS_TIMEOUT) {
         refuse_late(self_p);
         return;
     }
-    if (wrong && receipt->field[0]) {
-        ask_refuse(self_p, 400, "参数验证失败: %s: %s", receipt->field, receipt->message);
-        return;
-    }
-    if (wrong) {
-        ask_refuse(self_p, 400, "参数验证失败: %s", receipt->message);
+    if (status == STATUS_INVALID || status == STATUS_NOT_FOUND) {
+        refuse_wrong(self_p, receipt->field, receipt->message);
         return;
     }
     scoped(ask) self = *self_p;
@@ -249,7 +257,7 @@ void ask_answer(ask_t **self_p, json_t *body)
     if (body)
         request_answer(self->request, 200, body);
     else
-        refuse_memory(self->request);
+        request_refuse_status(self->request, -ENOMEM, "", 0, "");
 }
 
 void ask_refuse(ask_t **self_p, int http, const char *format, ...)
@@ -266,22 +274,19 @@ void ask_refuse(ask_t **self_p, int http, const char *format, ...)
 
 void ask_refuse_status(ask_t **self_p, int status)
 {
-    ask_t *self = *self_p;
-    const struct gantry_error *error = gantry_client_error(self->front->client);
+    const struct gantry_error *error = gantry_client_error((*self_p)->front->client);
     if (status == STATUS_NOT_FOUND) {
-        refuse_missing(self_p, self->id, ask_stage(self));
+        refuse_missing(self_p, ask_id(*self_p), ask_stage(*self_p));
         return;
     }
     if (status == STATUS_INVALID) {
-        ask_refuse(self_p, 400, "参数验证失败: %s: %s", error->field, error->message);
+        refuse_wrong(self_p, error->field, error->message);
         return;
     }
-    if (status < 0)
-        refuse_memory(self->request);
-    else
-        request_refuse_status(self->request, status, error->scope, error->retry_after_ms,
-                              error->message);
-    ask_destroy(self_p);
+    scoped(ask) self = *self_p;
+    *self_p = NULL;
+    request_refuse_status(self->request, status, error->scope, error->retry_after_ms,
+                          error->message);
 }
 
 json_t *ask_time(void)

@@ -78,11 +78,24 @@ static int read_name(struct tasks_body *self, char detail[TASKS_DETAIL])
                : 0;
 }
 
+/* They have records of their own, which say how they went. */
+static bool is_delivery(const char *id)
+{
+    static const char begin[] = TASKS_DELIVERY_ID;
+    return strncmp(id, begin, sizeof begin - 1) == 0 &&
+           strspn(id + sizeof begin - 1, "0123456789abcdef") == TASKS_DELIVERY_DIGITS &&
+           !id[sizeof begin - 1 + TASKS_DELIVERY_DIGITS];
+}
+
 static int read_id(struct tasks_body *self, char detail[TASKS_DETAIL])
 {
     int r = tasks_text_read(self->object, "task_id", &self->task.id, detail);
-    if (r || !self->task.id || task_id_valid(slice_of(self->task.id)))
+    if (r || !self->task.id)
         return r;
+    if (is_delivery(self->task.id))
+        return wrong(detail, WRONG "task_id: %s is that of a callback", self->task.id);
+    if (task_id_valid(slice_of(self->task.id)))
+        return 0;
     return wrong(detail, WRONG "task_id: " TASK_ID_RULE);
 }
 
@@ -95,22 +108,28 @@ static int read_callback(struct tasks_body *self, char detail[TASKS_DETAIL])
                : wrong(detail, "无效的callback URL格式");
 }
 
-static int read_priority(struct tasks_body *self, char detail[TASKS_DETAIL])
+bool tasks_priority_read(const char *text, enum gantry_priority *ret_priority)
 {
     static const enum gantry_priority priorities[] = {
         [PRIORITY_NORMAL] = GANTRY_NORMAL,
         [PRIORITY_HIGH] = GANTRY_HIGH,
         [PRIORITY_LOW] = GANTRY_LOW,
     };
+    int priority = priority_by_text(slice_of(text));
+    if (priority >= 0)
+        *ret_priority = priorities[priority];
+    return priority >= 0;
+}
+
+static int read_priority(struct tasks_body *self, char detail[TASKS_DETAIL])
+{
     const char *text = NULL;
     int r = tasks_text_read(self->object, "priority", &text, detail);
     if (r || !text)
         return r;
-    int priority = priority_by_text(slice_of(text));
-    if (priority < 0)
-        return wrong(detail, WRONG "priority: must be normal, high or low");
-    self->task.priority = priorities[priority];
-    return 0;
+    return tasks_priority_read(text, &self->task.priority)
+               ? 0
+               : wrong(detail, WRONG "priority: must be normal, high or low");
 }
 
 static int read_reuse(struct tasks_body *self, char detail[TASKS_DETAIL])

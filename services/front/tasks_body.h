@@ -14,6 +14,9 @@ enum { TASKS_DETAIL = 512, TASKS_KEY_MAX = 255 };
 /* The node of deliveries, which only ends of other stages submit: who could over HTTP would have
  * any task's record sent anywhere. */
 #define TASKS_DELIVERY "system.callback"
+/* What the id of a delivery's task begins with, and how many hex digits follow. */
+#define TASKS_DELIVERY_ID "callback-"
+enum { TASKS_DELIVERY_DIGITS = 40 };
 
 /* What POST /v1/tasks asks for. */
 struct tasks_body {
@@ -31,6 +34,9 @@ int tasks_switch_read(const json_t *object, const char *key, bool *ret_on,
 /* A key that is a text, null or not there (NULL, borrowed). */
 int tasks_text_read(const json_t *object, const char *key, const char **ret_text,
                     char detail[TASKS_DETAIL]);
+
+/* "normal", "high" or "low". False: it is none of them. */
+bool tasks_priority_read(const char *text, enum gantry_priority *ret_priority);
 
 /* start_ms: schedule to start of who names none. The results are as above; cleared by the caller
  * always. */

@@ -111,26 +111,17 @@ static void bear(struct stream *self, int status)
 
 static void ask(struct stream *self)
 {
-    struct front *front = self->front;
     const uint32_t wait_ms = self->looking || self->target ? AT_ONCE_MS
                              : self->running               ? PROGRESS_MS
                                                            : QUIET_MS;
     const struct m_subscribe m = { .since = self->looking ? 0 : self->since,
                                    .id = slice_of(self->id),
                                    .timeout_ms = wait_ms };
-    msgpack_sbuffer buffer;
-    msgpack_packer pk;
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
-    message_encode(&m_subscribe_layout, &m, &pk);
-    int r = gantry_call_begin(front->client, VERB_SUBSCRIBE, "",
-                              (struct gantry_bytes){ buffer.data, buffer.size },
-                              wait_ms + front->settings->front_answer_ms, on_told, self);
-    msgpack_sbuffer_destroy(&buffer);
+    const struct question question = { VERB_SUBSCRIBE, &m_subscribe_layout, &m,
+                                       wait_ms + self->front->settings->front_answer_ms };
+    int r = question_put(self->front, &question, on_told, self);
     self->asked = r == 0;
-    if (r == 0)
-        front->wake(front);
-    else
+    if (r)
         bear(self, r);
 }
 
@@ -217,16 +208,17 @@ static void on_nothing(struct stream *self, bool told_all)
         self->looking = self->running;
 }
 
+/* 0 or -EPROTO. */
 static int on_items(struct stream *self, const struct m_updates *updates)
 {
     struct reader reader;
     struct m_update update;
     uint32_t count = 0;
     if (updates->items.size && !codec_array(updates->items, &reader, &count))
-        return STATUS_INTERNAL;
+        return -EPROTO;
     for (uint32_t i = 0; i < count; i++) {
         if (message_next(&m_update_layout, &reader, &update, NULL))
-            return STATUS_INTERNAL;
+            return -EPROTO;
         tell(self, event_update(&update));
     }
     if (updates->seq > self->since)
@@ -242,18 +234,19 @@ static int on_items(struct stream *self, const struct m_updates *updates)
     return 0;
 }
 
+/* 0 or -errno. */
 static int on_answer(struct stream *self, struct slice body)
 {
     struct m_updates updates;
     scoped(gantry_record) record = NULL;
     if (message_decode(&m_updates_layout, body, &updates, NULL))
-        return STATUS_INTERNAL;
+        return -EPROTO;
     if (!updates.snapshot.size)
         return on_items(self, &updates);
     int r = record_new(updates.snapshot, &record);
     if (r == 0)
         on_record(self, record, updates.seq);
-    return r == -EPROTO ? STATUS_INTERNAL : r;
+    return r;
 }
 
 static void on_told(void *arg, int status, struct gantry_bytes body)

@@ -61,7 +61,7 @@ static int add_node(struct listing *self, const struct m_node *node)
     return add_name(self->services, node->name);
 }
 
-/* 0, -ENOMEM, or STATUS_INTERNAL: the answer cannot be read. */
+/* 0, -ENOMEM, or -EPROTO: the answer cannot be read. */
 static int read_nodes(struct listing *self, struct slice body)
 {
     struct reader reader;
@@ -69,11 +69,10 @@ static int read_nodes(struct listing *self, struct slice body)
     uint32_t count = 0;
     int r = self->services && self->nodes ? 0 : -ENOMEM;
     if (r == 0 && !codec_array(body, &reader, &count))
-        return STATUS_INTERNAL;
+        return -EPROTO;
     for (uint32_t i = 0; r == 0 && i < count; i++)
-        r = message_next(&m_node_layout, &reader, &node, NULL) ? STATUS_INTERNAL
-                                                               : add_node(self, &node);
-    return r > 0 ? STATUS_INTERNAL : r;
+        r = message_next(&m_node_layout, &reader, &node, NULL) ? -EPROTO : add_node(self, &node);
+    return r > 0 ? -EPROTO : r;
 }
 
 static void on_nodes(ask_t **self_p, int status, struct slice body)
@@ -105,7 +104,7 @@ static void on_ledger(ask_t **self_p, int status, struct slice body)
 {
     struct m_ledger ledger;
     if (status == 0 && message_decode(&m_ledger_layout, body, &ledger, NULL))
-        status = STATUS_INTERNAL;
+        status = -EPROTO;
     if (status) {
         ask_refuse_status(self_p, status);
         return;

@@ -35,17 +35,6 @@ static void on_kept(ask_t **self_p, const struct gantry_receipt *receipt)
                                  json_sprintf("任务重试已开始，原任务ID: %s", id)));
 }
 
-static enum gantry_priority priority_of(const struct gantry_stage *stage)
-{
-    static const enum gantry_priority priorities[] = {
-        [PRIORITY_NORMAL] = GANTRY_NORMAL,
-        [PRIORITY_HIGH] = GANTRY_HIGH,
-        [PRIORITY_LOW] = GANTRY_LOW,
-    };
-    int priority = priority_by_text(slice_of(stage->priority));
-    return priority < 0 ? GANTRY_NORMAL : priorities[priority];
-}
-
 /* The four bytes at the end of the new id: at random, or as the Idempotency-Key says. 0 or -errno.
  */
 static int draw(const ask_t *self, const struct gantry_stage *stage, struct tasks_ticket *ticket)
@@ -59,8 +48,11 @@ static void submit(ask_t **self_p, const struct gantry_stage *stage)
 {
     char id[TASK_ID_MAX + 32];
     struct tasks_ticket ticket;
-    if (draw(*self_p, stage, &ticket)) {
-        ask_refuse_status(self_p, STATUS_INTERNAL);
+    enum gantry_priority priority = GANTRY_NORMAL;
+    (void)tasks_priority_read(stage->priority, &priority);
+    int r = draw(*self_p, stage, &ticket);
+    if (r) {
+        ask_refuse_status(self_p, r);
         return;
     }
     (void)snprintf(id, sizeof id, "%s-retry-%02x%02x%02x%02x", ask_id(*self_p), ticket.token[0],
@@ -73,7 +65,7 @@ static void submit(ask_t **self_p, const struct gantry_stage *stage)
         .id = id,
         .task = stage->task,
         .input = stage->input,
-        .priority = priority_of(stage),
+        .priority = priority,
         .owner = *stage->owner ? stage->owner : NULL,
         .token = ticket.token,
         .schedule_to_start_ms = (uint64_t)ask_front(*self_p)->settings->front_start_ms,
@@ -92,6 +84,10 @@ static void on_record(ask_t **self_p, int status, struct slice body)
     const struct gantry_stage *stage = wanted ? gantry_record_find(record, wanted) : choose(record);
     if (!stage) {
         ask_refuse_status(self_p, STATUS_NOT_FOUND);
+        return;
+    }
+    if (strcmp(stage->task, TASKS_DELIVERY) == 0) {
+        ask_refuse(self_p, 400, "参数验证失败: task_id: %s is that of a callback", ask_id(*self_p));
         return;
     }
     const char *state = wanted ? context_status(stage->state) : gantry_record_status(record);

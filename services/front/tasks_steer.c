@@ -6,6 +6,7 @@
 #include "services/front/tasks.h"
 #include "services/front/tasks_body.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* ---- cancel ---------------------------------------------------------------------------------- */
@@ -115,7 +116,7 @@ static void on_forgotten(ask_t **self_p, int status, struct slice body)
     }
     if (status == 0 && (message_decode(&m_forgotten_layout, body, &forgotten, NULL) ||
                         json_from_packed(forgotten.results, &results)))
-        status = STATUS_INTERNAL;
+        status = -EPROTO;
     if (status)
         ask_refuse_status(self_p, status);
     else

@@ -18,6 +18,8 @@ static bool resolve(const char *host, const char *port, struct address *ret_addr
     struct addrinfo *found = NULL;
     const struct addrinfo wanted = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                                      .ai_socktype = SOCK_STREAM };
+    if (strcmp(host, "localhost") == 0) /* not ::1, which there may be no way to bind to */
+        host = "127.0.0.1";
     if (getaddrinfo(host, port, &wanted, &found))
         return false;
     struct address address = { .size = found->ai_addrlen };

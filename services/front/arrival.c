@@ -88,6 +88,7 @@ static void begin(request_t *self, const char *method, const char *version)
     self->begun = true;
     trace_fill(&self->trace, request_header(self, "X-Request-Id"),
                request_header(self, "traceparent"));
+    self->peer->trace = &self->trace;
     (void)MHD_get_connection_values_n(self->connection, MHD_HEADER_KIND, on_header, &guard);
     guard_block(&guard, block_of(method, version, header_size));
     guard_end(&guard, version);

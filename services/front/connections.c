@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "services/front/tcp.h"
+#include "services/front/trace.h"
 
 enum { TICK_LEAST_MS = 20, TICK_MOST_MS = 1000 };
 
@@ -81,14 +82,21 @@ void connections_stop(struct connections *self)
 void connection_last_words(const struct connection *self, int http, const char *detail)
 {
     char text[512];
-    const int size = snprintf(text, sizeof text,
-                              "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-                              "Content-Length: %zu\r\nConnection: close\r\n\r\n"
-                              "{\"detail\":\"%s\"}",
-                              http, http == 408 ? "Request Timeout" : "Content Too Large",
-                              strlen(detail) + sizeof "{\"detail\":\"\"}" - 1, detail);
-    if (self->plain)
-        (void)send(self->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct trace trace;
+    if (!self->plain)
+        return;
+    if (self->trace)
+        trace = *self->trace;
+    else
+        trace_fill(&trace, NULL, NULL);
+    const int size =
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                 "X-Request-Id: %s\r\ntraceparent: %s\r\nConnection: close\r\n\r\n"
+                 "{\"detail\":\"%s\"}",
+                 http, http == 408 ? "Request Timeout" : "Content Too Large",
+                 strlen(detail) + sizeof "{\"detail\":\"\"}" - 1, trace.id, trace.parent, detail);
+    (void)send(self->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void look_at_idle(struct connections *self, struct connection *connection, int64_t now_ms)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct request;
+struct trace;
 
 enum connection_state {
     CONNECTION_IDLE,      /* between requests: front.idle_ms */
@@ -29,7 +30,8 @@ struct connection {
     int64_t since_ms;
     uint64_t asked; /* bytes received when the last answer began: with more another request has */
     uint64_t taken; /* bytes of answers acknowledged at since_ms */
-    struct request *request; /* NULL: none */
+    struct request *request;   /* NULL: none */
+    const struct trace *trace; /* of the request that comes; NULL: its headers did not come yet */
 };
 
 /* Tells the connection's request that its peer is no longer there. */

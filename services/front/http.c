@@ -106,6 +106,7 @@ static void on_tick(uv_timer_t *timer)
     const int64_t now = clock_ms();
     connections_tick(&self->connections, now);
     parting_tick(self->parting, now);
+    want(self); /* out of files, libmicrohttpd looks for who waits at its next turn only */
     const struct link *ring = &self->connections.ring;
     for (struct link *at = ring->after; at != ring; at = at->after) {
         request_t *request = connection_at(at)->request;
@@ -157,6 +158,7 @@ static void end_request(struct connection *peer)
     if (peer->request)
         request_over(peer->request);
     peer->request = NULL;
+    peer->trace = NULL;
 }
 
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)

@@ -1,6 +1,7 @@
 """gantry-front's own part of HTTP: what it refuses, and how; its limits, each met; TLS; how it ends."""
 import json
 import os
+import resource
 import socket
 import ssl
 import subprocess
@@ -181,6 +182,12 @@ def test_the_document_and_the_rows_are_the_same(start):
     assert len(set(ids)) == len(ids)
 
 
+def has_ids(answer, name=None):
+    """Those of the request where it has some."""
+    said = answer.headers["x-request-id"]
+    return len(answer.headers["traceparent"]) == 55 and (said == name if name else len(said) == 32)
+
+
 # ---- limits ------------------------------------------------------------------------------------------
 
 
@@ -189,11 +196,11 @@ def test_a_body_is_bounded(start):
     for size, status in ((2048, 400), (2049, 413)):
         answer = front.ask("POST", "/v1/tasks", body=b"x" * size)
         assert answer.status == status and detail(answer)
-    chunked = b"POST /v1/tasks HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = b"POST /v1/tasks HTTP/1.1\r\nHost: a\r\nX-Request-Id: big\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     for sizes, status in (((1000, 1048), 400), ((1000, 1049), 413)):
         body = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes) + b"0\r\n\r\n"
         (answer,) = parse(front.say(chunked + body))
-        assert answer.status == status and detail(answer)
+        assert answer.status == status and detail(answer) and has_ids(answer, "big")
     (answer,) = parse(front.say(b"POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 64000000\r\n\r\n"))
     assert answer.status == 413  # none of it had to come
 
@@ -270,7 +277,7 @@ def test_a_request_comes_within_its_time(start):
                     continue
             assert 0.7 < time.monotonic() - began < 2, said
             (answer,) = parse(got)
-            assert answer.status == 408 and "in time" in detail(answer)
+            assert answer.status == 408 and "in time" in detail(answer) and has_ids(answer)
     with front.connect() as end:  # the second request of a connection as well
         end.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"200 OK" in end.recv(4096)
@@ -323,6 +330,16 @@ def test_connections_are_bounded_and_the_idle_make_room(start):
     late.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
     assert b"200 OK" in late.recv(4096)
     for end in (*busy, idle, late):
+        end.close()
+    assert front.alive()
+
+
+def test_who_comes_when_files_run_out_waits(start):
+    front = start(front_idle_ms=60000)
+    resource.prlimit(front.process.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+    ends = [front.connect(2) for _ in range(80)]
+    until(lambda: "Too many open files" in front.said())
+    for end in ends:
         end.close()
     assert front.alive()
 

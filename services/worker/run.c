@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { REST_LEAST_MS = 1000, REST_DOUBLINGS = 5 };
 
@@ -272,6 +273,18 @@ static void prepare(uv_work_t *task)
     }
 }
 
+/* Whoever forgets a task while it begins takes its folder away: no trouble of the machine's, which
+ * would rest for it. */
+static void not_started(run_t *self, int problem)
+{
+    const bool gone = problem == -ENOENT && access(self->work, F_OK) != 0;
+    self->kind = gone ? VERDICT_RETRY : VERDICT_TROUBLE;
+    self->fault.code = STATUS_UNAVAILABLE;
+    (void)snprintf(self->fault.message, sizeof self->fault.message, "%s: %s",
+                   gone ? "the task's folder is gone" : "the launcher cannot be started",
+                   strerror(-problem));
+}
+
 static void on_prepared(uv_work_t *task, int status)
 {
     (void)status;
@@ -291,9 +304,7 @@ static void on_prepared(uv_work_t *task, int status)
     }
     int r = start_engine(self);
     if (r) {
-        self->kind = VERDICT_TROUBLE;
-        (void)snprintf(self->fault.message, sizeof self->fault.message,
-                       "the launcher cannot be started: %s", strerror(-r));
+        not_started(self, r);
         close_run(self);
         return;
     }

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#define ASIDE ".forgotten." /* no task's id begins so */
+
 static void end(struct folder_result *result, enum folder_fate fate, bool retriable,
                 const char *what)
 {
@@ -26,6 +28,22 @@ static void end_with(struct folder_result *result, int error)
             strerror(error));
 }
 
+/* It stands aside before it is removed: a task of the same id may begin anew meanwhile, and its
+ * folder is another. What cannot be removed goes back, unless there is a new one. */
+static int remove_aside(int root, const char *name)
+{
+    char aside[sizeof ASIDE + TASK_ID_MAX];
+    (void)snprintf(aside, sizeof aside, ASIDE "%s", name);
+    int r = tree_remove(root, aside); /* of one that was killed */
+    if (r == 0 && renameat(root, name, root, aside))
+        r = -errno;
+    else if (r == 0)
+        r = tree_remove(root, aside);
+    if (r)
+        (void)renameat2(root, aside, root, name, RENAME_NOREPLACE);
+    return r;
+}
+
 /* The name is looked up in the open root, and a link in its place is never followed. */
 static void remove_in(int root, const char *name, struct folder_result *result)
 {
@@ -36,7 +54,7 @@ static void remove_in(int root, const char *name, struct folder_result *result)
         end(result, FOLDER_FAILED, false,
             S_ISLNK(is.st_mode) ? "it is a symbolic link, which is left alone" : "it is no folder");
     } else {
-        int r = tree_remove(root, name);
+        int r = remove_aside(root, name);
         if (r)
             end_with(result, -r);
         else

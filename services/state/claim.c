@@ -14,7 +14,8 @@
 enum {
     LOWEST_FIRST_EVERY = 8,        /* claims of a queue, so that low priority never starves */
     CLAIMS_MAX = 64,               /* made for one that asked, while all that comes is put off */
-    LATER_MS = 1000,               /* until a stage that waits for another is looked at again */
+    AGAIN_LEAST_MS = 1000,         /* until a stage that waits for another is looked at again: */
+    AGAIN_MOST_MS = 30000,         /* so many that wait must not keep all others from their turn */
     HANDOUTS_BYTES_MAX = 16 << 20, /* in one answer; the others go back to the queue's head */
     INPUTS_BYTES_MAX = 1 << 20     /* of one stage, where a broker does not say */
 };
@@ -118,6 +119,15 @@ static enum fate tell(struct deal *deal, const struct handed *it)
     return FATE_TOLD;
 }
 
+/* An eighth of the least longer each time. */
+static uint64_t later_ms(const struct handed *it)
+{
+    struct m_handout said = { 0 };
+    handed_rest(it->rest, &said);
+    const uint64_t ms = AGAIN_LEAST_MS + (uint64_t)said.generation * (AGAIN_LEAST_MS / 8);
+    return ms < AGAIN_MOST_MS ? ms : AGAIN_MOST_MS;
+}
+
 /* Handouts that are not told: back to the head of their queue, or off until what they wait for may
  * have ended. */
 static void give_back(const struct deal *deal, const redisReply *reply, size_t count)
@@ -135,7 +145,7 @@ static void give_back(const struct deal *deal, const redisReply *reply, size_t c
         if (deal->fate[i] == FATE_BACK)
             put_return(command, (struct slice){ 0 });
         else
-            put_wait(command, LATER_MS);
+            put_wait(command, later_ms(&it));
     }
     int r = store_call(state->store, command, on_given_back, state);
     if (r)

@@ -19,6 +19,7 @@ request_t *request_new(struct front *front, http_t *http, struct MHD_Connection 
     self->http = http;
     self->connection = connection;
     self->peer = peer;
+    self->behind = target ? (uintptr_t)target + strlen(target) + 1 : 0;
     if (uri_parse(target ? target : "", &self->uri, &self->wrong) < 0) {
         request_free(self);
         return NULL;
@@ -34,12 +35,18 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+/* Where libmicrohttpd keeps what came, and what it changed of it. */
+static bool layout_known(void)
+{
+    return strncmp(MHD_get_version(), "0.9.7", 5) == 0;
+}
+
 /* Everything behind the request line as it came, but for colons and ends of lines, which
- * libmicrohttpd 0.9.7x has made NULs, in place. Empty where that cannot be told. */
+ * libmicrohttpd has made NULs, in place. Empty where that cannot be told. */
 static struct slice block_of(const char *method, const char *version, size_t header_size)
 {
     const uintptr_t start = (uintptr_t)method, at = (uintptr_t)version;
-    if (strncmp(MHD_get_version(), "0.9.7", 5) != 0 || at < start || at >= start + header_size)
+    if (!layout_known() || at < start || at >= start + header_size)
         return (struct slice){ 0 };
     const size_t line = (size_t)(at - start) + strlen(version);
     return line < header_size ? slice_make(method + line, header_size - line) : (struct slice){ 0 };
@@ -86,6 +93,8 @@ static void begin(request_t *self, const char *method, const char *version)
         MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const size_t header_size = info ? info->header_size : 0;
     self->begun = true;
+    if (layout_known() && self->behind && self->behind != (uintptr_t)version)
+        guard.wrong = "the address has a NUL";
     trace_fill(&self->trace, request_header(self, "X-Request-Id"),
                request_header(self, "traceparent"));
     self->peer->trace = &self->trace;

@@ -25,6 +25,7 @@ struct request {
     enum request_state state;
     unsigned answer;   /* HTTP status of response */
     const char *wrong; /* with its target, in words; or NULL */
+    uintptr_t behind;  /* its target, as it came: there the version begins */
     bool begun;        /* its headers were looked at */
     bool early;        /* to be answered although it is not whole */
     bool asleep;       /* suspended */

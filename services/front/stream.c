@@ -5,7 +5,13 @@
 #include "services/front/request_own.h"
 
 /* STREAM_MAX: how far a peer that reads slowly may lag behind. One text alone may be larger. */
-enum { STREAM_MAX = 256 << 10, STREAM_FIRST = 1024, STREAM_BLOCK = 4096, PING_MS = 15000 };
+enum {
+    STREAM_MAX = 256 << 10,
+    STREAM_FIRST = 1024,
+    STREAM_KEPT = 16 << 10, /* of room, once all is sent: a snapshot may have been megabytes */
+    STREAM_BLOCK = 4096,
+    PING_MS = 15000
+};
 
 struct stream {
     request_closed_fn *closed;
@@ -18,6 +24,13 @@ struct stream {
     bool ended;
     bool dropped;
 };
+
+static void let_go(struct stream *self)
+{
+    free(self->text);
+    self->text = NULL;
+    self->from = self->size = self->room = 0;
+}
 
 /* libmicrohttpd asks for more. */
 static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
@@ -37,6 +50,8 @@ static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
     }
     memcpy(to, self->text + self->from, size);
     self->from += size;
+    if (self->from == self->size && self->room > STREAM_KEPT)
+        let_go(self);
     return (ssize_t)size;
 }
 

@@ -139,6 +139,7 @@ struct gantry_stage {
     struct gantry_bytes history; /* msgpack array of the attempts that failed or crashed before */
     const char *callback;        /* address named last, or "" */
     const char *callback_id;     /* task id of the delivery to it; "": the run has not ended */
+    uint32_t timeout_ms;         /* limit of one attempt, as submitted; 0: the node's own */
 };
 
 /* The record as it is now. The record is the caller's to destroy. GANTRY_NOT_FOUND: no such task.

@@ -70,6 +70,7 @@ static bool read_stage(gantry_record_t *self, struct slice name, struct slice ma
     to->due_ms = stage.due_ms;
     to->callback = keep(self, stage.callback);
     to->callback_id = keep(self, stage.callback_id);
+    to->timeout_ms = stage.timeout_ms;
     to->input = bytes_of(stage.input);
     to->output = bytes_of(stage.output);
     to->error = bytes_of(stage.error);

@@ -177,7 +177,8 @@ enum {
     F(T, RAW, usage,      OPT, 0,    "map of the worker's figures: wall_ms, user_ms, system_ms, rss_bytes")      \
     F(T, RAW, history,    OPT, 0,    "array of attempt: those before this one that failed or crashed, oldest first; the latest 16") \
     F(T, STR, callback,   OPT, 2048, "address named last")                                                        \
-    F(T, STR, callback_id, OPT, 128, "task id of the delivery to it; empty: the run has not ended")
+    F(T, STR, callback_id, OPT, 128, "task id of the delivery to it; empty: the run has not ended")              \
+    F(T, U32, timeout_ms, OPT, 0,    "time limit of one attempt, as submitted; 0: the node's own")
 #define ATTEMPT_FIELDS(F, T)                                                                                      \
     F(T, U32, attempt,    REQ, 0,    "its number")                                                               \
     F(T, STR, state,      REQ, 16,   "failed or crashed")                                                        \

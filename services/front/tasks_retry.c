@@ -66,6 +66,7 @@ static void submit(ask_t **self_p, const struct gantry_stage *stage)
         .task = stage->task,
         .input = stage->input,
         .priority = priority,
+        .timeout_ms = stage->timeout_ms,
         .owner = *stage->owner ? stage->owner : NULL,
         .token = ticket.token,
         .schedule_to_start_ms = (uint64_t)ask_front(*self_p)->settings->front_start_ms,

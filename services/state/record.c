@@ -136,6 +136,7 @@ bool stage_read(struct slice task, struct slice body, struct slice state, struct
     stage.told.owner = b.owner;
     stage.told.created_ms = b.created_ms;
     stage.told.input = b.input;
+    stage.told.timeout_ms = b.timeout_ms;
     *ret_stage = stage;
     return true;
 }

@@ -362,6 +362,16 @@ def test_a_failed_task_is_retried_as_a_new_one(town):
     assert town.http.ended(new)["stages"][A]["status"] == "SUCCESS" and town.http.status(id_)["status"] == "failed"
 
 
+def test_a_retry_has_the_time_limit_that_was_asked_for(town):
+    id_ = fresh()
+    ok(town.http.post("/v1/tasks", {"task_name": A, "task_id": id_, "input_data": {"value": 1}, "timeout_ms": 77777}))
+    town.py.fail(id_, A)
+    town.http.ended(id_)
+    new = ok(town.http.post(f"/v1/tasks/{id_}/retry"))["task_id"]
+    assert town.py.wait(new, A)["timeout_ms"] == 77777
+    town.py.complete(new, A, value="x")
+
+
 def test_retry_takes_the_newest_stage_that_did_not_complete(town):
     id_ = failed(town, B)
     completed(town, A, id_)

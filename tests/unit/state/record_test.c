@@ -106,6 +106,7 @@ TEST(a_stage_is_read_from_its_two_fields)
     CHECK_INT(stage.told.output.size, 1);
     CHECK_INT(stage.told.due_ms, 3333);
     CHECK_SLICE(stage.told.owner, "ann");
+    CHECK_INT(stage.told.timeout_ms, 5000);
     CHECK_INT(stage.told.error.size, 0);
 
     struct body body;

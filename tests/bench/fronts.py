@@ -64,12 +64,13 @@ def ask(port, method, path, body=None):
 
 
 class Daemon:
-    """A program with a log, in a session of its own: what it started ends with it."""
+    """A program with a log, in a process group of its own: what it started ends with it. The session stays the bench's, for
+    the kernel shares processors out by session."""
 
     def __init__(self, folder, name, *command, **env):
         self.name, self.log = name, pathlib.Path(folder) / f"{name}.log"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0,
                                             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder), **env})
 
     def said(self):
@@ -238,7 +239,7 @@ class Wrk:
         self.process = subprocess.Popen(
             ["wrk", "-t1", f"-c{connections or options.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s",
              str(HERE / "post.lua"), f"http://127.0.0.1:{port}/v1/tasks", "--", f"t{time.monotonic_ns():x}", str(options.payload),
-             str(pause_ms)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+             str(pause_ms)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, process_group=0)
 
     def figures(self):
         try:

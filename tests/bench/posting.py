@@ -26,7 +26,7 @@ def one_round(options, peer, folder):
     others = max(0.0, busy - sum(used.values()) - figures["wrk_cpu_s"]) / (seconds * os.cpu_count())
     check(peer, figures, accepted, finished, options.connections)
     return {**figures, "cpu_s": used, "cpu_us_per_request": sum(used.values()) * 1e6 / figures["answered"], "accepted": accepted,
-            "executed": finished, "executed_meanwhile": executed, "drain_s": drained, "others_cpu": others}
+            "executed": finished, "executed_meanwhile": executed, "drain_s": drained, "tasks_per_s": finished / (seconds + drained), "others_cpu": others}
 
 
 def check(peer, figures, accepted, executed, connections):
@@ -42,13 +42,14 @@ def check(peer, figures, accepted, executed, connections):
 def median(rows):
     names = [name for name in ORDER if name in rows[0]["cpu_s"]]
     figures = {name: statistics.median(row[name] for row in rows)
-               for name in ("requests_per_s", "p50_us", "p99_us", "cpu_us_per_request", "executed_meanwhile", "accepted")}
+               for name in ("requests_per_s", "p50_us", "p99_us", "cpu_us_per_request", "executed_meanwhile", "accepted", "tasks_per_s")}
     figures["cpu_us"] = {name: statistics.median(row["cpu_s"][name] * 1e6 / row["answered"] for row in rows) for name in names}
     return {"peer": rows[0]["peer"], "bin": rows[0]["bin"], "rounds": len(rows), **figures}
 
 
 def show(options, report, rows, kinds):
-    table = [["", "rounds", "requests/s, median (least–most)", "p50 ms", "p99 ms", "CPU us a request", "of it the front", "to the first"]]
+    table = [["", "rounds", "requests/s, median (least–most)", "p50 ms", "p99 ms", "CPU us a request", "of it the front", "tasks/s to the last's end",
+              "requests/s to the first"]]
     first = None
     for peer, folder in kinds:
         mine = [row for row in rows if (row["peer"], row["bin"]) == (peer, folder)]
@@ -59,7 +60,7 @@ def show(options, report, rows, kinds):
         label = NAMES[peer] + (f", {folder}" if options.against else "")
         table.append([label, len(mine), spread([row["requests_per_s"] for row in mine]), f"{figures['p50_us'] / 1000:.2f}",
                       f"{figures['p99_us'] / 1000:.2f}", f"{figures['cpu_us_per_request']:,.0f}", f"{figures['cpu_us']['front']:,.0f}",
-                      f"x {ratios['requests_per_s']:.3f}"])
+                      f"{figures['tasks_per_s']:,.0f}", f"x {ratios['requests_per_s']:.3f}"])
     report.say("")
     report.table(table)
     report.say("all that was accepted was executed; executed while the load ran:")

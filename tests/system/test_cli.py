@@ -315,7 +315,7 @@ def test_operators_verbs(system):
     assert "workers connected" in system.run("status", check=0).stdout
     workers = system.json("workers")
     rows = {w["name"]: (w["slots"], w["services"]) for w in workers}
-    assert rows["system"] == (16, ["system"]) and rows["worker-1"][0] == 2 and "system" not in rows["worker-1"][1], rows
+    assert rows["system"] == (64, ["system"]) and rows["worker-1"][0] == 2 and "system" not in rows["worker-1"][1], rows
     assert "worker-1" in system.run("workers", check=0).stdout
     assert {q["service"] for q in system.json("queues")} >= {"system"}
     assert system.run("queues", check=0).stdout.startswith("SERVICE")

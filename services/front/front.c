@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "common/log.h"
@@ -31,6 +32,16 @@ static void raise_files_limit(const struct settings *settings)
         log_event(LOG_LEVEL_WARN, "few_files", "limit=%llu front.connections_max=%lld why=%s",
                   (unsigned long long)limit.rlim_max, (long long)settings->front_connections_max,
                   "connections beyond the files that may be open wait: raise the hard limit");
+}
+
+static int check(const struct settings *settings)
+{
+    const char *stages = settings->reuse_result_stages;
+    if (strcmp(stages, "all") == 0 || strcmp(stages, "requested") == 0)
+        return 0;
+    log_event(LOG_LEVEL_ERROR, "setting_wrong", "setting=%s what=%s known=%s",
+              "reuse.result_stages", stages, "all, requested");
+    return -EINVAL;
 }
 
 static void on_socket(void *arg, void *socket)
@@ -82,11 +93,14 @@ static int start(program_t *program, const struct settings *settings, void **ret
     self->front = (struct front){ .settings = settings, .program = program, .wake = wake };
     (void)uv_timer_init(program_loop(program), &self->patience);
     self->patience.data = self;
+    int r = check(settings);
+    if (r)
+        return r;
     raise_files_limit(settings);
     self->front.health = health_new(&self->front);
     if (!self->front.health)
         return -ENOMEM;
-    int r = start_client(self);
+    r = start_client(self);
     return r ? r : http_new(&self->front, &self->http);
 }
 

@@ -89,7 +89,7 @@ static void on_removed(uv_work_t *work, int status)
         self->folder = (struct folder_result){ FOLDER_FAILED, true, "the service was stopped" };
     const struct m_ref ref = { .id = self->id };
     if (self->folder.fate == FOLDER_FAILED)
-        log_event_seldom(LOG_LEVEL_WARN, "folder_left", "task=%.*s why=\"%s\"", SLICE_ARG(self->id),
+        log_event_seldom(LOG_LEVEL_WARN, "folder_left", "task=%.*s why=%s", SLICE_ARG(self->id),
                          self->folder.message);
     if (state->stopping)
         ask_drop(&self->ask);

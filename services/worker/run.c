@@ -277,7 +277,7 @@ static void prepare(uv_work_t *task)
  * would rest for it. */
 static void not_started(run_t *self, int problem)
 {
-    const bool gone = problem == -ENOENT && access(self->work, F_OK) != 0;
+    const bool gone = problem == -ENOENT && access(self->shop->launcher, X_OK) == 0;
     self->kind = gone ? VERDICT_RETRY : VERDICT_TROUBLE;
     self->fault.code = STATUS_UNAVAILABLE;
     (void)snprintf(self->fault.message, sizeof self->fault.message, "%s: %s",

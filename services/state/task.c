@@ -123,6 +123,7 @@ void task_pack_body(const struct m_task *task, const struct limits *limits, uint
 
 void task_pack_extra(const struct m_task *task, msgpack_packer *pk)
 {
+    const struct slice reuse = by_name(task->reuse) ? (struct slice){ 0 } : task->reuse;
     const struct {
         const char *name;
         uint64_t value;
@@ -138,7 +139,7 @@ void task_pack_extra(const struct m_task *task, msgpack_packer *pk)
     } texts[] = {
         { "owner", task->owner },
         { "callback", task->callback },
-        { "reuse", by_name(task->reuse) ? (struct slice){ 0 } : task->reuse },
+        { "reuse", reuse },
     };
     uint32_t count = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

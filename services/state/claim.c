@@ -119,12 +119,14 @@ static enum fate tell(struct deal *deal, const struct handed *it)
     return FATE_TOLD;
 }
 
-/* An eighth of the least longer each time. */
+/* Half as long again each time. */
 static uint64_t later_ms(const struct handed *it)
 {
     struct m_handout said = { 0 };
     handed_rest(it->rest, &said);
-    const uint64_t ms = AGAIN_LEAST_MS + (uint64_t)said.generation * (AGAIN_LEAST_MS / 8);
+    uint64_t ms = AGAIN_LEAST_MS;
+    for (uint32_t i = 0; i < said.generation && ms < AGAIN_MOST_MS; i++)
+        ms += ms / 2;
     return ms < AGAIN_MOST_MS ? ms : AGAIN_MOST_MS;
 }
 
@@ -172,6 +174,7 @@ static void hand_over(ask_t *ask, const struct m_claim *said, const redisReply *
 {
     state_t *self = ask->state;
     const size_t count = handed_count(reply);
+    // cppcheck-suppress unassignedVariable ; it is, through deal.fate
     uint8_t fates[ITEMS_MAX];
     const bool heard = ask_reachable(ask) && !self->stopping;
     struct deal deal = { .state = self, .session = said->session, .fate = fates, .full = !heard };

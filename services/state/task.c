@@ -123,7 +123,7 @@ void task_pack_body(const struct m_task *task, const struct limits *limits, uint
 
 void task_pack_extra(const struct m_task *task, msgpack_packer *pk)
 {
-    const struct slice reuse = by_name(task->reuse) ? (struct slice){ 0 } : task->reuse;
+    const struct slice reuse = by_name(task->reuse) ? slice_make(NULL, 0) : task->reuse;
     const struct {
         const char *name;
         uint64_t value;

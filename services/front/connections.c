@@ -45,9 +45,39 @@ struct connection *connections_add(struct connections *self, int fd, bool plain,
 
 void connections_remove(struct connections *self, struct connection *connection)
 {
+    connections_hold(self, connection, 0);
     link_remove(&connection->link);
     self->count--;
     free(connection);
+}
+
+/* Who has been answering for longest goes first. */
+static void bound_answers(struct connections *self, const struct connection *but)
+{
+    struct link *after = NULL;
+    for (struct link *at = self->ring.after; at != &self->ring && self->held > ANSWERS_MAX;
+         at = after) {
+        struct connection *other = owner(at);
+        after = at->after;
+        if (other == but || other->over || other->held < ANSWERS_LEAST ||
+            other->state != CONNECTION_ANSWERING)
+            continue;
+        log_event_seldom(LOG_LEVEL_WARN, "dropped", "why=%s",
+                         "answers that are not read take too much memory");
+        self->held -= other->held;
+        other->held = 0;
+        connection_drop(other);
+        self->lost(other);
+    }
+}
+
+void connections_hold(struct connections *self, struct connection *connection, size_t bytes)
+{
+    if (connection->over)
+        bytes = 0; /* it goes soon, and was taken off */
+    self->held += bytes - connection->held;
+    connection->held = bytes;
+    bound_answers(self, connection);
 }
 
 void connections_move(struct connections *self, struct connection *connection,
@@ -66,6 +96,8 @@ void connections_move(struct connections *self, struct connection *connection,
     link_append(&self->ring, &connection->link);
     if (state == CONNECTION_IDLE && self->stopping)
         connection_drop(connection);
+    if (state == CONNECTION_ANSWERING)
+        bound_answers(self, connection);
 }
 
 void connections_stop(struct connections *self)

@@ -18,7 +18,9 @@ enum connection_state {
     CONNECTION_ANSWERING, /* at least CONNECTION_PACE bytes of it in every front.request_ms */
 };
 
-enum { CONNECTION_PACE = 4096 };
+/* ANSWERS_MAX: bytes that all answers under way may take; who takes less than ANSWERS_LEAST is not
+ * dropped for it. */
+enum { CONNECTION_PACE = 4096, ANSWERS_MAX = 256 << 20, ANSWERS_LEAST = 64 << 10 };
 
 struct connection {
     struct link link; /* who came into its state last is last */
@@ -30,6 +32,7 @@ struct connection {
     int64_t since_ms;
     uint64_t asked; /* bytes received when the last answer began: with more another request has */
     uint64_t taken; /* bytes of answers acknowledged at since_ms */
+    size_t held;    /* bytes of its answer */
     struct request *request;   /* NULL: none */
     const struct trace *trace; /* of the request that comes; NULL: its headers did not come yet */
 };
@@ -41,6 +44,7 @@ struct connections {
     const struct settings *settings;
     struct link ring;
     size_t count;
+    size_t held;   /* by all */
     bool stopping; /* idle ones are shut down at once */
     connection_lost_fn *lost;
 };
@@ -55,6 +59,9 @@ void connections_move(struct connections *self, struct connection *connection,
                       enum connection_state state, int64_t now_ms);
 /* No further request is waited for: idle ones end. */
 void connections_stop(struct connections *self);
+/* Its answer takes so much memory. Where all take too much, those are dropped that have been at
+ * theirs for longest without taking enough of it. */
+void connections_hold(struct connections *self, struct connection *connection, size_t bytes);
 /* There is no room for one more: answers should end their connections. */
 bool connections_full(const struct connections *self);
 /* Shuts down who is over a limit; where there is no more room, also the one that idles longest. */

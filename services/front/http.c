@@ -127,6 +127,11 @@ void http_move(http_t *self, struct connection *connection, enum connection_stat
     connections_move(&self->connections, connection, state, clock_ms());
 }
 
+void http_hold(http_t *self, struct connection *connection, size_t bytes)
+{
+    connections_hold(&self->connections, connection, bytes);
+}
+
 bool http_crowded(const http_t *self)
 {
     return self->connections.stopping || connections_full(&self->connections);
@@ -153,12 +158,13 @@ static struct connection *connection_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
-static void end_request(struct connection *peer)
+static void end_request(http_t *self, struct connection *peer)
 {
     if (peer->request)
         request_over(peer->request);
     peer->request = NULL;
     peer->trace = NULL;
+    http_hold(self, peer, 0);
 }
 
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
@@ -168,7 +174,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     if (!peer)
         return NULL;
     http_move(self, peer, CONNECTION_ARRIVING);
-    end_request(peer);
+    end_request(self, peer);
     peer->request = request_new(self->front, self, connection, peer, target);
     return peer->request;
 }
@@ -196,7 +202,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
     *request = NULL;
     if (!peer)
         return;
-    end_request(peer);
+    end_request(self, peer);
     http_move(self, peer, CONNECTION_IDLE);
 }
 
@@ -215,8 +221,9 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
         if (peer->rude && !self->closing)
             parting_add(self->parting, peer->fd, clock_ms());
         if (connections_full(&self->connections) && !self->closing)
-            want(self);    /* the listening socket is watched again at its next turn only */
-        end_request(peer); /* who is refused twice by libmicrohttpd is not said to be completed */
+            want(self); /* the listening socket is watched again at its next turn only */
+        end_request(self,
+                    peer); /* who is refused twice by libmicrohttpd is not said to be completed */
         connections_remove(&self->connections, peer);
     }
 }

@@ -23,6 +23,8 @@ void http_stop(http_t *self, void (*ended)(void *arg), void *arg);
 void http_resume(http_t *self, struct MHD_Connection *connection);
 /* The connection does something else now. */
 void http_move(http_t *self, struct connection *connection, enum connection_state state);
+/* What is kept of its answer takes so much memory; 0: none any more. */
+void http_hold(http_t *self, struct connection *connection, size_t bytes);
 /* Answers end their connections: it stops, or there is no room for one more. */
 bool http_crowded(const http_t *self);
 /* Nothing is waited for any more. */

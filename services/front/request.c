@@ -58,6 +58,12 @@ void request_header_add(struct MHD_Response *response, const char *name, const c
     (void)MHD_add_response_header(response, name, value); /* out of memory: it goes without */
 }
 
+void request_hold(const request_t *self, size_t bytes)
+{
+    if (self->http && self->peer)
+        http_hold(self->http, self->peer, bytes);
+}
+
 void request_wake(request_t *self)
 {
     if (!self->asleep)
@@ -85,7 +91,7 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
 }
 
 /* Takes text; NULL: no body. */
-static struct MHD_Response *response_of_text(char *text)
+static struct MHD_Response *response_of_text(const request_t *self, char *text)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
@@ -93,30 +99,33 @@ static struct MHD_Response *response_of_text(char *text)
         free(text);
     else if (text)
         request_header_add(response, "Content-Type", "application/json");
+    if (response && text)
+        request_hold(self, strlen(text));
     return response;
 }
 
-static struct MHD_Response *response_of(json_t *body)
+static struct MHD_Response *response_of(const request_t *self, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(body);
-    return response_of_text(text);
+    return response_of_text(self, text);
 }
 
 void request_answer_text(request_t *self, int http, const char *text)
 {
     char *copy = strdup(text);
-    request_respond(self, (unsigned)http, copy ? response_of_text(copy) : NULL);
+    request_respond(self, (unsigned)http, copy ? response_of_text(self, copy) : NULL);
 }
 
 void request_answer(request_t *self, int http, json_t *body)
 {
-    request_respond(self, (unsigned)http, response_of(body));
+    request_respond(self, (unsigned)http, response_of(self, body));
 }
 
-static struct MHD_Response *refusal_of(const char *detail, int64_t retry_after_ms)
+static struct MHD_Response *refusal_of(const request_t *self, const char *detail,
+                                       int64_t retry_after_ms)
 {
-    struct MHD_Response *response = response_of(json_pack("{s:s}", "detail", detail));
+    struct MHD_Response *response = response_of(self, json_pack("{s:s}", "detail", detail));
     if (response && retry_after_ms > 0) {
         char seconds[24];
         (void)snprintf(seconds, sizeof seconds, "%lld", (long long)(retry_after_ms + 999) / 1000);
@@ -135,7 +144,7 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
     utf8_clean(detail); /* it may be cut in the middle of a character, or quote what is none */
     log_event(LOG_LEVEL_DEBUG, "refused", "http=%d detail=%s request=%s", http, detail,
               self->trace.id);
-    request_respond(self, (unsigned)http, refusal_of(detail, retry_after_ms));
+    request_respond(self, (unsigned)http, refusal_of(self, detail, retry_after_ms));
 }
 
 void request_refuse_status(request_t *self, int status, const char *scope, uint32_t retry_after_ms,

@@ -43,6 +43,8 @@ struct request {
 void request_respond(request_t *self, unsigned http, struct MHD_Response *response);
 /* A header more on a response that was made. */
 void request_header_add(struct MHD_Response *response, const char *name, const char *value);
+/* What is kept of the answer takes so many bytes. */
+void request_hold(const request_t *self, size_t bytes);
 /* It sleeps no more. */
 void request_wake(request_t *self);
 /* libmicrohttpd asks for it no more. Frees it, and calls a stream's closed(). */

@@ -25,8 +25,10 @@ struct stream {
     bool dropped;
 };
 
-static void let_go(struct stream *self)
+static void let_go(const request_t *request)
 {
+    struct stream *self = request->stream;
+    request_hold(request, 0);
     free(self->text);
     self->text = NULL;
     self->from = self->size = self->room = 0;
@@ -51,7 +53,7 @@ static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
     memcpy(to, self->text + self->from, size);
     self->from += size;
     if (self->from == self->size && self->room > STREAM_KEPT)
-        let_go(self);
+        let_go(request);
     return (ssize_t)size;
 }
 
@@ -83,8 +85,9 @@ void request_stream(request_t *self, request_closed_fn *closed, void *arg)
 }
 
 /* Room behind what is there. */
-static bool reserve(struct stream *self, size_t size)
+static bool reserve(const request_t *request, size_t size)
 {
+    struct stream *self = request->stream;
     if (self->from) {
         memmove(self->text, self->text + self->from, self->size - self->from);
         self->size -= self->from;
@@ -99,6 +102,8 @@ static bool reserve(struct stream *self, size_t size)
     if (!text)
         return false;
     self->text = text;
+    if (room != self->room)
+        request_hold(request, room);
     self->room = room;
     return true;
 }
@@ -110,7 +115,7 @@ bool request_send(request_t *self, struct slice text)
         return false;
     if (text.size == 0)
         return true;
-    if (!reserve(stream, text.size)) {
+    if (!reserve(self, text.size)) {
         stream_drop(self);
         return false;
     }

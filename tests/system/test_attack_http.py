@@ -155,3 +155,19 @@ def test_a_stream_keeps_no_snapshot(town):
     for reader in readers:
         reader.close()
     assert town.http.post("/v1/tasks/large/delete", {"force": True}).status == 200
+
+
+def test_answers_that_nobody_reads_are_bounded(town):
+    town.http.submit("system.echo", "heavy", value="x" * 1000000)
+    until(lambda: town.http.status("heavy")["status"] == "completed")
+    readers, before = [], town.front.rss()
+    for _ in range(220):
+        readers.append(socket.socket())
+        readers[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        readers[-1].connect(("127.0.0.1", town.port))
+        readers[-1].sendall(b"GET /v1/tasks/heavy/result HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert town.http.get("/v1/tasks/heavy/result", seconds=60).status == 200  # behind them all
+    until(lambda: town.front.rss() - before < 340 << 20, 8)
+    assert "answers that are not read" in town.front.said()
+    for reader in readers:
+        reader.close()

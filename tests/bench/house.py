@@ -27,7 +27,13 @@ class Trouble(Exception):
 
 def cpu_seconds(pid):
     """Of all threads, to the nanosecond."""
-    return sum(int(task.read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            total += int(task.read_text().split()[0])
+        except OSError:  # it ended meanwhile
+            pass
+    return total / 1e9
 
 
 def busy_seconds():

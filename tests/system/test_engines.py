@@ -10,6 +10,8 @@ import wave
 import msgpack
 import pytest
 
+from worker_house import alive
+
 BIN = os.path.abspath(os.environ.get("GANTRY_BIN", "build/bin"))
 FPS, SECONDS = 25, 8
 WORDS = "Gantry hands a real video to a real engine. It waits for every word. This is the last sentence."
@@ -509,7 +511,7 @@ def test_killed_it_takes_its_children_along(media, tmp_path):
     process.wait()
     os.close(writes), os.close(reads)
     for _ in range(500):
-        if not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]:
+        if not alive(pid):
             return
         subprocess.run(["sleep", "0.01"])
     pytest.fail("the child lives on")

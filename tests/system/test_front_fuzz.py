@@ -2,6 +2,7 @@
 
 What is sent is made from a seed, which a failure shows; GANTRY_FUZZ_SEED sends the same again.
 """
+import contextlib
 import os
 import random
 import select
@@ -150,7 +151,10 @@ def open_files(front):
 def listening_port(front):
     """Of a front that says nothing as long as all is well."""
     def look():
-        inodes = {os.readlink(f"/proc/{front.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{front.process.pid}/fd")}
+        inodes = set()
+        for fd in os.listdir(f"/proc/{front.process.pid}/fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                inodes.add(os.readlink(f"/proc/{front.process.pid}/fd/{fd}"))
         with open("/proc/net/tcp") as table:
             for line in table.read().splitlines()[1:]:
                 words = line.split()

@@ -67,11 +67,15 @@ do
     local P = keys[1]
     local flat = call('HGETALL', P .. 'nodes')
     if args[1] ~= 'available' then return flat end
-    local services, reply = served(P), {}
+    local services, names, declared, reply = served(P), {}, {}, {}
     for i = 1, #flat, 2 do
+      names[#names + 1] = flat[i]
+      declared[flat[i]] = flat[i + 1]
+    end
+    for _, name in ipairs(sorted(names)) do
       local r = #reply
-      reply[r + 1], reply[r + 2] = flat[i], flat[i + 1]
-      reply[r + 3] = services[match(flat[i], '^[^.]*')] and 1 or 0
+      reply[r + 1], reply[r + 2] = name, declared[name]
+      reply[r + 3] = services[match(name, '^[^.]*')] and 1 or 0
     end
     return reply
   end

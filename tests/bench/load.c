@@ -11,7 +11,7 @@
 
 #define NODE "system.echo"
 
-enum { STEP_MS = 1000, PACE_MS = 1, CALL_MS = 20000, REGISTER_MS = 500 };
+enum { STEP_MS = 1000, PACE_MS = 1, CALL_MS = 20000, REGISTER_MS = 500, AGAIN_US = 20000 };
 
 /* ---- a worker ---- */
 
@@ -56,6 +56,22 @@ static void make_node_known(void)
     gantry_worker_destroy(&passing);
 }
 
+/* What is there; a broker that has just begun may be without its state service for a moment. */
+static int ask_for_nodes(gantry_client_t *client, void **ret_nodes, size_t *ret_size)
+{
+    const struct gantry_bytes nothing = { 0 };
+    int r = GANTRY_UNAVAILABLE;
+    for (int64_t end_ms = clock_ms() + CALL_MS; r == GANTRY_UNAVAILABLE && clock_ms() < end_ms;) {
+        r = gantry_call(client, VERB_NODES, "", nothing, CALL_MS, ret_nodes, ret_size);
+        if (r == GANTRY_UNAVAILABLE) {
+            free(*ret_nodes);
+            *ret_nodes = NULL;
+            (void)usleep(AGAIN_US);
+        }
+    }
+    return r;
+}
+
 static gantry_client_t *connect_client(void)
 {
     char endpoints[BENCH_ENDPOINTS];
@@ -63,8 +79,7 @@ static gantry_client_t *connect_client(void)
     size_t size;
     bench_endpoints("clients", endpoints);
     gantry_client_t *client = gantry_client_new(endpoints);
-    if (!client ||
-        gantry_call(client, VERB_NODES, "", (struct gantry_bytes){ 0 }, CALL_MS, &nodes, &size))
+    if (!client || ask_for_nodes(client, &nodes, &size))
         bench_die("no system answers");
     if (!memmem(nodes, size, NODE, strlen(NODE)))
         make_node_known();

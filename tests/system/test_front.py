@@ -455,7 +455,7 @@ def ready(front):
 
 
 def test_it_is_ready_when_the_store_answers(house):
-    front = house.front()
+    front = house.front(front_answer_ms=3000)
     answer = until(lambda: ready(front) if ready(front).status == 200 else None)
     assert json.loads(answer.raw) == {"status": "ready"}
     house.redis.freeze()

@@ -16,6 +16,7 @@ enum {
     USED_BY_CLI = 8,
     USED_BY_UP = 16, /* gantry up, which writes a file for the others */
     USED_BY_FRONT = 32,
+    USED_BY_OBJECTS = USED_BY_STATE | USED_BY_WORKER | USED_BY_FRONT,
     USED_BY_ALL = 63
 };
 
@@ -143,12 +144,68 @@ enum {
            "User-Agent of callbacks")                                                                                      \
     TEXT  (callback_reuse_info, "callback.reuse_info", "hits", NULL, USED_BY_WORKER,                                       \
            "whose callbacks carry result.reuse_info: hits, or always")                                                     \
-    TEXT  (storage_root,     "storage.root",     "/share/workflows", NULL, USED_BY_STATE | USED_BY_WORKER,                  \
+    TEXT  (storage_root,     "storage.root",     "/share/workflows", NULL, USED_BY_STATE | USED_BY_WORKER | USED_BY_FRONT,  \
            "the shared disk: each task has a folder of its own beneath")                                                   \
-    TEXT  (storage_local,    "storage.local",    "./storage", "LOCAL_STORAGE_PATH", USED_BY_WORKER,                         \
-           "where services hand videos over (videos/ID/original.mp4); inputs may lie there")                               \
-    TEXT  (storage_input_roots, "storage.input_roots", "", NULL, USED_BY_WORKER | USED_BY_UP,                               \
-           "further folders whose files may be a task's input, separated by commas")                                       \
+    TEXT  (storage_local,    "storage.local",    "./storage", "LOCAL_STORAGE_PATH", USED_BY_STATE | USED_BY_WORKER | USED_BY_UP, \
+           "where tasks that are created of a video have it (videos/ID/original.mp4); inputs may lie there")               \
+    TEXT  (storage_input_roots, "storage.input_roots", "", NULL, USED_BY_STATE | USED_BY_WORKER | USED_BY_UP,              \
+           "further folders whose files may be a task's input or become a created task's video, separated by commas")      \
+    TEXT  (storage_legacy,   "storage.legacy",   "", NULL, USED_BY_WORKER,                                    \
+           "an older system's folder of tasks (single_tasks): what a task's own folder lacks is read from ID beneath it; empty: none") \
+    SWITCH(storage_auto_upload, "storage.auto_upload", 0, NULL, USED_BY_WORKER,                               \
+           "true uploads the files that a node's output names, and adds FIELD_minio_url beside each")                      \
+    WHOLE (storage_retention_ms, "storage.retention_ms", 604800000, 0, 315360000000, NULL, USED_BY_WORKER,    \
+           "record, folder and objects of a task go so long after it was created, once all of it has ended; 0: never")     \
+    WHOLE (storage_low_bytes, "storage.low_bytes", 1073741824, 0, 1152921504606846976, NULL, USED_BY_STATE | USED_BY_FRONT, \
+           "free space of storage.root below which tasks and uploads that need space are refused; 0: no watch")            \
+    WHOLE (storage_high_bytes, "storage.high_bytes", 2147483648, 0, 1152921504606846976, NULL, USED_BY_STATE | USED_BY_FRONT, \
+           "free space at which they are taken again")                                                                     \
+    WHOLE (quota_task_bytes, "quota.task_bytes", 0, 0, 1152921504606846976, NULL, USED_BY_WORKER | USED_BY_FRONT, \
+           "most bytes of a task's folder: a run that would leave more fails; 0: no limit")                                \
+    WHOLE (quota_user_bytes, "quota.user_bytes", 0, 0, 1152921504606846976, NULL, USED_BY_STATE,              \
+           "most bytes of all folders of one owner's tasks: further tasks are BUSY; 0: no limit")                          \
+    TEXT  (cleanup_schedule, "cleanup.schedule", "17 * * * *", NULL, USED_BY_STATE,                                           \
+           "when system.cleanup runs, as five fields of cron, UTC; empty: never")                                  \
+    WHOLE (cleanup_grace_ms, "cleanup.grace_ms", 86400000, 0, 315360000000, NULL, USED_BY_WORKER,             \
+           "age at which folders without a record, and records whose folder is gone, are removed; before that they are only told of") \
+    WHOLE (cleanup_tmp_ms,   "cleanup.tmp_ms",   3600000, 0, 315360000000, NULL, USED_BY_WORKER,              \
+           "age at which temporary files that nobody works at any more, and trash, are removed")                           \
+    TEXT  (objects_endpoint, "objects.endpoint", "", NULL, USED_BY_OBJECTS,                                                \
+           "the object store, such as http://minio:9000; empty: none")                                                     \
+    TEXT  (objects_public_endpoint, "objects.public_endpoint", "", NULL, USED_BY_FRONT,                       \
+           "the store's address in links for clients, when they reach it by another one")                                  \
+    TEXT  (objects_region,   "objects.region",   "us-east-1", NULL, USED_BY_OBJECTS,                                       \
+           "its region, as it is part of signatures")                                                                      \
+    TEXT  (objects_access_key, "objects.access_key", "", NULL, USED_BY_OBJECTS,                                            \
+           "access key")                                                                                                   \
+    TEXT  (objects_secret_key, "objects.secret_key", "", NULL, USED_BY_OBJECTS,                                            \
+           "secret key")                                                                                                   \
+    TEXT  (objects_bucket,   "objects.bucket",   "gantry", NULL, USED_BY_OBJECTS,                                          \
+           "bucket of what tasks upload, each beneath its id; made when it is missing")                                    \
+    TEXT  (objects_buckets,  "objects.buckets",  "", NULL, USED_BY_WORKER | USED_BY_FRONT,                    \
+           "further buckets that tasks and HTTP may name, separated by commas")                                            \
+    TEXT  (objects_ca_file,  "objects.ca_file",  "", NULL, USED_BY_OBJECTS,                                                \
+           "file of the certificates that its TLS is checked by, PEM; empty: the system's")                                \
+    WHOLE (objects_timeout_ms, "objects.timeout_ms", 30000, 100, 3600000, NULL, USED_BY_OBJECTS,                           \
+           "a request to it of which no byte moves for so long has failed")                                                \
+    WHOLE (objects_tries,    "objects.tries",    5, 1, 100, NULL, USED_BY_OBJECTS,                                         \
+           "tries of one request, with growing gaps")                                                                      \
+    WHOLE (objects_part_bytes, "objects.part_bytes", 8388608, 5242880, 1073741824, NULL, USED_BY_OBJECTS,                  \
+           "size of the parts that large objects are sent in")                                                             \
+    WHOLE (objects_parallel, "objects.parallel", 3, 1, 32, NULL, USED_BY_OBJECTS,                                          \
+           "parts sent at once; each takes memory of its size")                                                            \
+    WHOLE (unpack_files_max, "unpack.files_max", 100000, 1, 1000000000, NULL, USED_BY_WORKER,                 \
+           "most files of a downloaded archive or prefix")                                                                 \
+    WHOLE (unpack_bytes_max, "unpack.bytes_max", 107374182400, 1, 1152921504606846976, NULL, USED_BY_WORKER,  \
+           "most bytes that a download or what is unpacked of it may take")                                                \
+    WHOLE (unpack_ratio_max, "unpack.ratio_max", 1000, 1, 1000000, NULL, USED_BY_WORKER,                      \
+           "most bytes that one byte of an archive may become")                                                            \
+    WHOLE (front_upload_bytes, "front.upload_bytes", 10737418240, 1, 1152921504606846976, NULL, USED_BY_FRONT, \
+           "largest file uploaded over HTTP")                                                                              \
+    WHOLE (front_uploads_max, "front.uploads_max", 64, 1, 4096, NULL, USED_BY_FRONT,                         \
+           "uploads and downloads under way at once before 503 is answered")                                               \
+    WHOLE (front_upload_ms,  "front.upload_ms",  86400000, 1000, 315360000000, NULL, USED_BY_FRONT,           \
+           "an unfinished upload is kept so long after its last byte")                                                     \
     TEXT  (log_level,        "log.level",        "info", NULL, USED_BY_BROKER | USED_BY_STATE | USED_BY_WORKER | USED_BY_UP |\
            USED_BY_FRONT,                                                                                                  \
            "error, warn, info or debug")

@@ -47,7 +47,11 @@ enum {
     V(STEER,     34, "client or operator",       "steer",     "steered",   "pause or resume a queue, drain or undrain a worker, begin an audit") \
     V(CRON,      35, "client",                   "cron",      "cron[]",    "set, remove or list schedules")           \
     V(DRAIN,     36, "operator to broker",       "drain",     "",          "send peers to other brokers, or take them again") \
-    V(FORGET,    37, "client",                   "forget",    "forgotten", "remove a task: its record and its folder")
+    V(FORGET,    37, "client",                   "forget",    "forgotten", "remove a task: its record, its folders and its objects") \
+    V(CREATE_TASK, 38, "client",                 "create_task", "created_task", "take a video over: its file moves to videos/ID/original.mp4, and its id into task:pending") \
+    V(GET_TASK_STATUS, 39, "client",             "get_task_status", "task_status", "how a created task is, or any other, in the words of the task service") \
+    V(TASKS,     40, "client",                   "tasks",     "tasks_page", "walk all tasks there are, or look some up")  \
+    V(DISK,      41, "client or operator",          "disk",      "disk_use",  "free space, and what tasks and users have on the disk")
 
 /* Every priority has a queue of its own. 0 is what a caller gets who does not say. */
 #define PRIORITIES(P) P(NORMAL, 0, "normal") P(HIGH, 1, "high") P(LOW, 2, "low")
@@ -77,6 +81,7 @@ enum {
     R(DRAINING,   "draining",   "every worker that serves its queue is draining")                                \
     R(QUEUED,     "queued",     "others are before it: see position")                                            \
     R(NEXT,       "next",       "it is handed out with the next free slot")                                      \
+    R(EXTERNAL,   "external",   "created for an outside processor, which has it or will take it from task:pending") \
     R(UNHELD,     "unheld",     "nothing holds it: the audit will put it back")
 
 /* The header: one array of exactly these, in this order. name, kind, what it is */
@@ -267,7 +272,8 @@ enum {
     F(T, U32, failures_max, OPT, 0,  "failures after which a stage has failed for good; 0: the setting's")       \
     F(T, U32, crashes_max, OPT, 0,   "lost leases after which a stage is quarantined; 0: the setting's")          \
     F(T, U32, retry_ms,   OPT, 0,    "first wait before another attempt, doubled each time; 0: the formula")       \
-    F(T, BOOL, available, OPT, 0,    "answers: a worker that claims from its service is alive")
+    F(T, BOOL, available, OPT, 0,    "answers: a worker that claims from its service is alive")                   \
+    F(T, BOOL, space,     OPT, 0,    "it writes files: its tasks are refused while the disk is below its low mark")
 #define INPUT_FIELDS(F, T)                                                                                        \
     F(T, STR, name,     REQ, 64,  "key in the input map")                                                        \
     F(T, STR, type,     REQ, 16,  "text, path, whole, number, switch, list, map or any")                         \
@@ -348,6 +354,53 @@ enum {
 #define FORGOTTEN_FIELDS(F, T)                                                                                    \
     F(T, STR, status,  REQ, 16, "success, partial_failed or failed")                                             \
     F(T, RAW, results, REQ, 0,  "array of maps resource (local_directory, redis, minio), status (deleted, skipped, failed), message, retriable")
+/* These two are CreateTask and GetTaskStatus of the task service, with its names of fields. */
+#define CREATE_TASK_FIELDS(F, T)                                                                                  \
+    F(T, STR, temp_file_path, REQ, 4096, "absolute path of the video, beneath storage.local or one of storage.input_roots; it is moved") \
+    F(T, BIN, token,          OPT, 16,   "16 random bytes: the same call again, after a lost answer, has the same task_id; without it each call is a new task")
+#define CREATED_TASK_FIELDS(F, T)                                                                                 \
+    F(T, STR, task_id,        REQ, 128,  "UUID v4")
+#define GET_TASK_STATUS_FIELDS(F, T)                                                                              \
+    F(T, STR, task_id,        REQ, 128,  "task id")
+#define TASK_STATUS_FIELDS(F, T)                                                                                  \
+    F(T, U32, status,         REQ, 0,    "0 PENDING, 1 PROCESSING, 2 COMPLETED, 3 FAILED")                        \
+    F(T, STR, result_file_path, OPT, 4096, "of COMPLETED")                                                       \
+    F(T, STR, error_message,  OPT, 4096, "of FAILED")                                                             \
+    F(T, STR, created_at,     OPT, 64,   "RFC 3339")                                                              \
+    F(T, STR, updated_at,     OPT, 64,   "RFC 3339")
+
+#define TASKS_FIELDS(F, T)                                                                                        \
+    F(T, STR, cursor,     OPT, 64,  "as the page before gave it; empty: from the beginning")                     \
+    F(T, U32, limit,      OPT, 0,   "about so many in the answer; 0: 256; at most 1000")                         \
+    F(T, U64, created_before_ms, OPT, 0, "only those created before; 0: all")                                    \
+    F(T, RAW, ids,        OPT, 0,   "array of at most 1000 task ids: those of them that there are, in one page")
+#define TASKS_PAGE_FIELDS(F, T)                                                                                   \
+    F(T, STR, cursor,     OPT, 64,  "for the next page; empty: there is none. One that comes or goes meanwhile may be missed, one may come twice") \
+    F(T, RAW, items,      REQ, 0,   "array of task_item")
+#define TASK_ITEM_FIELDS(F, T)                                                                                    \
+    F(T, STR, id,         REQ, 128, "task id")                                                                    \
+    F(T, STR, owner,      OPT, 128, "user that it belongs to")                                                    \
+    F(T, U64, created_ms, OPT, 0,   "accepted first")                                                             \
+    F(T, U64, ended_ms,   OPT, 0,   "its last stage ended; 0: not all have")                                      \
+    F(T, BOOL, living,    OPT, 0,   "a stage has not ended, or an outside processor has it")
+#define DISK_FIELDS(F, T)                                                                                         \
+    F(T, U32, limit,      OPT, 0,   "most tasks and users in the answer, the largest; 0: 20; at most 1000")       \
+    F(T, BOOL, measure,   OPT, 0,   "true: look at the folders now; else as they were last looked at, if that was within a minute")
+#define DISK_USE_FIELDS(F, T)                                                                                     \
+    F(T, STR, root,       REQ, 4096, "storage.root")                                                              \
+    F(T, U64, total_bytes, REQ, 0,  "of its file system")                                                         \
+    F(T, U64, free_bytes, REQ, 0,   "available")                                                                  \
+    F(T, U64, low_bytes,  REQ, 0,   "storage.low_bytes")                                                          \
+    F(T, U64, high_bytes, REQ, 0,   "storage.high_bytes")                                                         \
+    F(T, BOOL, refusing,  REQ, 0,   "it was below low, and is not above high yet: what needs space is BUSY")      \
+    F(T, U64, refused,    REQ, 0,   "tasks refused so by this state service")                                     \
+    F(T, U64, folders,    OPT, 0,   "tasks' folders there are")                                                   \
+    F(T, U64, bytes,      OPT, 0,   "in them")                                                                    \
+    F(T, U64, trash_bytes, OPT, 0,  "in the trash")                                                               \
+    F(T, U64, measured_ms, OPT, 0,  "when the folders were looked at")                                            \
+    F(T, BOOL, partial,   OPT, 0,   "there were too many files to look at all")                                   \
+    F(T, RAW, tasks,      OPT, 0,   "array of maps id, owner, bytes, files: the largest first")                   \
+    F(T, RAW, users,      OPT, 0,   "array of maps owner, bytes, tasks: the largest first")
 
 /* M(TYPE, name): struct name, layout name_layout, in the order of the documentation. */
 #define MESSAGES(M)                                                                                               \
@@ -357,7 +410,9 @@ enum {
     M(OUTCOME, outcome) M(REGISTER, register) M(NODE, node) M(INPUT, input)                         \
     M(SUBSCRIBE, subscribe) M(UPDATES, updates) M(UPDATE, update) M(WHY, why) M(LEDGER, ledger)                    \
     M(STEER, steer) M(STEERED, steered) M(DRAIN, drain) M(CRON, cron)                  \
-    M(FORGET, forget) M(FORGOTTEN, forgotten)
+    M(FORGET, forget) M(FORGOTTEN, forgotten)                                                                     \
+    M(CREATE_TASK, create_task) M(CREATED_TASK, created_task) M(GET_TASK_STATUS, get_task_status) M(TASK_STATUS, task_status) \
+    M(TASKS, tasks) M(TASKS_PAGE, tasks_page) M(TASK_ITEM, task_item) M(DISK, disk) M(DISK_USE, disk_use)
 // clang-format on
 
 enum verb {
@@ -365,7 +420,7 @@ enum verb {
     VERBS(VERB_ROW)
 #undef VERB_ROW
 };
-enum { VERB_END = 38 }; /* one more than the greatest verb: the size of dispatch tables */
+enum { VERB_END = 42 }; /* one more than the greatest verb: the size of dispatch tables */
 
 enum priority {
 #define PRIORITY_ROW(name, number, text) PRIORITY_##name = (number),

@@ -17,7 +17,8 @@ BIN = os.environ.get("GANTRY_BIN", os.path.join(os.path.dirname(os.path.abspath(
 MAGIC = 0x4701
 VERBS = {"HELLO": 1, "PING": 2, "BYE": 3, "ANSWER": 4, "READY": 5, "SUBMIT": 10, "GET": 11, "WAIT": 12, "LIST": 13,
          "CANCEL": 14, "NODES": 15, "SUBSCRIBE": 16, "WHY": 17, "REPLAY": 18, "PURGE": 19, "CLAIM": 20, "HEARTBEAT": 21,
-         "DONE": 22, "RETURN": 23, "REGISTER": 24, "QUEUES": 32, "LEDGER": 33, "STEER": 34, "CRON": 35, "FORGET": 37}
+         "DONE": 22, "RETURN": 23, "REGISTER": 24, "QUEUES": 32, "LEDGER": 33, "STEER": 34, "CRON": 35, "FORGET": 37,
+         "CREATE_TASK": 38, "GET_TASK_STATUS": 39, "TASKS": 40, "DISK": 41}
 NAMES = {number: name for name, number in VERBS.items()}
 OK, INVALID, NOT_FOUND, CONFLICT, MALFORMED, TOO_LARGE, UNSUPPORTED, BUSY, UNAVAILABLE, STALE, EMPTY, TIMEOUT = range(12)
 LEASE_MS = 10000

@@ -17,7 +17,7 @@ import msgpack
 MAGIC = 0x4701
 VERBS = dict(HELLO=1, PING=2, BYE=3, ANSWER=4, READY=5, SUBMIT=10, GET=11, WAIT=12, LIST=13, CANCEL=14, NODES=15, SUBSCRIBE=16, WHY=17, REPLAY=18,
              PURGE=19, CLAIM=20, HEARTBEAT=21, DONE=22, RETURN=23, REGISTER=24, STATUS=30, WORKERS=31, QUEUES=32, LEDGER=33, STEER=34, CRON=35,
-             DRAIN=36, FORGET=37)
+             DRAIN=36, FORGET=37, CREATE_TASK=38, GET_TASK_STATUS=39, TASKS=40, DISK=41)
 SESSION = bytes(range(16))
 TOKEN = bytes(range(16, 32))
 LEASE = bytes(range(32, 44))
@@ -150,6 +150,22 @@ GOOD = {
     "node_upstream": (header("ANSWER"), "node",
                       {"name": "a.b", "inputs": [{"name": "audio_path", "type": "path", "required": True, "upstream": "vocal_audio,audio_path"}],
                        "key": ["segments|speaker_segments_file"], "available": True}),
+    "create_task": (header("CREATE_TASK", request=25), "create_task", {"temp_file_path": "/srv/in/视频.mp4", "token": TOKEN}),
+    "created_task": (header("ANSWER", request=25), "created_task", {"task_id": "4f1c8a52-6c0e-4b4e-9a55-0d2f3f1c7a10"}),
+    "get_task_status": (header("GET_TASK_STATUS", request=26), "get_task_status", {"task_id": "4f1c8a52-6c0e-4b4e-9a55-0d2f3f1c7a10"}),
+    "task_status": (header("ANSWER", request=26), "task_status",
+                    {"status": 3, "error_message": "不是视频", "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:05.000Z"}),
+    "tasks_walk": (header("TASKS", request=27), "tasks", {"cursor": "17", "limit": 100, "created_before_ms": 1767225600000}),
+    "tasks_some": (header("TASKS", request=27), "tasks", {"ids": ["t1", "t2"]}),
+    "tasks_page": (header("ANSWER", request=27), "tasks_page",
+                   {"cursor": "0", "items": [{"id": "t1", "owner": "mei", "created_ms": 1767225600000, "ended_ms": 1767225603000}]}),
+    "task_item": (header("ANSWER"), "task_item", {"id": "t2", "created_ms": 1767225600000, "living": True}),
+    "disk": (header("DISK", request=28), "disk", {"limit": 10, "measure": True}),
+    "disk_use": (header("ANSWER", request=28), "disk_use",
+                 {"root": "/share/workflows", "total_bytes": 2 ** 40, "free_bytes": 2 ** 29, "low_bytes": 2 ** 30, "high_bytes": 2 ** 31,
+                  "refusing": True, "refused": 3, "folders": 2, "bytes": 2 ** 33, "trash_bytes": 7, "measured_ms": 1767225600000,
+                  "tasks": [{"id": "t1", "owner": "mei", "bytes": 2 ** 32, "files": 12}], "users": [{"owner": "mei", "bytes": 2 ** 32, "tasks": 1}]}),
+    "node_space": (header("ANSWER"), "node", {"name": "a.b", "space": True}),
     "ready": (header("READY", request=0, service="ffmpeg"),),
 }
 

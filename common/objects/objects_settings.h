@@ -1,0 +1,9 @@
+#pragma once
+/* The object store that the settings name. */
+#include "common/objects/objects.h"
+#include "common/settings.h"
+
+/* 0; STATUS_UNSUPPORTED: objects.endpoint is empty; STATUS_INVALID: settings that cannot be
+ * (ret_why says which); -ENOMEM. */
+int objects_of_settings(const struct settings *settings, objects_t **ret_objects,
+                        char ret_why[256]);

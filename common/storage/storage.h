@@ -1,0 +1,61 @@
+#pragma once
+/* A task's files. Each task has one folder, {root}/{id}; its temporary files are
+ * {root}/{id}/tmp/temp_{ms}_{uuid8}{suffix}; what is removed goes through {root}/.trash. Every name
+ * is looked up from an open folder by the kernel (openat2), no link is followed, and nothing here
+ * touches the system's temporary folders. All calls may block. */
+#include "common/slice.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { STORAGE_TEMP_NAME = 96, STORAGE_SUFFIX_MAX = 32, STORAGE_MESSAGE = 256 };
+#define STORAGE_TRASH ".trash" /* no task's id begins with a dot */
+
+/* Opens {root}/{id} (made, with its tmp, when make is set). 0 and a descriptor (O_PATH) that the
+ * caller closes; STATUS_INVALID (no task's id), STATUS_NOT_FOUND, STATUS_DENIED (a link or no
+ * folder stands in its place), or -errno. */
+int storage_open(const char *root, struct slice id, bool make, int *ret_folder);
+
+/* "temp_{ms}_{uuid8}{suffix}": suffix "" or "." and [A-Za-z0-9._-], else -EINVAL. */
+int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME]);
+/* Makes such a file beneath the task's tmp, open for reading and writing. ret_name is its name in
+ * tmp. 0 or -errno. */
+int storage_temp_open(int folder, const char *suffix, char ret_name[STORAGE_TEMP_NAME],
+                      int *ret_file);
+
+/* Moves a file or a folder to its place: rename; across file systems a copy (reflink, else
+ * copy_file_range) beside the place, fsync, rename, and only then is the source removed. A reader
+ * sees the old or the whole new one, whatever is killed when; what a kill leaves is named
+ * {to}.part.* and is swept. A link is refused (-ELOOP). 0 or -errno; -ENOSPC leaves all as it was.
+ */
+int storage_hand_over(const char *from, const char *to);
+/* The same, but what stands at the place stays: -EEXIST. Of files only. */
+int storage_hand_over_new(const char *from, const char *to);
+
+struct storage_usage {
+    uint64_t bytes; /* on disk, as du says it; a file of several names counts once */
+    uint64_t files;
+};
+/* All beneath an open folder; other file systems are not entered. 0 or -errno. */
+int storage_usage(int folder, struct storage_usage *ret_usage);
+
+enum storage_fate { STORAGE_REMOVED, STORAGE_MISSING, STORAGE_FAILED };
+struct storage_removal {
+    enum storage_fate fate;
+    bool retriable;                /* it failed, and may not the next time */
+    char message[STORAGE_MESSAGE]; /* unless it was removed */
+};
+/* {root}/{id} and all beneath, and nothing else: it is moved into {root}/.trash in one step, and
+ * removed there. Again is MISSING. A name that is no task's id, or a link or no folder in its
+ * place, fails, and so does the root itself in any spelling. */
+void storage_remove(const char *root, struct slice id, struct storage_removal *ret_removal);
+/* What removals that were cut off left in the trash; *ret_count: entries removed. Younger ones than
+ * age_ms are somebody's work and stay. 0 or -errno. */
+int storage_empty_trash(const char *root, int64_t age_ms, uint64_t *ret_count);
+
+/* Of the file system that path lies on. 0 or -errno. */
+struct storage_space {
+    uint64_t total, available; /* bytes; available to us */
+};
+int storage_space(const char *path, struct storage_space *ret_space);

@@ -11,9 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
-
-enum { FILES_OWN = 64 };
 
 static const struct {
     verb_fn *const *says;
@@ -24,20 +21,6 @@ static const struct {
     [PEER_STATE] = { backend_says, false },
     [PEER_OPERATOR] = { operator_says, true },
 };
-
-/* ZeroMQ aborts when an ipc:// connection finds no descriptor free, and login shells give 1024. */
-static void raise_files_limit(const struct settings *settings)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < (rlim_t)settings->broker_peers_max + FILES_OWN)
-        log_event(LOG_LEVEL_WARN, "few_files", "limit=%llu broker.peers_max=%lld why=%s",
-                  (unsigned long long)limit.rlim_max, (long long)settings->broker_peers_max,
-                  "more connections than files may be open end the broker: raise the hard limit");
-}
 
 /* Never 0, which a peer says before it knows. */
 static int roll_epoch(uint32_t *ret_epoch)
@@ -94,7 +77,10 @@ static int start(program_t *program, const struct settings *settings, void **ret
     b->started_ms = b->now_ms = clock_ms();
     envelope_init(&b->in);
     msgpack_sbuffer_init(&b->scratch);
-    raise_files_limit(settings);
+    /* ZeroMQ aborts when an ipc:// connection finds no descriptor free */
+    program_raise_files(
+        "broker.peers_max", settings->broker_peers_max,
+        "more connections than files may be open end the broker: raise the hard limit");
     int r = roll_epoch(&b->epoch);
     if (r == 0)
         r = make_tables(b);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/log.h"
 #include "common/setting_row.h"
@@ -261,4 +262,16 @@ void program_end(program_t *self, int code)
     self->code = code;
     self->ended = true;
     uv_stop(&self->loop);
+}
+
+void program_raise_files(const char *setting, int64_t wanted, const char *why)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < (rlim_t)wanted + PROGRAM_FILES_OWN)
+        log_event(LOG_LEVEL_WARN, "few_files", "limit=%llu %s=%lld why=%s",
+                  (unsigned long long)limit.rlim_max, setting, (long long)wanted, why);
 }

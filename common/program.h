@@ -36,3 +36,8 @@ zhub_t *program_hub(program_t *self);
 void *program_zmq(program_t *self);
 /* Leave the loop; code is the exit code. The first call counts. Safe from any callback. */
 void program_end(program_t *self, int code);
+
+/* As many open files as the hard limit allows (login shells give 1024); a warning when that is less
+ * than the setting, and the program itself, need. */
+enum { PROGRAM_FILES_OWN = 128 };
+void program_raise_files(const char *setting, int64_t wanted, const char *why);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/log.h"
 #include "proto/attach.h"
@@ -17,22 +16,6 @@ struct service {
     attach_t *attach;
     uv_timer_t patience; /* how long requests under way may last once it is told to stop */
 };
-
-enum { FILES_OWN = 128 };
-
-/* Login shells give 1024. */
-static void raise_files_limit(const struct settings *settings)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < (rlim_t)settings->front_connections_max + FILES_OWN)
-        log_event(LOG_LEVEL_WARN, "few_files", "limit=%llu front.connections_max=%lld why=%s",
-                  (unsigned long long)limit.rlim_max, (long long)settings->front_connections_max,
-                  "connections beyond the files that may be open wait: raise the hard limit");
-}
 
 static int check(const struct settings *settings)
 {
@@ -96,7 +79,8 @@ static int start(program_t *program, const struct settings *settings, void **ret
     int r = check(settings);
     if (r)
         return r;
-    raise_files_limit(settings);
+    program_raise_files("front.connections_max", settings->front_connections_max,
+                        "connections beyond the files that may be open wait: raise the hard limit");
     self->front.health = health_new(&self->front);
     if (!self->front.health)
         return -ENOMEM;

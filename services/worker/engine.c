@@ -215,7 +215,7 @@ static int setup(engine_t *self)
         good = read_map(&reader, &self->before) && reader.at == reader.end;
     if (!good)
         r = engine_refuse(self, STATUS_MALFORMED, NULL, "the inputs are no msgpack map");
-    return r;
+    return r == 0 ? engine_take_settings(self) : r;
 }
 
 /* The last word on descriptor 3. What failed without a reason of its own gets one here. */
@@ -247,6 +247,7 @@ static void clear(engine_t *self)
         self->texts = text->next;
         free(text);
     }
+    objects_destroy(&self->objects);
     free(self->input_bytes);
     report_buffer_clear(&self->output);
     report_buffer_clear(&self->files);

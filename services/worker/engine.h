@@ -5,10 +5,13 @@
  * Started as `gantry-engine NODE` in the attempt's own empty folder, with GANTRY_FOLDER (the task's
  * folder), GANTRY_FFMPEG and GANTRY_FFPROBE in the environment. stdin: a msgpack map of inputs, a
  * map {"attempt": n, "failures": n, "crashes": n, "checkpoint": what an earlier attempt left, or
- * nil}, then its end. Descriptor 3: msgpack maps {"progress": 0..1} and {"checkpoint": value}, then
- * one of {"output": map, "files": [[from, to]...]} (from in the attempt's folder, to in the
- * task's), {"skipped": map}, {"error": {code, message, field}}, {"retry": {message, after_ms}} or
+ * nil, "settings": map of texts, see pass_settings.h}, then its end. Descriptor 3: msgpack maps
+ * {"progress": 0..1} and {"checkpoint": value}, then one of {"output": map, "files": [[from,
+ * to]...]} (from in the attempt's folder, to in the task's), {"skipped": map}, {"error": {code,
+ * message, field}}, {"retry": {message, after_ms}} or
  * {"snooze": {after_ms}}. Exit code 0 goes with output and skipped; 75 asks for another attempt. */
+#include "common/objects/objects.h"
+#include "common/settings.h"
 #include "common/slice.h"
 #include "common/status.h"
 
@@ -61,6 +64,11 @@ bool engine_checkpoint(const engine_t *self, struct slice *ret_value);
 uint64_t engine_count(const engine_t *self, const char *what);
 /* Leaves a packed value for the next attempt, should this one not come to its end. */
 void engine_keep(engine_t *self, struct slice value);
+
+/* The settings that engines get, see pass_settings.h; the others have their defaults. Borrowed. */
+const struct settings *engine_settings(const engine_t *self);
+/* The object store, the engine's own. UNSUPPORTED when none is configured, refused. */
+int engine_objects(engine_t *self, objects_t **ret_objects);
 
 const char *engine_ffmpeg(const engine_t *self);
 const char *engine_ffprobe(const engine_t *self);

@@ -16,6 +16,8 @@ struct engine {
     struct slice input;  /* checked */
     struct slice before; /* the second value, checked, or empty */
     struct text *texts;
+    struct settings settings;
+    objects_t *objects; /* NULL until it is asked for */
     const char *folder, *ffmpeg, *ffprobe;
     struct report_buffer output, files;
     uint32_t output_count, files_count;
@@ -30,3 +32,5 @@ struct engine {
 
 /* Room for a text that lives as long as the engine, or NULL. */
 char *engine_text_new(engine_t *self, size_t size);
+/* Reads what the second value says of them: 0, or refused. */
+int engine_take_settings(engine_t *self);

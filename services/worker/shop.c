@@ -1,6 +1,8 @@
 #include "services/worker/shop.h"
 
+#include "common/log.h"
 #include "proto/codec.h"
+#include "services/worker/pass_settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@ static void let_go(shop_t *self)
     free(self->launcher);
     free(self->engine);
     free(self->roots);
+    packed_clear(&self->settings);
     free(self);
 }
 
@@ -32,7 +35,10 @@ shop_t *shop_new(const struct shop_row *row)
     self->launcher = text(row->programs, "/", "gantry-exec");
     self->engine = text(row->programs, "/", "gantry-engine");
     self->roots = text(row->settings->storage_local, ",", row->settings->storage_input_roots);
-    if (!self->launcher || !self->engine || !self->roots)
+    int r = pass_settings(row->settings, &self->settings);
+    if (r)
+        log_event(LOG_LEVEL_ERROR, "settings_unfit", "why=%s", strerror(-r));
+    if (r || !self->launcher || !self->engine || !self->roots)
         shop_destroy(&self);
     return self;
 }
@@ -108,11 +114,11 @@ void run_destroy(run_t **self_p)
     uv_close((uv_handle_t *)&self->limit, on_closed);
 }
 
-static void pack_before(const gantry_job_t *job, struct packed *before)
+static void pack_before(const gantry_job_t *job, const shop_t *shop, struct packed *before)
 {
     struct gantry_bytes checkpoint = gantry_job_checkpoint(job);
     msgpack_packer pk = packed_packer(before);
-    msgpack_pack_map(&pk, 4);
+    msgpack_pack_map(&pk, 5);
     pack_text(&pk, "attempt");
     msgpack_pack_uint32(&pk, gantry_job_attempt(job));
     pack_text(&pk, "failures");
@@ -121,6 +127,8 @@ static void pack_before(const gantry_job_t *job, struct packed *before)
     msgpack_pack_uint32(&pk, gantry_job_crashes(job));
     pack_text(&pk, "checkpoint");
     pack_raw(&pk, slice_make(checkpoint.data, checkpoint.size));
+    pack_text(&pk, "settings");
+    pack_raw(&pk, packed_slice(&shop->settings));
 }
 
 run_t *run_new(gantry_job_t *job, const struct shop_node *node)
@@ -144,7 +152,7 @@ run_t *run_new(gantry_job_t *job, const struct shop_node *node)
     msgpack_packer pk = packed_packer(&self->given);
     if (input.size)
         pack_raw(&pk, slice_make(input.data, input.size));
-    pack_before(job, &self->before);
+    pack_before(job, node->shop, &self->before);
     if (!self->id || self->given.failed || self->before.failed)
         run_destroy(&self);
     return self;

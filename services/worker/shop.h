@@ -14,6 +14,7 @@ struct shop {
     char *launcher;             /* path of gantry-exec */
     char *engine;               /* path of gantry-engine */
     char *roots;                /* where inputs may lie beside the task's folder */
+    struct packed settings;     /* a map, as engines get it */
     int64_t until_ms;           /* engines may run until then */
     int64_t confirmed_until_ms; /* and what they made be handed over */
     unsigned troubles;          /* of this machine, in a row */

@@ -100,7 +100,27 @@ def test_paths_are_resolved_for_the_engine(house, place):
     assert h.run("ffmpeg.extract_audio", video_path=path)["state"] == "completed"
     inputs, before = msgpack.Unpacker(open(f"{h.root}/t1/inputs", "rb"))
     assert inputs == {"video_path": os.path.realpath(path)}
+    assert before.pop("settings")
     assert before == {"attempt": 1, "failures": 0, "crashes": 0, "checkpoint": None}
+
+
+def test_settings_reach_the_engine_and_no_other_place(house):
+    known = 'open("../../known", "wb").write(b"".join(open(f"/proc/self/{name}", "rb").read() for name in ("environ", "cmdline")))\n'
+    h = house(GIVEN + "\n" + known, objects_secret_key="hush-hush", storage_legacy="old", objects_ca_file="/ca.pem",
+              storage_input_roots="a, /b", worker_clients="ipc://run/c,tcp://127.0.0.1:9", unpack_files_max=7, storage_auto_upload="true")
+    open(f"{h.folder}/v.mp4", "w").close()
+    os.makedirs(f"{h.root}/t1/in")
+    open(f"{h.root}/t1/in/v.mp4", "w").close()
+    assert h.run("ffmpeg.extract_audio", video_path="in/v.mp4")["state"] == "completed"
+    _, before = msgpack.Unpacker(open(f"{h.root}/t1/inputs", "rb"))
+    got, here = before["settings"], os.path.realpath(h.folder)
+    assert got["objects.secret_key"] == "hush-hush" and b"hush" not in open(f"{h.root}/t1/known", "rb").read()
+    assert got["storage.legacy"] == f"{here}/old" and got["objects.ca_file"] == "/ca.pem" and got["storage.input_roots"] == f"{here}/a,/b"
+    first, second = got["worker.clients"].split(",")
+    assert second == "tcp://127.0.0.1:9" and len(first) <= 6 + 107 and first.endswith("/run/c")
+    assert first in (f"ipc://{here}/run/c", f"ipc:///proc/{h.worker.pid}/cwd/run/c")
+    assert got["unpack.files_max"] == "7" and got["storage.auto_upload"] == "true" and got["objects.endpoint"] == ""
+    assert not any(name.startswith(("redis.", "callback.secret", "broker.", "front.")) for name in got)
 
 
 def test_a_relative_path_and_defaults(house):

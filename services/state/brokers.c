@@ -31,6 +31,7 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_STEER] = steer_asked,
     [VERB_LEDGER] = ledger_asked,
     [VERB_FORGET] = forget_asked,
+    [VERB_TASKS] = tasks_asked,
 };
 
 void state_say_ready(state_t *self, struct slice service)

@@ -100,7 +100,8 @@ void state_call_large(ask_t *ask, large_t *large, struct command *command, redis
 typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
-    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked, forget_asked;
+    subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked, forget_asked,
+    tasks_asked;
 
 /* The state lives on until what keeps it has let it go, each once. */
 void state_keep(state_t *self);

@@ -61,12 +61,12 @@ def gone(pids, seconds):
 class System:
     """`gantry up` in a folder, HTTP on a free port; the folder is the current one of the client's verbs too."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, *flags, program=(GANTRY,), env=None):
         self.folder = folder
         if "--http" not in flags:
             flags = ("--http", "127.0.0.1:0", *flags)
         self.up = subprocess.Popen(
-            [GANTRY, "up", "--data", "data", *flags], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*program, "up", "--data", "data", *flags], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.said = []
         for line in self.up.stdout:

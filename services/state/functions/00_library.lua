@@ -5,7 +5,7 @@
 -- every string that comes into being here is hashed, a nanosecond each: so few strings a task, and short ones.
 -- The files are one chunk, which may have 200 locals: files from 30 on keep theirs between `do` and `end`.
 
-local VERSION = 3100 -- major * 1000 + minor; raise it with every change of these files
+local VERSION = 3101 -- major * 1000 + minor; raise it with every change of these files
 
 local PENDING, SCHEDULED, RUNNING, CANCELLING = 0, 1, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8
@@ -154,7 +154,7 @@ end
 
 -- A body: created_ms 9, flags 1, crashes_max 2, failures_max 3, retry_ms 5; then a map; at its end the submit token, 18.
 local BODY_MAP, BODY_TOKEN, BODY_LEAST = 21, 18, 39
-local FLAG_OWNED, FLAG_CALLBACK, FLAG_REFERS = 1, 2, 4
+local FLAG_OWNED, FLAG_CALLBACK, FLAG_REFERS, FLAG_CREATED = 1, 2, 4, 8
 
 local function body_created(body)
   return byte(body) == 0xcf and #body >= 9 and unpack_bytes('>I8', body, 2) or 0
@@ -163,6 +163,7 @@ end
 local function body_token(body) return sub(body, -16) end
 local function body_flag(body, flag) return floor((byte(body, 10) or 0) / flag) % 2 == 1 end
 local function body_owned(body) return body_flag(body, FLAG_OWNED) end
+local function body_flagged(body, flag) return sub(body, 1, 9) .. char(byte(body, 10) + flag) .. sub(body, 11) end
 
 -- crashes_max, failures_max, retry_ms; a stage whose body is gone gets the usual ones.
 local function body_limits(body)
@@ -176,7 +177,7 @@ end
 -- table: a list would be searched from its start for each of hundreds.
 local HOLD_SIZE = 88
 local HOLD_FIRST = '\0\206\0\0\0\0' -- how it begins at a stage's first handout, if it is nobody's and not to stop
-local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED = 1, 2, 4 -- its flags
+local HOLD_CANCEL, HOLD_CLOSED, HOLD_OWNED, HOLD_CREATED = 1, 2, 4, 8 -- its flags
 
 -- A stage's field: id, task, service.  What outsiders write may be any bytes, and no message could carry those.
 local FIELD = '^([%w._-]+)/(([%l%d_]+)%.[%l%d_]+)$'

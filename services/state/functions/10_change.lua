@@ -128,6 +128,7 @@ end
 
 local change_write
 local change_tell -- 18_callback.lua
+local created = {} -- 13_created.lua; a table, for one chunk has room for 200 locals
 
 do -- what only it needs
 
@@ -222,6 +223,7 @@ change_write = function(change)
   if change.undead then call_many('ZREM', P .. 'dead', change.undead) end
   if change.stale then call_many('SADD', P .. 'stale', change.stale) end
   if change.disowned then disown(P, change.disowned) end
+  if change.created then created.write(P, change.now, change.created) end
   if change.timers or change.deadlines then change_arm(change) end
   for counter, by in pairs(change.counts) do call('HINCRBY', P .. 'ledger', counter, digits(by)) end
   for state = PENDING, CANCELLED do

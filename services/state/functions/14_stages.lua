@@ -87,6 +87,7 @@ local function waiting_end(change, stage, state, tail)
     stale[#stale + 1] = entry_of(field, state_generation(packed))
   end
   if body_owned(stage[3]) then change_disown(change, field) end
+  if body_flag(stage[3], FLAG_CREATED) then change_created(change, field, state, tail) end
   change_final(change, field, state, state_pack(state, state_packed_counters(packed), NO_TOKEN, NO_SESSION, NOT_STARTED, change.packed_now,
     stage[4] and state_priority(packed) or body_priority(stage[3])) .. tail)
 end

@@ -10,7 +10,10 @@ end
 
 -- The stage ended while it was held.
 local function hold_end(change, field, hold, state, tail)
-  if hold_flags(hold) >= HOLD_OWNED then change_disown(change, field) end
+  if hold_flags(hold) >= HOLD_OWNED then
+    if hold_flag(hold, HOLD_OWNED) then change_disown(change, field) end
+    if hold_flag(hold, HOLD_CREATED) then change_created(change, field, state, tail) end
+  end
   change_final(change, field, state, state_of_hold(hold, state, change.packed_now, tail))
 end
 
@@ -41,6 +44,7 @@ local function release(change, worker, field, hold, crashed, ran)
     local started = (crashed or ran) and hold_started(hold) or nil
     change_state(change, field, pending_pack(generation + 1, attempt, failures, crashes, hold_priority(hold), started))
     change_requeue(change, field, generation + 1, hold_priority(hold))
+    if hold_flag(hold, HOLD_CREATED) then change_created(change, field, PENDING) end
   end
 end
 

@@ -30,7 +30,7 @@ end
 
 local function callback_flag(P, field, body)
   if not body_flag(body, FLAG_CALLBACK) then
-    call('HSET', P .. 'bodies', field, sub(body, 1, 9) .. char(byte(body, 10) + FLAG_CALLBACK) .. sub(body, 11))
+    call('HSET', P .. 'bodies', field, body_flagged(body, FLAG_CALLBACK))
   end
 end
 

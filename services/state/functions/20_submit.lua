@@ -1,6 +1,6 @@
 -- Submit: new tasks are written together; everything else (reuse, delay, callbacks, quota) is the slow path, one by one.
 
-local MISS, WAIT, HIT, OVER_USER, OVER_ALL, OVER_CALLBACKS = 0, 1, 2, 3, 4, 5
+local MISS, WAIT, HIT = 0, 1, 2
 
 -- The stage is its owner's until it ends.
 local function own(P, field, owner)
@@ -11,6 +11,8 @@ end
 local submit
 
 do -- what follows is this file's own: one chunk has room for 200 locals
+
+local OVER_USER, OVER_ALL, OVER_CALLBACKS = 3, 4, 5
 
 local MAY_REUSE = { input = true, never = true } -- absent: by name
 local EXTRA_TIMES = { 'delay_ms', 'not_before_ms', 'to_start_ms', 'to_close_ms' }
@@ -76,6 +78,8 @@ local NO_EXTRA = { delay_ms = 0, not_before_ms = 0, to_start_ms = 0, to_close_ms
 local function place(batch, field, body, extra, old, packed)
   local change, priority = batch.change, char(batch.priority)
   local generation, attempt = 0, 0
+  local was_created = old and body_flag(old, FLAG_CREATED)
+  if was_created then body = body_flagged(body, FLAG_CREATED) end
   -- the task's age is that of its first submit
   call('HSET', change.prefix .. 'bodies', field, old and #old >= BODY_LEAST and sub(old, 1, 9) .. sub(body, 10) or body)
   if packed then
@@ -99,6 +103,7 @@ local function place(batch, field, body, extra, old, packed)
     batch.entries[#batch.entries + 1] = entry_of(field, generation)
     batch.moved[#batch.moved + 1] = field
   end
+  if was_created then change_created(change, field, state) end
   if extra.owner then own(change.prefix, field, extra.owner) end
   callback_begin(change.prefix, field, extra.callback, old)
   set_deadlines(change, field, extra, due)

@@ -73,6 +73,7 @@ local function hand_out(claim, list, priority)
     end
     if field then
       if flagged and body_flag(body, FLAG_REFERS) then rest = with_siblings(claim, field, body, rest) end
+      if flagged and body_flag(body, FLAG_CREATED) then head = hold_flagged(head, HOLD_CREATED); change_created(claim, field, RUNNING) end
       local r = 2 + HANDOUT * count
       holds[2 * count + 1], holds[2 * count + 2] = field, head .. index_of(count) .. times
       reply[r + 1], reply[r + 2], reply[r + 3] = field, body, rest
@@ -114,10 +115,12 @@ local function claim(keys, args)
   local lowest_first = whole('claim', 'lowest_first', args[6], 0, 1)
   if not args[7] or #args[7] ~= 8 then refuse('claim', 'token8') end
   local worker = text('claim', 'worker', args[8], 128)
-  if #args ~= 8 then refuse('claim', 'number of arguments') end
+  local adopts = #args == 9 and service == created.SERVICE
+  if #args ~= 8 and not adopts then refuse('claim', 'number of arguments') end
 
   if call('SISMEMBER', P .. 'paused', service) == 1 then return { 0, args[7] } end
   local now = now_ms()
+  if adopts then created.adopt(P, want, args[9], now) end
   local taken = { reply = { 0, args[7] }, holds = {}, moved = {}, count = 0, dropped = {}, siblings = 0, P = P,
     session = '\217 ' .. sid .. '\196\012' .. args[7], times = time_pack(now) .. '\207' .. pack('>I8', seq) }
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
@@ -128,6 +131,7 @@ local function claim(keys, args)
   end
 
   call_many('HSET', P .. 'running:' .. sid, taken.holds)
+  if taken.created then created.write(P, now, taken.created) end
   if call('ZADD', P .. 'sessions', 'NX', digits(now + lease), sid) == 1 and worker ~= '' then
     call('HSET', P .. 'workers', sid, worker)
   end

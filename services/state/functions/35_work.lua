@@ -147,6 +147,7 @@ local function put_off(change, worker, field, hold, item, cap)
   change_state(change, field, scheduled_pack(counters_pack(generation + 1, attempt, failures, crashes), hold_token(hold),
     hold_session(hold), started, hold_priority(hold), due, reason))
   change_schedule(change, field, generation + 1, due)
+  if hold_flag(hold, HOLD_CREATED) then change_created(change, field, SCHEDULED) end
 end
 
 local function give_back(keys, args)

@@ -14,6 +14,7 @@ local function get(keys, args)
   for i = 1, n do
     refs[i] = stages_of(P, args[2 * i], args[2 * i + 1])
     for _, stage in ipairs(refs[i]) do all[#all + 1] = stage end
+    refs[i] = created.with_external(P, args[2 * i], args[2 * i + 1], refs[i])
   end
   local held = ask == 1 and holders_of(P, all) or {}
   local reply = {}
@@ -28,6 +29,15 @@ local function get(keys, args)
     end
   end
   return reply
+end
+
+do -- what follows is this file's own
+
+-- Nobody has it yet, so nobody takes it any more.
+local function cancel_external(P, id)
+  local said = created.hash(P, id)
+  if not said or said[1] ~= 'PENDING' or redis.pcall('LREM', P .. created.PENDING, 0, id) == 0 then return end
+  created.write(P, now_ms(), { { id, CANCELLED } })
 end
 
 local function cancel(keys, args)
@@ -47,8 +57,12 @@ local function cancel(keys, args)
     end
   end
   change_write(change)
+  if (task == '' or task == created.TASK) and call('HEXISTS', P .. 'bodies', id .. '/' .. created.TASK) == 0 then cancel_external(P, id) end
   return get(keys, { '1', id, task })
 end
 
-define('get', get, 'no-writes')
 define('cancel', cancel, 'allow-oom')
+
+end
+
+define('get', get, 'no-writes')

@@ -66,21 +66,41 @@ do
     call('ZREM', P .. 'deadlines', field .. ' s', field .. ' c')
   end
 
+  -- What the task service has of it.
+  local function remove_created(P, id)
+    local said = created.hash(P, id)
+    if not said then return end
+    if said[1] == 'PENDING' then redis.pcall('LREM', P .. created.PENDING, 0, id) end
+    call('DEL', created.key(P, id))
+  end
+
+  -- It ended at that moment or later: it is not what the caller has seen.
+  local function ended_since(stages, before)
+    for _, stage in ipairs(stages) do
+      if stage[4] and state_good(stage[4]) and terminal(state_of(stage[4])) and state_ended(stage[4]) >= before then return true end
+    end
+    return false
+  end
+
   local function forget(keys, args)
     local P, id = keys[1], args[1]
     local force = whole('forget', 'force', args[2], 0, 1)
-    if #args ~= 2 then refuse('forget', 'number of arguments') end
+    local before = whole('forget', 'ended_before_ms', args[3] or '0', 0, 2 ^ 53)
+    if #args ~= 2 and #args ~= 3 then refuse('forget', 'number of arguments') end
     local stages = stages_of(P, id, '')
-    if #stages == 0 then return { NOT_FOUND, 0 } end
-    local living = living_of(stages, holders_of(P, stages))
-    if #living > 0 and force == 0 then return { CONFLICT, #living } end
+    local with = created.with_external(P, id, '', stages)
+    if #with == 0 then return { NOT_FOUND, 0 } end
+    local living, outside = living_of(stages, holders_of(P, stages)), #living_of(with, {}) - #living_of(stages, {})
+    if #living + outside > 0 and force == 0 then return { CONFLICT, #living + outside } end
+    if before > 0 and ended_since(with, before) then return { CONFLICT, 0 } end
     if #living > 0 then
       local change = change_new(P, now_ms())
       for _, one in ipairs(living) do stop(change, one[1], one[2]) end
       change_write(change)
     end
     for _, stage in ipairs(stages) do remove(P, stage) end
-    return { OK, #stages }
+    remove_created(P, id)
+    return { OK, #with }
   end
 
   define('forget', forget, 'allow-oom')

@@ -12,12 +12,14 @@ do
         if service then running[service] = (running[service] or 0) + 1 end
       end
     end
-    local reply = {}
-    for _, service in ipairs(services_of(P, '')) do
+    local reply, outside = {}, length('LLEN', P .. created.PENDING)
+    local services = services_of(P, '')
+    if outside > 0 and call('SISMEMBER', P .. 'queues', created.SERVICE) == 0 then services[#services + 1] = created.SERVICE end
+    for _, service in ipairs(sorted(services)) do
       local r = #reply
       local queue = P .. 'queue:' .. service .. ':'
       reply[r + 1] = service
-      reply[r + 2] = length('LLEN', queue .. 'normal')
+      reply[r + 2] = length('LLEN', queue .. 'normal') + (service == created.SERVICE and outside or 0)
       reply[r + 3] = length('LLEN', queue .. 'high')
       reply[r + 4] = length('LLEN', queue .. 'low')
       reply[r + 5] = running[service] or 0

@@ -27,6 +27,7 @@ do
     list[#list + 1] = entry_of(field, generation + 1)
     change_moved(change, field, PENDING)
     change_count(change, 'accepted')
+    if body_flag(body, FLAG_CREATED) then change_created(change, field, PENDING) end
     local undead = change_list(change, 'undead')
     undead[#undead + 1] = field
     local owner = body_owned(body) and body_map(body).owner

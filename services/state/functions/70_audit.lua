@@ -222,6 +222,7 @@ do
       change_requeue(change, stage.field, generation + 1, priority)
     end
     change_count(change, 'repaired')
+    if body_flag(stage.body, FLAG_CREATED) then change_created(change, stage.field, stage.state) end
     change_write(change)
     return PUT_BACK
   end

@@ -91,13 +91,13 @@ do
     local stages = stages_of(P, args[1], args[2])
     local held = holders_of(P, stages)
     local look, reply = { prefix = P, now = now_ms(), work = WORK_MAX, workers = {}, paces = {} }, {}
-    for _, stage in ipairs(stages) do
+    for _, stage in ipairs(created.with_external(P, args[1], args[2], stages)) do
       local r, holder = #reply, held[stage[1] .. '/' .. stage[2]]
       reply[r + 1], reply[r + 2] = stage[2], stage[3]
       reply[r + 3] = holder and running_state(P, holder) or stage[4] or PENDING_STATE
       reply[r + 4] = holder and worker_name(P, holder[1]) or ''
       for i = 5, 12 do reply[r + i] = 0 end
-      if not holder and not is_over(stage) then why_waiting(look, stage, reply, r) end
+      if not holder and not stage.external and not is_over(stage) then why_waiting(look, stage, reply, r) end
     end
     return reply
   end

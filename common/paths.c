@@ -11,11 +11,6 @@
 
 #include "common/scoped.h"
 #include "common/status.h"
-#include "common/tree.h"
-
-enum {
-    FOLDER_MODE = 0777
-}; /* less the umask: who may read a shared disk is the operator's to say */
 
 /* A set of characters below 128, a bit each. */
 struct letters {
@@ -82,96 +77,16 @@ struct slice task_name_service(struct slice name)
     return valid ? service : none;
 }
 
-/* The kernel resolves: never above the folder, never through a link. */
-static int open_beneath(int folder, const char *path, int flags)
+int paths_open_beneath(int folder, const char *path, int flags)
 {
     static const int resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     const struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC),
+        .mode = flags & O_CREAT ? 0666 : 0,
         .resolve = (unsigned)resolve,
     };
     int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
     return fd >= 0 ? fd : -errno;
-}
-
-/* mkdir -p of a path the operator chose; links in it are his. */
-static int make_folders(const char *path)
-{
-    char part[PATH_MAX];
-    if (!slice_copy(slice_of(path), part, sizeof part))
-        return -ENAMETOOLONG;
-    for (char *at = part; *at;) {
-        at += strspn(at, "/");
-        at += strcspn(at, "/");
-        char was = *at;
-        *at = '\0';
-        if (mkdir(part, FOLDER_MODE) && errno != EEXIST)
-            return -errno;
-        *at = was;
-    }
-    return 0;
-}
-
-/* Makes the folder beneath and opens it. A descriptor, or -errno. */
-static int make_beneath(int folder, const char *name)
-{
-    if (mkdirat(folder, name, FOLDER_MODE) && errno != EEXIST)
-        return -errno;
-    return open_beneath(folder, name, O_PATH | O_DIRECTORY);
-}
-
-int paths_task_folder(const char *root, struct slice task_id, char *ret_path)
-{
-    char id[TASK_ID_MAX + 1];
-    if (!task_id_valid(task_id) || !slice_copy(task_id, id, sizeof id))
-        return STATUS_INVALID;
-    int r = make_folders(root);
-    if (r)
-        return r;
-    scoped_text char *canonical = realpath(root, NULL);
-    if (!canonical)
-        return -errno;
-    scoped_fd int top = open(canonical, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (top < 0)
-        return -errno;
-    scoped_fd int folder = make_beneath(top, id);
-    if (folder < 0)
-        return folder;
-    scoped_fd int tmp = make_beneath(folder, "tmp");
-    if (tmp < 0)
-        return tmp;
-    char path[PATH_MAX];
-    int size = snprintf(path, sizeof path, "%s/%s", canonical, id);
-    if (size >= (int)sizeof path)
-        return -ENAMETOOLONG;
-    memcpy(ret_path, path, (size_t)size + 1);
-    return 0;
-}
-
-int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
-                         char *ret_path)
-{
-    if (!task_name_valid(slice_of(task_name)))
-        return -EINVAL;
-    char name[TASK_NAME_MAX + 16];
-    char path[PATH_MAX];
-    (void)snprintf(name, sizeof name, "%s.%u", task_name, attempt);
-    int size = snprintf(path, sizeof path, "%s/tmp/%s", folder, name);
-    if (size >= (int)sizeof path)
-        return -ENAMETOOLONG;
-    scoped_fd int top = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (top < 0)
-        return -errno;
-    scoped_fd int tmp = make_beneath(top, "tmp");
-    if (tmp < 0)
-        return tmp;
-    int r = tree_remove(tmp, name);
-    if (r)
-        return r;
-    if (mkdirat(tmp, name, FOLDER_MODE))
-        return -errno;
-    memcpy(ret_path, path, (size_t)size + 1);
-    return 0;
 }
 
 /* What is left of an absolute path below a folder, or NULL. Only chooses what the kernel is asked.
@@ -187,7 +102,7 @@ static const char *below(const char *path, const char *folder)
     return path + strspn(path, "/");
 }
 
-static int path_of(int fd, char *ret_path)
+int paths_of_open(int fd, char *ret_path)
 {
     char entry[40];
     char found[PATH_MAX];
@@ -220,7 +135,7 @@ static int lookup_status(int problem)
 
 static int look_in(int folder, const char *name, bool folder_wanted, char *ret_path)
 {
-    scoped_fd int fd = open_beneath(folder, *name ? name : ".", O_PATH);
+    scoped_fd int fd = paths_open_beneath(folder, *name ? name : ".", O_PATH);
     if (fd < 0)
         return lookup_status(fd);
     struct stat info;
@@ -230,7 +145,7 @@ static int look_in(int folder, const char *name, bool folder_wanted, char *ret_p
         return STATUS_INVALID;
     if (info.st_nlink == 0)
         return STATUS_NOT_FOUND;
-    return path_of(fd, ret_path);
+    return paths_of_open(fd, ret_path);
 }
 
 /* STATUS_DENIED when the absolute path does not lie below base, however base is spelt. */

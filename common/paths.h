@@ -1,7 +1,8 @@
 #pragma once
-/* A task's folder and what may be reached from it. Names from outside are resolved beneath a folder
- * by the kernel (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), never by
- * string prefix. Nothing here ever touches the system's temporary folders. */
+/* Ids and names, and what may be reached from a task's folder. Names from outside are resolved
+ * beneath a folder by the kernel (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+ * RESOLVE_NO_MAGICLINKS), never by string prefix. What stands in those folders is common/storage's.
+ */
 #include "common/slice.h"
 
 #include <limits.h>
@@ -22,17 +23,11 @@ bool service_valid(struct slice service);
 /* "ffmpeg" of "ffmpeg.extract_audio", borrowed; {NULL, 0} for a name that is none. */
 struct slice task_name_service(struct slice name);
 
-/* mkdir -p {root}/{task_id}/tmp. 0, STATUS_INVALID (id), or -errno. ret_path (PATH_MAX) gets the
- * absolute folder of the task. */
-int paths_task_folder(const char *root, struct slice task_id, char *ret_path);
-
-/* {folder}/tmp/{task_name}.{attempt}, made anew and empty (what a former owner left is removed).
- * 0 or -errno. ret_path (PATH_MAX). */
-int paths_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
-                         char *ret_path);
-
-/* Removes a folder and all beneath, without following links. 0 or -errno; missing is 0. */
-int paths_remove_tree(const char *path);
+/* Opens a name beneath an open folder, as the kernel resolves it: never above the folder, never
+ * through a link. A descriptor (O_CLOEXEC), or -errno: -EXDEV or -ELOOP when it would. */
+int paths_open_beneath(int folder, const char *name, int flags);
+/* The absolute name of what is open, free of links. 0 or -errno. ret_path (PATH_MAX). */
+int paths_of_open(int fd, char *ret_path);
 
 /* Where an input lies that is given as an absolute or a relative path: relative means in the task's
  * folder; absolute must lie in the task's folder or beneath one of roots (comma separated, may be
@@ -41,8 +36,3 @@ int paths_remove_tree(const char *path);
  * folder_wanted, a folder); -errno. ret_path (PATH_MAX) gets an absolute path free of links. */
 int paths_resolve_input(const char *folder, const char *roots, struct slice given,
                         bool folder_wanted, char *ret_path);
-
-/* Moves a file or folder made in an attempt's folder to its place beneath the task's folder:
- * rename, or across file systems copy, fsync, rename. An existing target is replaced whole; a
- * reader never sees half a file. A link is refused (-ELOOP). 0 or -errno. */
-int paths_hand_over(const char *from, const char *to);

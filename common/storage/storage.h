@@ -11,11 +11,19 @@
 
 enum { STORAGE_TEMP_NAME = 96, STORAGE_SUFFIX_MAX = 32, STORAGE_MESSAGE = 256 };
 #define STORAGE_TRASH ".trash" /* no task's id begins with a dot */
+#define STORAGE_PART ".part."  /* and eight hexadecimal digits: a copy on its way */
 
 /* Opens {root}/{id} (made, with its tmp, when make is set). 0 and a descriptor (O_PATH) that the
  * caller closes; STATUS_INVALID (no task's id), STATUS_NOT_FOUND, STATUS_DENIED (a link or no
  * folder stands in its place), or -errno. */
 int storage_open(const char *root, struct slice id, bool make, int *ret_folder);
+
+/* The same, always made, for who needs its name (PATH_MAX), absolute and free of links. */
+int storage_task_folder(const char *root, struct slice id, char *ret_path);
+/* {folder}/tmp/{task_name}.{attempt}, made anew and empty (what a former owner left is removed).
+ * 0 or -errno. ret_path (PATH_MAX). */
+int storage_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
+                           char *ret_path);
 
 /* "temp_{ms}_{uuid8}{suffix}": suffix "" or "." and [A-Za-z0-9._-], else -EINVAL. */
 int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME]);
@@ -24,14 +32,19 @@ int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME]);
 int storage_temp_open(int folder, const char *suffix, char ret_name[STORAGE_TEMP_NAME],
                       int *ret_file);
 
-/* Moves a file or a folder to its place: rename; across file systems a copy (reflink, else
- * copy_file_range) beside the place, fsync, rename, and only then is the source removed. A reader
- * sees the old or the whole new one, whatever is killed when; what a kill leaves is named
- * {to}.part.* and is swept. A link is refused (-ELOOP). 0 or -errno; -ENOSPC leaves all as it was.
+/* Moves a file or a folder to its place, whose folder is there: rename; across file systems a copy
+ * (reflink, else copy_file_range) beside the place, fsync, rename, and only then is the source
+ * removed. A reader sees the old or the whole new one, whatever is killed when, and the source is
+ * there unless the new one is whole; what a kill leaves is named .part.{uuid8} in the place's
+ * folder, for storage_sweep. A link is refused (-ELOOP). 0 or -errno; -ENOSPC leaves all as it was.
  */
 int storage_hand_over(const char *from, const char *to);
 /* The same, but what stands at the place stays: -EEXIST. Of files only. */
 int storage_hand_over_new(const char *from, const char *to);
+/* What is left behind beneath a task's open folder: what lies in its tmp, and parts of hand-overs.
+ * Younger ones than age_ms are somebody's work and stay. *ret_count: entries removed. 0 or -errno.
+ */
+int storage_sweep(int folder, int64_t age_ms, uint64_t *ret_count);
 
 struct storage_usage {
     uint64_t bytes; /* on disk, as du says it; a file of several names counts once */
@@ -39,6 +52,8 @@ struct storage_usage {
 };
 /* All beneath an open folder; other file systems are not entered. 0 or -errno. */
 int storage_usage(int folder, struct storage_usage *ret_usage);
+/* The same without the folder's own tmp: what a task keeps. */
+int storage_usage_kept(int folder, struct storage_usage *ret_usage);
 
 enum storage_fate { STORAGE_REMOVED, STORAGE_MISSING, STORAGE_FAILED };
 struct storage_removal {

@@ -2,7 +2,7 @@
 
 #include "common/paths.h"
 #include "common/scoped.h"
-#include "common/tree.h"
+#include "common/storage/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
+#include "common/storage/storage.h"
 #include "proto/codec.h"
 
 #include <errno.h>
@@ -99,7 +100,7 @@ static int move(const struct hand_over *row, const char *from, char *to, struct 
     if (r == 0 && clock_ms() >= row->until_ms)
         return fault(ret_fault, STATUS_STALE, "the lease has run out", to);
     if (r == 0)
-        r = paths_hand_over(made, place);
+        r = storage_hand_over(made, place);
     return r ? fault(ret_fault, r, strerror(-r), place) : 0;
 }
 

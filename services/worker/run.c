@@ -2,15 +2,17 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
+#include "common/storage/storage.h"
+#include "common/storage/tree.h"
 #include "proto/codec.h"
 #include "services/worker/env.h"
 #include "services/worker/hand_over.h"
 #include "services/worker/trouble.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -149,7 +151,7 @@ static void close_folder(uv_work_t *task)
                          : is_trouble(r)   ? VERDICT_RETRY
                                            : VERDICT_FAILED;
     }
-    (void)paths_remove_tree(self->work); /* what stays is swept by clean-up */
+    (void)tree_remove(AT_FDCWD, self->work); /* what stays is swept by clean-up */
 }
 
 static void on_folder_closed(uv_work_t *task, int status)
@@ -250,16 +252,17 @@ static int start_engine(run_t *self)
 static void prepare(uv_work_t *task)
 {
     run_t *self = task->data;
-    int r = paths_task_folder(settings_of(self)->storage_root, slice_of(self->id), self->folder);
+    int r = storage_task_folder(settings_of(self)->storage_root, slice_of(self->id), self->folder);
     if (r == 0)
-        r = paths_attempt_folder(self->folder, self->row->name, self->attempt, self->work);
+        r = storage_attempt_folder(self->folder, self->row->name, self->attempt, self->work);
     if (r) {
         self->work[0] = '\0';
         self->fault.code = r;
         self->kind = is_trouble(r) ? VERDICT_TROUBLE : VERDICT_FAILED;
         (void)snprintf(self->fault.message, sizeof self->fault.message,
                        "the task's folder beneath %.200s cannot be made: %s",
-                       settings_of(self)->storage_root, r < 0 ? strerror(-r) : "bad id");
+                       settings_of(self)->storage_root,
+                       r < 0 ? strerror(-r) : "something else has its name");
         return;
     }
     const struct inputs_places places = { self->folder, self->shop->roots };

@@ -20,12 +20,6 @@ static const char *at(const char *name)
     return path;
 }
 
-static bool exists(const char *path)
-{
-    struct stat info;
-    return lstat(path, &info) == 0;
-}
-
 TEST(an_id_is_letters_digits_dot_dash_underscore)
 {
     UNUSED;
@@ -75,105 +69,6 @@ TEST(a_task_name_is_service_dot_verb)
     CHECK(service_valid(SLICE("system")));
     CHECK(!service_valid(SLICE("")));
     CHECK(!service_valid(SLICE("sys.tem")));
-}
-
-TEST(a_tasks_folder_is_made_with_all_above_it)
-{
-    UNUSED;
-    char path[PATH_MAX] = "";
-    CHECK_INT(paths_task_folder("deep/er/root", SLICE("t1"), path), 0);
-    CHECK_TEXT(path, at("deep/er/root/t1"));
-    CHECK(exists("deep/er/root/t1/tmp"));
-    CHECK_INT(paths_task_folder(at("deep//er/root/"), SLICE("t1"), path), 0);
-    CHECK_TEXT(path, at("deep/er/root/t1"));
-}
-
-TEST(a_tasks_folder_is_refused)
-{
-    UNUSED;
-    char path[PATH_MAX] = "as it was";
-    CHECK_INT(paths_task_folder("root", SLICE("../x"), path), STATUS_INVALID);
-    CHECK(!exists("root"));
-    scratch_write("file", "");
-    CHECK_INT(paths_task_folder("file", SLICE("t"), path), -ENOTDIR);
-
-    /* A link where the task's folder belongs is not followed. */
-    CHECK_INT(mkdir("root", 0700) | mkdir("elsewhere", 0700), 0);
-    CHECK_INT(symlink(at("elsewhere"), "root/linked"), 0);
-    CHECK_INT(paths_task_folder("root", SLICE("linked"), path), -ELOOP);
-    CHECK(!exists("elsewhere/tmp"));
-    CHECK_TEXT(path, "as it was");
-}
-
-TEST(an_attempts_folder_is_new_and_empty)
-{
-    UNUSED;
-    char folder[PATH_MAX];
-    char path[PATH_MAX];
-    CHECK_INT(paths_task_folder("root", SLICE("t2"), folder), 0);
-    CHECK_INT(paths_attempt_folder(folder, "system.echo", 1, path), 0);
-    CHECK_TEXT(path, at("root/t2/tmp/system.echo.1"));
-    scratch_write("root/t2/tmp/system.echo.1/rubbish", "x");
-    CHECK_INT(paths_attempt_folder(folder, "system.echo", 2, path), 0);
-    CHECK(exists("root/t2/tmp/system.echo.1/rubbish"));
-    CHECK_INT(paths_attempt_folder(folder, "system.echo", 1, path), 0);
-    CHECK(!exists("root/t2/tmp/system.echo.1/rubbish"));
-    CHECK_INT(paths_attempt_folder(folder, "../echo", 1, path), -EINVAL);
-    CHECK_INT(paths_attempt_folder(at("missing"), "system.echo", 1, path), -ENOENT);
-}
-
-TEST(an_attempts_folder_is_not_made_through_a_link)
-{
-    UNUSED;
-    char folder[PATH_MAX];
-    char path[PATH_MAX];
-    CHECK_INT(paths_task_folder("root", SLICE("t3"), folder), 0);
-    CHECK_INT(mkdir("victim", 0700) | mkdir("victim/system.echo.1", 0700), 0);
-    CHECK_INT(rmdir("root/t3/tmp"), 0);
-    CHECK_INT(symlink(at("victim"), "root/t3/tmp"), 0);
-    CHECK_INT(paths_attempt_folder(folder, "system.echo", 1, path), -ELOOP);
-    CHECK(exists("victim/system.echo.1"));
-}
-
-TEST(a_tree_goes_whole_and_links_are_not_followed)
-{
-    UNUSED;
-    CHECK_INT(mkdir("tree", 0700) | mkdir("tree/a", 0700) | mkdir("tree/a/b", 0700), 0);
-    CHECK_INT(mkdir("tree/a/.gone.1", 0700) | mkdir("outside", 0700), 0);
-    scratch_write("tree/a/b/file", "x");
-    scratch_write("tree/.gone.1", "x");
-    scratch_write("outside/kept", "x");
-    CHECK_INT(symlink(at("outside"), "tree/a/b/link"), 0);
-    CHECK_INT(mkfifo("tree/a/fifo", 0600), 0);
-    CHECK_INT(paths_remove_tree("tree"), 0);
-    CHECK(!exists("tree"));
-    CHECK(exists("outside/kept"));
-
-    CHECK_INT(symlink("outside", "link"), 0);
-    CHECK_INT(paths_remove_tree("link"), 0);
-    CHECK(!exists("link"));
-    CHECK(exists("outside/kept"));
-    CHECK_INT(paths_remove_tree("outside/kept"), 0);
-    CHECK_INT(paths_remove_tree("outside/kept"), 0);
-    CHECK_INT(paths_remove_tree("no/where"), 0);
-}
-
-/* Deeper than PATH_MAX and than there are descriptors. */
-TEST(a_very_deep_tree_goes)
-{
-    UNUSED;
-    CHECK_INT(mkdir("deepest", 0700), 0);
-    int fd = open("deepest", O_PATH | O_CLOEXEC);
-    for (int i = 0; i < 3000; i++) {
-        CHECK_INT(mkdirat(fd, "folder", 0700), 0);
-        int next = openat(fd, "folder", O_PATH | O_CLOEXEC);
-        CHECK(next >= 0);
-        (void)close(fd);
-        fd = next;
-    }
-    (void)close(fd);
-    CHECK_INT(paths_remove_tree("deepest"), 0);
-    CHECK(!exists("deepest"));
 }
 
 /* inputs/: a task's folder "task", a root "videos", and what lies outside of both. */
@@ -282,12 +177,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOLDS(an_id_is_letters_digits_dot_dash_underscore),
         HOLDS(a_task_name_is_service_dot_verb),
-        HOLDS(a_tasks_folder_is_made_with_all_above_it),
-        HOLDS(a_tasks_folder_is_refused),
-        HOLDS(an_attempts_folder_is_new_and_empty),
-        HOLDS(an_attempts_folder_is_not_made_through_a_link),
-        HOLDS(a_tree_goes_whole_and_links_are_not_followed),
-        HOLDS(a_very_deep_tree_goes),
         HOLDS(an_input_is_found_beneath_the_task_or_a_root_and_nowhere_else),
         HOLDS(an_input_that_is_no_path_is_refused),
         HOLDS(a_root_may_be_spelt_through_a_link),

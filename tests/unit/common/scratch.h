@@ -1,16 +1,17 @@
 #pragma once
 /* An empty folder of its own for a test, beneath the folder ctest runs it in. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/paths.h"
+#include "common/storage/tree.h"
 
 static inline void scratch_enter(const char *name)
 {
-    if (paths_remove_tree(name) || mkdir(name, 0700) || chdir(name))
+    if (tree_remove(AT_FDCWD, name) || mkdir(name, 0700) || chdir(name))
         abort();
 }
 

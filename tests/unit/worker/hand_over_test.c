@@ -18,7 +18,7 @@ static int enter(void **state_)
 static int again(void **state_)
 {
     (void)state_;
-    if (chdir(root) || paths_remove_tree("folder") || paths_remove_tree("work"))
+    if (chdir(root) || tree_remove(AT_FDCWD, "folder") || tree_remove(AT_FDCWD, "work"))
         return -1;
     return mkdir("folder", 0700) || mkdir("work", 0700) ? -1 : 0;
 }

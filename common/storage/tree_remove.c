@@ -1,6 +1,6 @@
 /* Engines may still be writing beneath, so nothing is looked up by a path of more than one name:
  * each is taken relative to a folder that is open already, and links are never followed. */
-#include "common/tree.h"
+#include "common/storage/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/scoped.h"
+
+enum { TRIES = 100 }; /* somebody may be putting more in meanwhile */
 
 static void dir_end(DIR **dir)
 {
@@ -106,14 +108,15 @@ static int sweep(DIR *top, uint64_t *serial, int *ret_left)
 int tree_remove(int folder, const char *name)
 {
     int r = remove_one(folder, name);
-    if (r != -ENOTEMPTY)
-        return r;
-    scoped_dir top = open_dir(folder, name);
-    if (!top)
-        return -errno;
     uint64_t serial = 0;
-    int left = 1;
-    while (r == -ENOTEMPTY || (r == 0 && left > 0))
-        r = sweep(top, &serial, &left);
-    return r ? r : remove_one(folder, name);
+    for (int tries = 0; r == -ENOTEMPTY && tries < TRIES; tries++) {
+        scoped_dir top = open_dir(folder, name);
+        if (!top)
+            return errno == ENOENT ? 0 : -errno;
+        r = 0;
+        for (int left = 1; r == 0 && left > 0;)
+            r = sweep(top, &serial, &left);
+        r = r ? r : remove_one(folder, name);
+    }
+    return r;
 }

@@ -1,17 +1,19 @@
-#include "common/tree.h"
+#include "common/storage/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/scoped.h"
 #include "common/slice.h"
+#include "common/storage/walk.h"
 
 enum { CHUNK = 1 << 16, RANGE = 1 << 30 };
 
@@ -48,11 +50,13 @@ static bool kernel_cannot(int problem)
            problem == EPERM;
 }
 
-/* By the kernel, and by hand from where it gave up. Some file systems answer 0 at once instead of
- * an error, so the end is believed only from read. */
+/* By sharing blocks; else by the kernel, and by hand from where it gave up. Some file systems
+ * answer 0 at once instead of an error, so the end is believed only from read. */
 static int copy_bytes(int from, int to)
 {
     ssize_t done = 1;
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
     while (done > 0)
         done = copy_file_range(from, NULL, to, NULL, RANGE, 0);
     if (done < 0 && !kernel_cannot(errno))
@@ -60,16 +64,27 @@ static int copy_bytes(int from, int to)
     return copy_by_hand(from, to);
 }
 
-static int copy_file(const char *from, const char *to, mode_t mode)
+/* Whose it is, if we may say so, how it may be used, and how old it is. */
+static int copy_facts(int fd, const struct stat *info, mode_t mode)
+{
+    const struct timespec times[] = { info->st_atim, info->st_mtim };
+    if (fchown(fd, info->st_uid, info->st_gid) && errno != EPERM && errno != EINVAL)
+        return -errno;
+    return fchmod(fd, info->st_mode & mode) || futimens(fd, times) ? -errno : 0;
+}
+
+static int copy_file(const char *from, const char *to, const struct stat *info)
 {
     scoped_fd int in = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (in < 0)
         return -errno;
-    scoped_fd int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode & 0777);
+    scoped_fd int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (out < 0)
         return -errno;
     int r = copy_bytes(in, out);
-    return r == 0 && (fchmod(out, mode & 0777) || fsync(out)) ? -errno : r;
+    if (r == 0)
+        r = copy_facts(out, info, 0777);
+    return r == 0 && fsync(out) ? -errno : r;
 }
 
 static int copy_link(const char *from, const char *to)
@@ -82,10 +97,11 @@ static int copy_link(const char *from, const char *to)
     return symlink(target, to) ? -errno : 0;
 }
 
-static int end_folder(const char *path, mode_t mode)
+static int end_folder(const char *path, const struct stat *info)
 {
     scoped_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 || fchmod(fd, mode & 0777) || fsync(fd) ? -errno : 0;
+    int r = fd < 0 ? -errno : copy_facts(fd, info, 02777);
+    return r == 0 && fsync(fd) ? -errno : r;
 }
 
 static int copy_entry(const FTSENT *entry, const char *to)
@@ -94,9 +110,9 @@ static int copy_entry(const FTSENT *entry, const char *to)
     case FTS_D:
         return mkdir(to, 0700) ? -errno : 0;
     case FTS_DP:
-        return end_folder(to, entry->fts_statp->st_mode);
+        return end_folder(to, entry->fts_statp);
     case FTS_F:
-        return copy_file(entry->fts_path, to, entry->fts_statp->st_mode);
+        return copy_file(entry->fts_path, to, entry->fts_statp);
     case FTS_SL:
     case FTS_SLNONE:
         return copy_link(entry->fts_path, to);
@@ -109,19 +125,13 @@ static int copy_entry(const FTSENT *entry, const char *to)
     }
 }
 
-static void fts_end(FTS **walk)
-{
-    if (*walk)
-        (void)fts_close(*walk);
-}
-
 int tree_copy(const char *from, const char *to)
 {
     char top[PATH_MAX];
     if (!slice_copy(slice_of(from), top, sizeof top))
         return -ENAMETOOLONG;
     char *const tops[] = { top, NULL };
-    __attribute__((cleanup(fts_end))) FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    scoped_walk walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
     if (!walk)
         return -errno;
     FTSENT *entry = NULL;

@@ -1,0 +1,153 @@
+#include "common/storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/paths.h"
+#include "common/scoped.h"
+#include "common/status.h"
+#include "common/storage/beneath.h"
+#include "common/storage/tree.h"
+
+enum { TRIES = 100 }; /* while others remove what was just made */
+
+/* mkdir -p of a path the operator chose; links in it are his. */
+static int make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    if (!slice_copy(slice_of(path), part, sizeof part))
+        return -ENAMETOOLONG;
+    for (char *at = part; *at;) {
+        at += strspn(at, "/");
+        at += strcspn(at, "/");
+        char was = *at;
+        *at = '\0';
+        if (mkdir(part, BENEATH_FOLDER_MODE) && errno != EEXIST)
+            return -errno;
+        *at = was;
+    }
+    return 0;
+}
+
+/* What stands in a folder's place, told from what the machine cannot do. */
+static int folder_status(int problem)
+{
+    if (problem == -ENOENT)
+        return STATUS_NOT_FOUND;
+    return problem == -ELOOP || problem == -ENOTDIR ? STATUS_DENIED : problem;
+}
+
+static int open_in(int top, const char *name, bool make)
+{
+    if (!make)
+        return paths_open_beneath(top, name, O_PATH | O_DIRECTORY);
+    scoped_fd int folder = beneath_make(top, name);
+    if (folder < 0)
+        return folder;
+    scoped_fd int tmp = beneath_make(folder, "tmp");
+    if (tmp < 0)
+        return tmp;
+    int made = folder;
+    folder = -1;
+    return made;
+}
+
+int storage_open(const char *root, struct slice id, bool make, int *ret_folder)
+{
+    char name[TASK_ID_MAX + 1];
+    if (!task_id_valid(id) || !slice_copy(id, name, sizeof name))
+        return STATUS_INVALID;
+    int r = make ? make_folders(root) : 0;
+    if (r)
+        return r;
+    scoped_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return errno == ENOENT ? STATUS_NOT_FOUND : -errno;
+    int folder = open_in(top, name, make);
+    for (int tries = 0; make && folder == -ENOENT && tries < TRIES; tries++)
+        folder = open_in(top, name, make);
+    if (folder < 0)
+        return folder_status(folder);
+    *ret_folder = folder;
+    return 0;
+}
+
+int storage_task_folder(const char *root, struct slice id, char *ret_path)
+{
+    scoped_fd int folder = -1;
+    int r = storage_open(root, id, true, &folder);
+    return r ? r : paths_of_open(folder, ret_path);
+}
+
+int storage_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
+                           char *ret_path)
+{
+    if (!task_name_valid(slice_of(task_name)))
+        return -EINVAL;
+    char name[TASK_NAME_MAX + 16];
+    char path[PATH_MAX];
+    (void)snprintf(name, sizeof name, "%s.%u", task_name, attempt);
+    int size = snprintf(path, sizeof path, "%s/tmp/%s", folder, name);
+    if (size >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    scoped_fd int top = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    scoped_fd int tmp = beneath_make(top, "tmp");
+    if (tmp < 0)
+        return tmp;
+    int r = tree_remove(tmp, name);
+    if (r)
+        return r;
+    if (mkdirat(tmp, name, BENEATH_FOLDER_MODE))
+        return -errno;
+    memcpy(ret_path, path, (size_t)size + 1);
+    return 0;
+}
+
+static bool suffix_valid(const char *suffix)
+{
+    size_t size = strlen(suffix);
+    if (size == 0)
+        return true;
+    return suffix[0] == '.' && size <= STORAGE_SUFFIX_MAX &&
+           strspn(suffix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+               size;
+}
+
+int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME])
+{
+    char uuid[BENEATH_UUID8];
+    if (!suffix_valid(suffix))
+        return -EINVAL;
+    int r = beneath_uuid8(uuid);
+    if (r == 0)
+        (void)snprintf(ret_name, STORAGE_TEMP_NAME, "temp_%lld_%s%s", (long long)clock_wall_ms(),
+                       uuid, suffix);
+    return r;
+}
+
+int storage_temp_open(int folder, const char *suffix, char ret_name[STORAGE_TEMP_NAME],
+                      int *ret_file)
+{
+    scoped_fd int tmp = beneath_make(folder, "tmp");
+    if (tmp < 0)
+        return tmp;
+    for (;;) {
+        char name[STORAGE_TEMP_NAME];
+        int r = storage_temp_name(suffix, name);
+        if (r)
+            return r;
+        int file = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (file < 0 && errno != EEXIST)
+            return -errno;
+        if (file < 0)
+            continue;
+        memcpy(ret_name, name, sizeof name);
+        *ret_file = file;
+        return 0;
+    }
+}

@@ -1,9 +1,9 @@
 #include "services/worker/callback_http.h"
 
+#include "common/curl_loop.h"
 #include "common/status.h"
 #include "services/worker/address.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +15,7 @@ enum {
 };
 
 struct poster {
-    CURLM *multi;
-    uv_loop_t *loop;
-    uv_timer_t timer; /* what libcurl wants to be woken for */
-};
-
-/* A socket of libcurl's. */
-struct watch {
-    uv_poll_t poll;
-    poster_t *poster;
-    curl_socket_t socket;
+    curl_loop_t *curl;
 };
 
 struct post {
@@ -107,7 +98,7 @@ void post_destroy(post_t **self_p)
     if (!self)
         return;
     if (self->easy)
-        (void)curl_multi_remove_handle(self->poster->multi, self->easy);
+        curl_loop_remove(self->poster->curl, self->easy);
     curl_easy_cleanup(self->easy);
     curl_slist_free_all(self->headers);
     curl_free(self->host);
@@ -132,120 +123,22 @@ static void end_post(post_t *self, CURLcode code)
     post_destroy(&self);
 }
 
-static void end_those_done(poster_t *self)
+static void on_ended(void *arg, CURLcode code)
 {
-    int left;
-    for (CURLMsg *message = curl_multi_info_read(self->multi, &left); message;
-         message = curl_multi_info_read(self->multi, &left)) {
-        char *post = NULL;
-        if (message->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &post) == CURLE_OK)
-            end_post((post_t *)(void *)post, message->data.result);
-    }
+    end_post(arg, code);
 }
 
-/* ---- libcurl on the loop --------------------------------------------------------------------- */
-
-static void act(poster_t *self, curl_socket_t socket, int events)
-{
-    int running;
-    (void)curl_multi_socket_action(self->multi, socket, events, &running);
-    end_those_done(self);
-}
-
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *watch = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    act(watch->poster, watch->socket, flags);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timer_wanted(CURLM *multi, long wait_ms, void *arg)
-{
-    poster_t *self = arg;
-    (void)multi;
-    if (wait_ms < 0)
-        (void)uv_timer_stop(&self->timer);
-    else
-        (void)uv_timer_start(&self->timer, on_timer, (uint64_t)wait_ms, 0);
-    return 0;
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static struct watch *watch_new(poster_t *poster, curl_socket_t socket)
-{
-    struct watch *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
-    self->poster = poster;
-    self->socket = socket;
-    self->poll.data = self;
-    if (uv_poll_init_socket(poster->loop, &self->poll, socket)) {
-        free(self);
-        return NULL;
-    }
-    (void)curl_multi_assign(poster->multi, socket, self);
-    return self;
-}
-
-static int on_socket_wanted(CURL *easy, curl_socket_t socket, int what, void *arg, void *watch_p)
-{
-    poster_t *self = arg;
-    struct watch *watch = watch_p;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        (void)curl_multi_assign(self->multi, socket, NULL);
-        if (watch)
-            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-        return 0;
-    }
-    if (!watch)
-        watch = watch_new(self, socket);
-    if (!watch)
-        return -1; /* libcurl ends all transfers; new ones may begin behind them */
-    const int events =
-        ((what & CURL_POLL_IN) ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) ? UV_WRITABLE : 0);
-    return uv_poll_start(&watch->poll, events, on_ready) ? -1 : 0;
-}
+/* ---- where transfers run --------------------------------------------------------------------- */
 
 poster_t *poster_new(uv_loop_t *loop)
 {
     poster_t *self = calloc(1, sizeof *self);
-    if (!self || curl_global_init(CURL_GLOBAL_DEFAULT)) {
-        free(self);
+    if (!self)
         return NULL;
-    }
-    self->loop = loop;
-    (void)uv_timer_init(loop, &self->timer);
-    self->timer.data = self;
-    self->multi = curl_multi_init();
-    if (!self->multi) {
+    self->curl = curl_loop_new(loop, on_ended);
+    if (!self->curl)
         poster_destroy(&self);
-        return NULL;
-    }
-    (void)curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wanted);
-    (void)curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
-    (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
-    (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
     return self;
-}
-
-static void on_poster_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void poster_destroy(poster_t **self_p)
@@ -254,8 +147,8 @@ void poster_destroy(poster_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    (void)curl_multi_cleanup(self->multi);
-    uv_close((uv_handle_t *)&self->timer, on_poster_closed);
+    curl_loop_destroy(&self->curl);
+    free(self);
 }
 
 /* ---- the beginning of a transfer ------------------------------------------------------------- */
@@ -332,9 +225,7 @@ static int start(post_t *self, const struct post_row *row)
     int r = set_request(self, row);
     if (r == 0)
         r = set_rules(self);
-    if (r == 0 && curl_multi_add_handle(self->poster->multi, self->easy))
-        r = -ENOMEM;
-    return r;
+    return r ? r : curl_loop_add(self->poster->curl, self->easy);
 }
 
 int post_begin(poster_t *poster, const struct post_row *row, post_t **ret_post)

@@ -49,6 +49,7 @@ struct media_end {
     uint64_t frames;  /* pictures written */
     double seconds;   /* of media written */
     bool complained;  /* something was said on stderr */
+    bool full;        /* there was no room for what it wrote */
     const char *line; /* last line of stderr; "" */
 };
 

@@ -83,11 +83,21 @@ size_t media_child_read(struct media_child *self, char *bytes, size_t size)
     return read_some(&self->words, bytes, size);
 }
 
+static bool begins(const char *line, const char *with)
+{
+    return strncmp(line, with, strlen(with)) == 0;
+}
+
+/* "Last message repeated n times" says nothing of its own. */
 static void keep_line(struct media_child *self)
 {
-    if (self->open_size > 0) {
-        memcpy(self->line, self->open_line, self->open_size);
-        self->line[self->open_size] = '\0';
+    char *line = self->open_line;
+    line[self->open_size] = '\0';
+    if (self->open_size > 0 && !begins(line, "    Last message repeated ")) {
+        memcpy(self->line, line, self->open_size + 1);
+        self->full |= strstr(line, strerror(ENOSPC)) || strstr(line, strerror(EDQUOT));
+        self->unwritten |=
+            begins(line, "Error writing trailer of ") || begins(line, "Error closing file ");
     }
     self->open_size = 0;
 }

@@ -13,6 +13,8 @@ struct media_child {
     int words; /* read end; -1 at its end */
     int errors;
     char line[CHILD_LINE_MAX]; /* the last line of stderr that was not empty */
+    bool full;                 /* some line told of no room */
+    bool unwritten;            /* some line told that a file could not be ended */
     char open_line[CHILD_LINE_MAX];
     size_t open_size;
 };

@@ -114,9 +114,11 @@ static int start(struct runs *self)
     return 0;
 }
 
+/* ffmpeg ends well although the last bytes of a file found no room. */
 static int tell_end(struct runs *self, struct slot *slot, int code)
 {
-    slot->end.code = code;
+    slot->end.code = code == 0 && slot->child.unwritten ? 1 : code;
+    slot->end.full = slot->child.full;
     slot->end.line = slot->child.line;
     slot->end.complained = slot->child.line[0] != '\0';
     return self->work->ended(self->work->arg, slot->index, &slot->end);
@@ -219,8 +221,7 @@ static void one_progress(void *arg, size_t index, const struct media_end *so_far
 /* Without room, or ended by a signal as by who frees memory: it may go better the next time. */
 static bool may_go_better(const struct media_end *end)
 {
-    return end->code > MEDIA_SIGNAL || strstr(end->line, strerror(ENOSPC)) ||
-           strstr(end->line, strerror(EDQUOT));
+    return end->code > MEDIA_SIGNAL || end->full;
 }
 
 static int one_ended(void *arg, size_t index, const struct media_end *end)

@@ -178,6 +178,8 @@ static int encode_ended(void *arg, size_t index, const struct media_end *end)
     char file[SEGMENT_FILE_MAX + 64];
     split_file(self, self->wanted[index], file, sizeof file);
     struct stat about;
+    if (end->code != 0 && end->full)
+        return -ENOSPC;
     if (end->code == -1)
         segment_fail(segment, "not done within concurrent_timeout");
     else if (end->code != 0)

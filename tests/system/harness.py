@@ -22,7 +22,7 @@ BIN = os.path.abspath(os.environ.get("GANTRY_BIN", "build/bin"))
 ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
-         "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "lease_ms"),
+         "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "storage_low", "storage_high", "lease_ms"),
          "gantry-worker": ("worker_", "storage_", "callback_", "reuse_", "log_"),
          "gantry-front": ("front_", "reuse_", "log_")}
 READS["gantry-node"] = READS["gantry-broker"] + READS["gantry-state"]

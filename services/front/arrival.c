@@ -68,20 +68,54 @@ static void refuse_method(request_t *self, const char *method, const char *allow
         request_header_add(self->response, "Allow", allow);
 }
 
+/* Parameters behind the type may be anything. */
+static bool is_type(const char *type, const char *wanted)
+{
+    const size_t size = strcspn(type, "; \t");
+    return size == strlen(wanted) && strncasecmp(type, wanted, size) == 0;
+}
+
+static void look_at_type(request_t *self)
+{
+    const struct route *row = self->match.route;
+    const char *type = request_header(self, "Content-Type");
+    const char *wanted = row->body_type;
+    if (wanted ? !type || !is_type(type, wanted) : row->body && type && !is_json(type))
+        request_refuse(self, 415, 0, "the body is to be %s", wanted ? wanted : "application/json");
+}
+
+/* A streamed one has a file of front.upload_bytes, and what is around it. */
+static uint64_t body_max_of(const request_t *self)
+{
+    const struct settings *settings = self->front->settings;
+    const struct route *row = self->match.route;
+    return (uint64_t)settings->front_body_bytes +
+           (row && row->streamed ? (uint64_t)settings->front_upload_bytes : 0);
+}
+
 static void look_at_route(request_t *self, const char *method, const struct guard *guard)
 {
-    char allow[64];
+    char allow[ROUTE_ALLOW_SIZE];
     const int http = route_find(method, self->uri.path, &self->match, allow);
-    const char *type = request_header(self, "Content-Type");
-    const int64_t body_max = self->front->settings->front_body_bytes;
     if (http == 404)
         request_refuse(self, 404, 0, "there is nothing at %.200s", self->uri.path);
     else if (http == 405)
         refuse_method(self, method, allow);
-    else if (guard->length > (uint64_t)body_max)
-        request_refuse(self, 413, 0, "the body is larger than %lld bytes", (long long)body_max);
-    else if (self->match.route->body && type && !is_json(type))
-        request_refuse(self, 415, 0, "the body is to be application/json");
+    else if (guard->length > body_max_of(self))
+        request_refuse(self, 413, 0, "the body is larger than %llu bytes",
+                       (unsigned long long)body_max_of(self));
+    else
+        look_at_type(self);
+}
+
+static void handle(request_t *self)
+{
+    self->state = REQUEST_HANDLED;
+    http_move(self->http, self->peer, self->streamed ? CONNECTION_TAKING : CONNECTION_HANDLED);
+    if (self->front->client)
+        self->match.route->handle(self);
+    else
+        request_refuse(self, 503, RETRY_AFTER_MS, "the service stops");
 }
 
 /* What can be said before the body comes. */
@@ -108,6 +142,13 @@ static void begin(request_t *self, const char *method, const char *version)
                        (long long)settings->front_header_bytes);
     else
         look_at_route(self, method, &guard);
+    self->head = strcmp(method, "HEAD") == 0;
+    self->length = guard.encodings ? UINT64_MAX : guard.length;
+    self->streamed = self->state == REQUEST_ARRIVING && self->match.route->streamed;
+    if (self->streamed) {
+        handle(self);
+        return;
+    }
     /* The others are answered behind their bodies, so that their connections live on. */
     self->early = self->state == REQUEST_ANSWERED &&
                   (guard.wrong || guard.length > (uint64_t)settings->front_body_bytes ||
@@ -160,24 +201,19 @@ static bool take(request_t *self, const char *data, size_t size)
     return true;
 }
 
-static void handle(request_t *self)
+void request_sleep(request_t *self)
 {
-    self->state = REQUEST_HANDLED;
-    http_move(self->http, self->peer, CONNECTION_HANDLED);
-    if (self->front->client)
-        self->match.route->handle(self);
-    else
-        request_refuse(self, 503, RETRY_AFTER_MS, "the service stops");
+    self->asleep = true;
+    self->peer->held_up = true;
+    MHD_suspend_connection(self->connection);
 }
 
-/* The answer goes to libmicrohttpd, or the request sleeps until there is one. */
-static bool proceed(request_t *self)
+bool request_proceed(request_t *self)
 {
     if (self->state == REQUEST_HANDLED && http_closing(self->http))
         return false;
     if (self->state == REQUEST_HANDLED) {
-        self->asleep = true;
-        MHD_suspend_connection(self->connection);
+        request_sleep(self);
         return true;
     }
     if (self->queued)
@@ -193,17 +229,22 @@ static bool proceed(request_t *self)
 }
 
 bool request_receive(request_t *self, const char *method, const char *version, const char *data,
-                     size_t size)
+                     size_t *size)
 {
-    if (!self->begun) {
+    const bool first = !self->begun;
+    if (first)
         begin(self, method, version);
-        return !self->early || proceed(self);
-    }
-    if (size)
-        return take(self, data, size);
+    if (self->streamed)
+        return intake_receive(self, data, size);
+    if (first)
+        return !self->early || request_proceed(self);
+    const size_t given = *size;
+    *size = 0;
+    if (given)
+        return take(self, data, given);
     if (self->state == REQUEST_ARRIVING)
         handle(self);
-    return proceed(self);
+    return request_proceed(self);
 }
 
 void request_over(request_t *self)
@@ -213,6 +254,8 @@ void request_over(request_t *self)
     self->response = NULL;
     self->connection = NULL;
     self->peer = NULL;
-    if (self->state != REQUEST_HANDLED) /* else whoever answers it frees it */
+    if (self->state == REQUEST_HANDLED)
+        intake_cut(self); /* whoever answers it frees it */
+    else
         request_free(self);
 }

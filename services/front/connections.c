@@ -1,15 +1,17 @@
 #include "services/front/connections.h"
 
+#include <jansson.h>
+#include <microhttpd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/log.h"
+#include "common/scoped.h"
 #include "services/front/tcp.h"
 #include "services/front/trace.h"
 
-enum { TICK_LEAST_MS = 20, TICK_MOST_MS = 1000 };
+enum { TICK_LEAST_MS = 20, TICK_MOST_MS = 1000, WORDS_SIZE = 4096 };
 
 void connections_init(struct connections *self, const struct settings *settings,
                       connection_lost_fn *lost)
@@ -86,7 +88,7 @@ void connections_move(struct connections *self, struct connection *connection,
     const bool begun = connection->state == CONNECTION_ARRIVING;
     if (state == CONNECTION_ARRIVING && begun)
         return; /* since its first byte was seen */
-    if (state == CONNECTION_ANSWERING) {
+    if (state == CONNECTION_ANSWERING || state == CONNECTION_TAKING) {
         const struct tcp_figures figures = tcp_look(connection->fd);
         connection->asked = figures.received;
         connection->taken = figures.taken;
@@ -111,11 +113,13 @@ void connections_stop(struct connections *self)
     }
 }
 
-void connection_last_words(const struct connection *self, int http, const char *detail)
+void connection_last_words(const struct connection *self, unsigned http, const char *detail)
 {
-    char text[512];
+    char text[WORDS_SIZE];
     struct trace trace;
-    if (!self->plain)
+    json_auto_t *said = self->plain ? json_pack("{s:s}", "detail", detail) : NULL;
+    scoped_text char *body = said ? json_dumps(said, JSON_COMPACT) : NULL;
+    if (!body)
         return;
     if (self->trace)
         trace = *self->trace;
@@ -123,12 +127,12 @@ void connection_last_words(const struct connection *self, int http, const char *
         trace_fill(&trace, NULL, NULL);
     const int size =
         snprintf(text, sizeof text,
-                 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                 "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
                  "X-Request-Id: %s\r\ntraceparent: %s\r\nConnection: close\r\n\r\n"
-                 "{\"detail\":\"%s\"}",
-                 http, http == 408 ? "Request Timeout" : "Content Too Large",
-                 strlen(detail) + sizeof "{\"detail\":\"\"}" - 1, trace.id, trace.parent, detail);
-    (void)send(self->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+                 "%s",
+                 http, MHD_get_reason_phrase_for(http), strlen(body), trace.id, trace.parent, body);
+    if (size > 0 && (size_t)size < sizeof text)
+        (void)send(self->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void look_at_idle(struct connections *self, struct connection *connection, int64_t now_ms)
@@ -149,6 +153,29 @@ static void look_at_arriving(struct connections *self, struct connection *connec
     connection_last_words(connection, 408, "the request did not come whole in time");
     log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "request_ms");
     connection_drop(connection);
+}
+
+/* A peer that is not read from can send nothing. */
+static void look_at_taking(struct connections *self, struct connection *connection, int64_t now_ms)
+{
+    const struct tcp_figures figures = tcp_look(connection->fd);
+    if (connection->held_up || figures.received != connection->asked) {
+        connection->asked = figures.received;
+        connection->since_ms = now_ms;
+    } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
+        connection_last_words(connection, 408, "nothing of the body came for too long");
+        log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "request_ms");
+        connection_drop(connection);
+        self->lost(connection);
+    }
+}
+
+static void look_at_waiting(struct connections *self, struct connection *connection)
+{
+    if (!tcp_look(connection->fd).left)
+        return;
+    connection_drop(connection);
+    self->lost(connection);
 }
 
 /* Streams stay in this state, mostly with nothing on its way. */
@@ -198,6 +225,10 @@ void connections_tick(struct connections *self, int64_t now_ms)
             look_at_idle(self, connection, now_ms);
         else if (connection->state == CONNECTION_ARRIVING)
             look_at_arriving(self, connection, now_ms);
+        else if (connection->state == CONNECTION_TAKING)
+            look_at_taking(self, connection, now_ms);
+        else if (connection->state == CONNECTION_WAITING)
+            look_at_waiting(self, connection);
         else if (connection->state == CONNECTION_ANSWERING)
             look_at_answering(self, connection, now_ms);
     }

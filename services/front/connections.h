@@ -15,6 +15,8 @@ enum connection_state {
     CONNECTION_IDLE,      /* between requests: front.idle_ms */
     CONNECTION_ARRIVING,  /* a request comes: front.request_ms for all of it */
     CONNECTION_HANDLED,   /* the answer is being found: that has limits of its own */
+    CONNECTION_TAKING,    /* a body of any length comes: a byte in every front.request_ms */
+    CONNECTION_WAITING,   /* as HANDLED, but it takes long: ends when the peer leaves */
     CONNECTION_ANSWERING, /* at least CONNECTION_PACE bytes of it in every front.request_ms */
 };
 
@@ -30,7 +32,9 @@ struct connection {
     bool rude;  /* answered before all was read: see parting.h */
     bool plain; /* no TLS: something can be written past libmicrohttpd */
     int64_t since_ms;
-    uint64_t asked; /* bytes received when the last answer began: with more another request has */
+    bool held_up;   /* nothing of it is read, for reasons of ours: its time stands still */
+    uint64_t asked; /* bytes received when the last answer began: with more another request has;
+                     * while TAKING, at since_ms */
     uint64_t taken; /* bytes of answers acknowledged at since_ms */
     size_t held;    /* bytes of its answer */
     struct request *request;   /* NULL: none */
@@ -73,4 +77,4 @@ int64_t connections_tick_ms(const struct settings *settings);
 void connection_drop(struct connection *self);
 /* Answers past libmicrohttpd where that can say nothing any more: in the middle of a request. A
  * peer with TLS learns nothing. */
-void connection_last_words(const struct connection *self, int http, const char *detail);
+void connection_last_words(const struct connection *self, unsigned http, const char *detail);

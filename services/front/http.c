@@ -144,8 +144,11 @@ bool http_closing(const http_t *self)
 
 static void on_lost(struct connection *connection)
 {
-    if (connection->request && connection->request->stream)
-        stream_drop(connection->request);
+    request_t *request = connection->request;
+    if (request && request->stream)
+        stream_drop(request);
+    else if (request && connection->over)
+        request_wake(request);
 }
 
 /* ---- what libmicrohttpd calls ----------------------------------------------------------------
@@ -187,9 +190,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     (void)arg;
     (void)connection;
     (void)url;
-    if (!*request || !request_receive(*request, method, version, data, *size))
+    if (!*request || !request_receive(*request, method, version, data, size))
         return MHD_NO;
-    *size = 0;
     return MHD_YES;
 }
 

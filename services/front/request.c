@@ -23,7 +23,7 @@ const char *request_part(const request_t *self, const char *name)
     const struct route_match *match = &self->match;
     for (size_t i = 0; i < match->count; i++)
         if (slice_is(slice_make(match->names[i], match->name_sizes[i]), name))
-            return match->values[i];
+            return match->rest && i + 1 == match->count ? match->rest : match->values[i];
     return "";
 }
 
@@ -43,6 +43,16 @@ struct slice request_body(const request_t *self)
     return slice_make(self->body, self->size);
 }
 
+uint64_t request_length(const request_t *self)
+{
+    return self->length;
+}
+
+bool request_is_head(const request_t *self)
+{
+    return self->head;
+}
+
 const char *request_id(const request_t *self)
 {
     return self->trace.id;
@@ -58,6 +68,28 @@ void request_header_add(struct MHD_Response *response, const char *name, const c
     (void)MHD_add_response_header(response, name, value); /* out of memory: it goes without */
 }
 
+void request_set_header(request_t *self, const char *name, const char *format, ...)
+{
+    struct request_header header = { .name = name };
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&header.value, format, args) < 0)
+        header.value = NULL; /* out of memory: it goes without */
+    va_end(args);
+    if (header.value && self->header_count < REQUEST_HEADERS_MAX)
+        self->headers[self->header_count++] = header;
+    else
+        free(header.value);
+}
+
+static void set_headers(const request_t *self, struct MHD_Response *response)
+{
+    request_header_add(response, "X-Request-Id", self->trace.id);
+    request_header_add(response, "traceparent", self->trace.parent);
+    for (size_t i = 0; i < self->header_count; i++)
+        request_header_add(response, self->headers[i].name, self->headers[i].value);
+}
+
 void request_hold(const request_t *self, size_t bytes)
 {
     if (self->http && self->peer)
@@ -69,6 +101,7 @@ void request_wake(request_t *self)
     if (!self->asleep)
         return;
     self->asleep = false;
+    self->peer->held_up = false;
     http_resume(self->http, self->connection);
 }
 
@@ -83,10 +116,8 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
     }
     self->answer = http;
     self->response = response; /* NULL: out of memory, the connection is closed */
-    if (response) {
-        request_header_add(response, "X-Request-Id", self->trace.id);
-        request_header_add(response, "traceparent", self->trace.parent);
-    }
+    if (response)
+        set_headers(self, response);
     request_wake(self);
 }
 
@@ -144,6 +175,8 @@ void request_refuse(request_t *self, int http, int64_t retry_after_ms, const cha
     utf8_clean(detail); /* it may be cut in the middle of a character, or quote what is none */
     log_event(LOG_LEVEL_DEBUG, "refused", "http=%d detail=%s request=%s", http, detail,
               self->trace.id);
+    if (self->opened && !self->whole)
+        self->detail = strdup(detail);
     request_respond(self, (unsigned)http, refusal_of(self, detail, retry_after_ms));
 }
 
@@ -176,6 +209,11 @@ void request_free(request_t *self)
 {
     if (self->stream)
         stream_over(self);
+    if (self->source)
+        source_over(self);
+    for (size_t i = 0; i < self->header_count; i++)
+        free(self->headers[i].value);
+    free(self->detail);
     uri_clear(&self->uri);
     request_drop_body(self);
     free(self);

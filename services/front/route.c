@@ -5,8 +5,6 @@
 
 #include "common/slice.h"
 
-enum { ALLOW_SIZE = 64 };
-
 static const struct route *const tables[] = { routes_service, routes_tasks, NULL };
 
 const struct route *route_at(size_t n)
@@ -33,6 +31,20 @@ static bool is_part(struct slice fixed)
     return fixed.size > 2 && text[0] == '{' && text[fixed.size - 1] == '}';
 }
 
+/* {name*}: all that is left of the path, slashes too. */
+static bool take_rest(struct route_match *match, struct slice name, const char *rest)
+{
+    const size_t size = strlen(rest);
+    const size_t n = match->count;
+    if (size == 0 || n == ROUTE_PARTS_MAX)
+        return false;
+    match->names[n] = (const char *)name.data + 1;
+    match->name_sizes[n] = name.size - 3;
+    match->rest = rest;
+    match->count++;
+    return true;
+}
+
 static bool take_part(struct route_match *match, struct slice name, struct slice value)
 {
     const size_t n = match->count;
@@ -52,10 +64,16 @@ static bool fits(const struct route *row, const char *path, struct route_match *
     const char *pattern = row->path;
     unsigned fixed = 0;
     match->count = 0;
+    match->rest = NULL;
     match->route = row;
     while (*pattern == '/' && *path == '/') {
-        const struct slice wanted = segment(&pattern), given = segment(&path);
+        const struct slice wanted = segment(&pattern);
         const bool part = is_part(wanted);
+        if (part && ((const char *)wanted.data)[wanted.size - 2] == '*') {
+            *ret_fixed = fixed << 1;
+            return take_rest(match, wanted, path + 1);
+        }
+        const struct slice given = segment(&path);
         if (part ? !take_part(match, wanted, given) : !slice_equal(wanted, given))
             return false;
         fixed = fixed << 1 | (part ? 0 : 1);
@@ -64,11 +82,11 @@ static bool fits(const struct route *row, const char *path, struct route_match *
     return !*pattern && !*path;
 }
 
-static void allow_method(char allow[ALLOW_SIZE], const char *method)
+static void allow_method(char allow[ROUTE_ALLOW_SIZE], const char *method)
 {
     const size_t used = strlen(allow);
     if (!strstr(allow, method))
-        (void)snprintf(allow + used, ALLOW_SIZE - used, "%s%s", used ? ", " : "", method);
+        (void)snprintf(allow + used, ROUTE_ALLOW_SIZE - used, "%s%s", used ? ", " : "", method);
 }
 
 /* HEAD is asked where GET is answered; the server leaves out the body. */
@@ -78,7 +96,8 @@ static bool answers(const struct route *row, const char *method)
            (strcmp(method, "HEAD") == 0 && strcmp(row->method, "GET") == 0);
 }
 
-int route_find(const char *method, const char *path, struct route_match *ret_match, char allow[64])
+int route_find(const char *method, const char *path, struct route_match *ret_match,
+               char allow[ROUTE_ALLOW_SIZE])
 {
     struct route_match match;
     unsigned best = 0;

@@ -350,7 +350,8 @@ enum {
     F(T, U64, last_ms,  OPT, 0,   "answers: the slot that fired last")
 #define FORGET_FIELDS(F, T)                                                                                       \
     F(T, STR, id,    REQ, 128, "task id")                                                                        \
-    F(T, BOOL, force, OPT, 0,  "true: stages that have not ended are cancelled; else they make it a CONFLICT")
+    F(T, BOOL, force, OPT, 0,  "true: stages that have not ended are cancelled; else they make it a CONFLICT") \
+    F(T, U64, ended_before_ms, OPT, 0, "a record whose last stage ended then or later is a CONFLICT: it is not what TASKS told of; 0: any; 1: none may be there")
 #define FORGOTTEN_FIELDS(F, T)                                                                                    \
     F(T, STR, status,  REQ, 16, "success, partial_failed or failed")                                             \
     F(T, RAW, results, REQ, 0,  "array of maps resource (local_directory, redis, minio), status (deleted, skipped, failed), message, retriable")

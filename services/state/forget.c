@@ -1,24 +1,34 @@
-/* FORGET: the record goes in one call; then, in a thread, the folder. */
+/* FORGET: the record goes in one call; then, in a thread, the folders, and then the objects.
+ *
+ * The record goes first: while it is there it promises what lies in the folder, so a reuse hit
+ * would hand out what is gone. Whatever we are killed at, clean-up finds the rest and forgets it
+ * again: a folder without a record; and for the objects an empty one, see removal.c.
+ *
+ * Another task of the same id may begin at any time. Before the record goes it makes it a CONFLICT,
+ * as it lives, or as it has ended later than ended_before_ms. Once the record has gone, the folder
+ * is moved aside by one rename: what the new task makes from then on is its own. In the moment
+ * between the two its attempt may lose its folder under its hands, and fails as with any lost file;
+ * another attempt makes it anew. */
 #include "common/log.h"
 #include "common/status.h"
-#include "services/state/folder.h"
 #include "services/state/ref.h"
+#include "services/state/removal.h"
 #include "services/state/reply.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum { REPLY_FIELDS = 2, RESOURCES = 3 };
+#define TIME_MOST_MS ((uint64_t)1 << 53) /* as far as the functions count */
 
-/* A folder being removed. It keeps the state. */
+/* Folders and objects being removed. It keeps the state. */
 struct forgetting {
     uv_work_t work;
     ask_t *ask;
     state_t *state;
-    const char *root;
     bool had_record;
     struct slice id; /* in the ask's body */
-    struct folder_result folder;
+    struct removal removal;
 };
 
 struct resource {
@@ -56,16 +66,20 @@ static const char *outcome(const struct resource *resources)
     return deleted ? "partial_failed" : "failed";
 }
 
-static void tell(struct forgetting *self)
+static struct resource resource_of(const char *name, const struct storage_removal *removal)
 {
     static const char *const fates[] = { "deleted", "skipped", "failed" };
-    const struct folder_result *folder = &self->folder;
-    const bool failed = folder->fate == FOLDER_FAILED;
+    return (struct resource){ name, fates[removal->fate], removal->message,
+                              removal->fate == STORAGE_FAILED, removal->retriable };
+}
+
+static void tell(struct forgetting *self)
+{
     const struct resource resources[RESOURCES] = {
-        { "local_directory", fates[folder->fate], folder->message, failed, folder->retriable },
+        resource_of("local_directory", &self->removal.folders),
         { "redis", self->had_record ? "deleted" : "skipped",
           self->had_record ? "" : "there is no record", false, false },
-        { "minio", "skipped", "no object store is configured", false, false },
+        resource_of("minio", &self->removal.objects),
     };
     msgpack_sbuffer results;
     msgpack_packer pk;
@@ -81,19 +95,28 @@ static void tell(struct forgetting *self)
     ask_answer(&self->ask, STATUS_OK, 0, state_packed(self->state));
 }
 
+static void warn(const struct forgetting *self, const char *event,
+                 const struct storage_removal *removal)
+{
+    if (removal->fate == STORAGE_FAILED)
+        log_event_seldom(LOG_LEVEL_WARN, event, "task=%.*s why=%s", SLICE_ARG(self->id),
+                         removal->message);
+}
+
 static void on_removed(uv_work_t *work, int status)
 {
     struct forgetting *self = work->data;
     state_t *state = self->state;
+    static const struct storage_removal stopped = { STORAGE_FAILED, true,
+                                                    "the service was stopped" };
     if (status) /* the program ends, and the thread never came to it */
-        self->folder = (struct folder_result){ FOLDER_FAILED, true, "the service was stopped" };
+        self->removal = (struct removal){ stopped, stopped };
     const struct m_ref ref = { .id = self->id };
-    if (self->folder.fate == FOLDER_FAILED)
-        log_event_seldom(LOG_LEVEL_WARN, "folder_left", "task=%.*s why=%s", SLICE_ARG(self->id),
-                         self->folder.message);
+    warn(self, "folder_left", &self->removal.folders);
+    warn(self, "objects_left", &self->removal.objects);
     if (state->stopping)
         ask_drop(&self->ask);
-    else if (!self->had_record && self->folder.fate == FOLDER_MISSING)
+    else if (!self->had_record && removal_missing(&self->removal))
         ref_missing(&self->ask, &ref);
     else
         tell(self);
@@ -101,13 +124,13 @@ static void on_removed(uv_work_t *work, int status)
     state_let_go(state);
 }
 
-static void remove_folder(uv_work_t *work)
+static void remove_rest(uv_work_t *work)
 {
     struct forgetting *self = work->data;
-    folder_remove(self->root, self->id, &self->folder);
+    removal_run(self->state->settings, self->id, self->had_record, &self->removal);
 }
 
-static void forget_folder(ask_t *ask, struct slice id, bool had_record)
+static void forget_rest(ask_t *ask, struct slice id, bool had_record)
 {
     state_t *state = ask->state;
     struct forgetting *self = calloc(1, sizeof *self);
@@ -118,10 +141,9 @@ static void forget_folder(ask_t *ask, struct slice id, bool had_record)
     self->work.data = self;
     self->ask = ask;
     self->state = state;
-    self->root = state->settings->storage_root;
     self->id = id;
     self->had_record = had_record;
-    int r = uv_queue_work(program_loop(state->program), &self->work, remove_folder, on_removed);
+    int r = uv_queue_work(program_loop(state->program), &self->work, remove_rest, on_removed);
     if (r == 0) {
         state_keep(state);
         return;
@@ -133,9 +155,13 @@ static void forget_folder(ask_t *ask, struct slice id, bool had_record)
 static void refuse_living(ask_t **ask_p, int64_t living)
 {
     struct refusal why = { 0 };
-    refusal_say(&why, STATUS_CONFLICT, "id",
-                "%lld of its stages have not ended: cancel it first, or force it",
-                (long long)living);
+    if (living == 0)
+        refusal_say(&why, STATUS_CONFLICT, "ended_before_ms",
+                    "it has ended since, or has a record now: what is there is another run's");
+    else
+        refusal_say(&why, STATUS_CONFLICT, "id",
+                    "%lld of its stages have not ended: cancel it first, or force it",
+                    (long long)living);
     ask_refuse(ask_p, &why);
 }
 
@@ -159,7 +185,15 @@ static void on_forgotten(void *arg, int status, const redisReply *reply)
     if (ask->state->stopping) /* no new thread */
         ask_drop(&ask);
     else
-        forget_folder(ask, said.id, word != STATUS_NOT_FOUND);
+        forget_rest(ask, said.id, word != STATUS_NOT_FOUND);
+}
+
+static int time_check(uint64_t at_ms, struct refusal *why)
+{
+    if (at_ms <= TIME_MOST_MS)
+        return 0;
+    return refusal_say(why, STATUS_INVALID, "ended_before_ms",
+                       "is no time: milliseconds since 1970");
 }
 
 void forget_asked(state_t *self, ask_t *ask)
@@ -169,12 +203,14 @@ void forget_asked(state_t *self, ask_t *ask)
     if (!state_read(&ask, &m_forget_layout, &said))
         return;
     const struct m_ref ref = { .id = said.id };
-    if (ref_check(&ref, &why)) {
+    if (ref_check(&ref, &why) || time_check(said.ended_before_ms, &why)) {
         ask_refuse(&ask, &why);
         return;
     }
     struct command *command = store_function(self->store, "forget");
     command_arg(command, said.id);
     command_whole(command, said.force ? 1 : 0);
+    if (said.ended_before_ms)
+        command_whole(command, said.ended_before_ms);
     state_call(ask, command, on_forgotten);
 }

@@ -1,4 +1,6 @@
 """gantry_forget: nothing of a task is left, whatever it was doing; and what a claim tells of the other stages of a task."""
+import time
+
 import msgpack
 import pytest
 
@@ -54,6 +56,22 @@ def test_what_has_not_ended_is_a_conflict_unless_forced(tools):
     assert nothing_of(tools, "t1") and tools.queue() == []
     books = tools.balanced()
     assert (books["cancelled"], books["pending"], books["scheduled"], books["accepted"]) == (2, 0, 0, 3)
+
+
+def test_only_what_ended_before(tools):
+    tools.end("t1")
+    (ended,) = [at for *_, at in tools.list(state="ended")[0]]
+    assert tools.call("forget", "t1", 0, 1) == [CONFLICT, 0]  # none may be there
+    assert tools.call("forget", "t1", 0, ended) == [CONFLICT, 0]
+    tools.put("t1", task="a.y")
+    assert tools.call("forget", "t1", 0, ended + 1) == [CONFLICT, 1]
+    (handout,) = tools.claim(1)
+    time.sleep(0.01)
+    tools.finish((handout, COMPLETED))
+    assert tools.call("forget", "t1", 0, ended + 1) == [CONFLICT, 0]
+    assert tools.call("forget", "t1", 1, ended + 1) == [CONFLICT, 0]
+    assert tools.call("forget", "t1", 0, 2 ** 53) == [OK, 2] and nothing_of(tools, "t1")
+    assert tools.call("forget", "t1", 0, 1) == [NOT_FOUND, 0]
 
 
 def test_a_worker_that_has_it_learns_so(tools):
@@ -161,7 +179,7 @@ def test_what_an_outsider_spoiled_can_be_forgotten(tools):
 
 
 def test_wrong_arguments(tools):
-    for args in ((), ("t1",), ("t1", 2), ("t1", "x"), ("t1", 1, 1)):
+    for args in ((), ("t1",), ("t1", 2), ("t1", "x"), ("t1", 1, "x"), ("t1", 1, -1), ("t1", 1, 1, 1)):
         with pytest.raises(Exception, match="gantry_forget"):
             tools.call("forget", *args)
 

@@ -237,6 +237,7 @@ struct gantry_node {
     uint32_t failures_max;      /* failures after which a stage has failed for good; 0: as set */
     uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: as set */
     uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: a formula */
+    bool space; /* it writes files: its tasks are refused while the disk is nearly full */
     gantry_run_fn *run;
     gantry_stop_fn *stop; /* NULL: jobs end too soon to be stopped */
     void *arg;

@@ -99,6 +99,7 @@ static void pack_node(gantry_worker_t *self, const struct gantry_node *node)
         .failures_max = node->failures_max,
         .crashes_max = node->crashes_max,
         .retry_ms = node->retry_ms,
+        .space = node->space,
     };
     message_encode(&m_node_layout, &m, &pk);
     parcel_keep(&self->body);

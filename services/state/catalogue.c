@@ -25,6 +25,7 @@ struct node {
     char *bytes;       /* the declaration, that all slices borrow from */
     struct slice name;
     struct limits limits;
+    bool space;
     uint32_t inputs_count;
     uint64_t upstreams; /* a bit for each input that has some */
     struct input inputs[CATALOGUE_INPUTS_MAX];
@@ -135,6 +136,7 @@ static int read_node(struct slice declaration, struct node *ret_node, struct ref
         return r;
     ret_node->name = in.name;
     ret_node->limits = (struct limits){ in.failures_max, in.crashes_max, in.retry_ms };
+    ret_node->space = in.space;
     return read_inputs(in.inputs, ret_node, refusal);
 }
 
@@ -323,6 +325,12 @@ struct limits catalogue_limits(const catalogue_t *self, struct slice task)
 {
     const struct node *node = find_node(self, task);
     return node ? node->limits : (struct limits){ 0 };
+}
+
+bool catalogue_space(const catalogue_t *self, struct slice task)
+{
+    const struct node *node = find_node(self, task);
+    return node && node->space;
 }
 
 bool catalogue_upstreams(const catalogue_t *self, struct slice task,

@@ -40,6 +40,9 @@ int catalogue_fits(const catalogue_t *self, struct slice task, struct slice inpu
 /* How often this node may fail, and its first wait after that; zeros when it says nothing. */
 struct limits catalogue_limits(const catalogue_t *self, struct slice task);
 
+/* Whether it writes files; false of one that is not known. */
+bool catalogue_space(const catalogue_t *self, struct slice task);
+
 /* The inputs of a node that others stand in for, borrowed until the catalogue is changed. False: no
  * such node. */
 bool catalogue_upstreams(const catalogue_t *self, struct slice task,

@@ -44,6 +44,7 @@ struct node_row {
     uint32_t failures_max;      /* failures after which it has failed for good; 0: the setting's */
     uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: the setting's */
     uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: the formula */
+    bool space;        /* it writes files: refused while the disk is below its low mark */
     /* At most one of these; none: the program gantry-engine, called with the node's name. */
     node_inline_fn *run;
     const struct node_async *async;

@@ -166,6 +166,7 @@ static int add_node(struct worker *self, const struct shop_row *shop, const stru
         .failures_max = row->failures_max,
         .crashes_max = row->crashes_max,
         .retry_ms = row->retry_ms,
+        .space = row->space,
         .run = run_begin,
         .stop = row->run ? NULL : run_stop,
         .arg = &self->shop_nodes[at],

@@ -20,7 +20,8 @@ static const struct node_row rows[] = {
       .inputs = separate_vocals_inputs,
       .inputs_count = sizeof separate_vocals_inputs / sizeof separate_vocals_inputs[0],
       .outputs = separate_vocals_outputs,
-      .key = separate_vocals_key },
+      .key = separate_vocals_key,
+      .space = true },
 };
 
 const struct node_table nodes_audio_separator = { "audio_separator", rows,

@@ -62,7 +62,7 @@ static const char *const split_audio_segments_outputs[] = {
 static const char *const split_audio_segments_key[] = { "audio_segments_dir", NULL };
 
 #define NODE(method, text) { .name = "ffmpeg." #method, .doc = (text), .inputs = method##_inputs, \
-    .inputs_count = sizeof method##_inputs / sizeof method##_inputs[0], .outputs = method##_outputs, .key = method##_key }
+    .inputs_count = sizeof method##_inputs / sizeof method##_inputs[0], .outputs = method##_outputs, .key = method##_key, .space = true }
 
 static const struct node_row rows[] = {
     NODE(extract_audio, "the sound of a video as WAV, pcm_s16le, 16 kHz, mono: {folder}/audio/{name}.wav"),

@@ -182,6 +182,16 @@ TEST(a_node_says_how_often_it_may_fail)
     CHECK_TEXT(why.field, "crashes_max");
 }
 
+TEST(a_node_says_whether_it_writes_files)
+{
+    static const char writes[] = "\x82\xa4name\xa3"
+                                 "a.e\xa5space\xc3";
+    CHECK_INT(catalogue_put(*state_, slice_make(writes, sizeof writes - 1)), 0);
+    CHECK(catalogue_space(*state_, SLICE("a.e")));
+    CHECK(!catalogue_space(*state_, SLICE("a.b")));
+    CHECK(!catalogue_space(*state_, SLICE("a.unknown")));
+}
+
 #define REFERENCE "${{ stages.x.y.output.z }}"
 
 WRITER(reference, pack_text(pk, REFERENCE))
@@ -307,6 +317,7 @@ int main(void)
         EACH(what_is_missing_or_unknown_is_named),
         EACH(a_node_is_replaced_by_a_later_one),
         EACH(a_node_says_how_often_it_may_fail),
+        EACH(a_node_says_whether_it_writes_files),
         EACH(a_reference_fits_any_type),
         EACH(what_others_stand_in_for_need_not_be_given),
         EACH(a_wrong_declaration_is_refused),

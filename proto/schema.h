@@ -386,7 +386,7 @@ enum {
     F(T, BOOL, living,    OPT, 0,   "a stage has not ended, or an outside processor has it")
 #define DISK_FIELDS(F, T)                                                                                         \
     F(T, U32, limit,      OPT, 0,   "most tasks and users in the answer, the largest; 0: 20; at most 1000")       \
-    F(T, BOOL, measure,   OPT, 0,   "true: look at the folders now; else as they were last looked at, if that was within a minute")
+    F(T, BOOL, measure,   OPT, 0,   "true: look at the folders now, and wait for it; else as they were last looked at, which is done anew behind it when a minute is over")
 #define DISK_USE_FIELDS(F, T)                                                                                     \
     F(T, STR, root,       REQ, 4096, "storage.root")                                                              \
     F(T, U64, total_bytes, REQ, 0,  "of its file system")                                                         \

@@ -32,6 +32,7 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_LEDGER] = ledger_asked,
     [VERB_FORGET] = forget_asked,
     [VERB_TASKS] = tasks_asked,
+    [VERB_DISK] = disk_asked,
 };
 
 void state_say_ready(state_t *self, struct slice service)

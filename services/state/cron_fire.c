@@ -6,6 +6,7 @@
 #include "common/status.h"
 #include "services/state/cron_plan.h"
 #include "services/state/reply.h"
+#include "services/state/space.h"
 #include "services/state/state.h"
 #include "services/state/task.h"
 
@@ -89,7 +90,8 @@ static void fire(struct due *due, const struct m_cron *plan, int64_t next_ms)
                                  .timeout_ms = plan->timeout_ms };
     const struct limits limits = submit_limits(self, &task);
     struct command *command = fire_head(due, next_ms);
-    submit_head(self, command, task_name_service(plan->task), priority);
+    submit_head(self, command, task_name_service(plan->task), priority,
+                depths_of(self->depths, task_name_service(plan->task)));
     command_stage(command, task.id, task.task);
     task_pack_body(&task, &limits, priority, state_now_ms(self), due->refers, state_packer(self));
     command_arg(command, state_packed(self));
@@ -114,6 +116,19 @@ static void leave(struct due *due, int status)
     free(due);
 }
 
+/* There is no room for its files: it stays due until there is. */
+static bool must_wait(const struct due *due, const struct m_cron *plan)
+{
+    struct refusal why = { 0 };
+    const state_t *self = due->state;
+    if (!self->space_asked || !catalogue_space(self->catalogue, plan->task) ||
+        !space_check(self->space, &why))
+        return false;
+    log_event_seldom(LOG_LEVEL_WARN, "cron_waits", "schedule=%s slot_ms=%lld why=\"%s\"", due->name,
+                     (long long)due->slot_ms, why.message);
+    return true;
+}
+
 /* Of slots that were missed only the latest fires: the others are passed over first. */
 static void look(struct due *due, const struct m_cron *plan)
 {
@@ -134,6 +149,8 @@ static void look(struct due *due, const struct m_cron *plan)
     r = catalogue_check(self->catalogue, plan->task, plan->input, &why, &due->refers);
     if (r == STATUS_NOT_FOUND && self->catalogue_asked)
         free(due); /* it is still being read: the timers name this schedule again in a moment */
+    else if (!r && must_wait(due, plan))
+        free(due);
     else if (r)
         pass_over(due, next_ms, why.field, why.message);
     else

@@ -4,7 +4,9 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "services/state/disk.h"
 #include "services/state/reply.h"
+#include "services/state/space.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -180,6 +182,14 @@ static int check_shard(const char *shard)
     return -EINVAL;
 }
 
+void state_space_changed(state_t *self)
+{
+    if (self->stopping)
+        return;
+    self->space_asked = space_low(self->space) || self->settings->quota_user_bytes;
+    disk_tick(self->disk);
+}
+
 static int make_parts(state_t *self)
 {
     const struct store_options store = {
@@ -207,7 +217,8 @@ static int make_parts(state_t *self)
     }
     self->events = self->large && self->records && self->ends ? events_new(self) : NULL;
     self->audit = self->events ? audit_new(self) : NULL;
-    return self->audit ? 0 : -ENOMEM;
+    self->disk = self->audit ? disk_new(self) : NULL;
+    return self->disk ? space_new(self, &self->space) : -ENOMEM;
 }
 
 static void free_state(state_t *self)
@@ -219,6 +230,8 @@ static void free_state(state_t *self)
     depths_destroy(&self->depths);
     waits_destroy(&self->waits);
     waits_destroy(&self->subs);
+    disk_destroy(&self->disk);
+    space_destroy(&self->space);
     while (self->spare_asks) {
         ask_t *next = self->spare_asks->next;
         free(self->spare_asks);
@@ -258,6 +271,8 @@ static void state_destroy(void *arg)
     asks_drop(&self->unsure);
     asks_drop(&self->unsure_next);
     asks_drop(&self->claims_asked);
+    disk_stop(self->disk);
+    space_stop(self->space);
     looks_destroy(self);
     subs_forget(self, NULL);
     brokers_destroy(self);

@@ -28,6 +28,8 @@ struct broker {
 
 struct looks;
 struct events;
+typedef struct space space_t;
+typedef struct disk disk_t;
 
 struct state {
     program_t *program;
@@ -37,6 +39,9 @@ struct state {
     large_t *large, *records, *ends;
     struct events *events;
     audit_t *audit;
+    space_t *space;        /* how much is free */
+    disk_t *disk;          /* and what is used */
+    bool space_asked;      /* what is submitted is looked at for the room it needs */
     bool stopping;         /* nothing is answered any more */
     uint32_t submits_open; /* calls under way */
 
@@ -101,7 +106,7 @@ typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
     subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked, forget_asked,
-    tasks_asked;
+    tasks_asked, disk_asked;
 
 /* The state lives on until what keeps it has let it go, each once. */
 void state_keep(state_t *self);
@@ -132,9 +137,12 @@ int64_t state_now_ms(const state_t *self);
 
 /* What a task's limits are: the submit says it, else the node, else the settings. */
 struct limits submit_limits(const state_t *state, const struct m_task *task);
-/* gantry_submit's arguments before the tasks. */
+/* gantry_submit's arguments before the tasks. queue_max 0: what would run is BUSY, and the rest is
+ * answered. */
 void submit_head(const state_t *self, struct command *command, struct slice service,
-                 uint32_t priority);
+                 uint32_t priority, uint64_t queue_max);
+/* The disk was looked at. */
+void state_space_changed(state_t *self);
 
 /* Nodes. */
 void nodes_refresh(state_t *self);

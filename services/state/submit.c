@@ -4,7 +4,9 @@
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/codec.h"
+#include "services/state/disk.h"
 #include "services/state/reply.h"
+#include "services/state/space.h"
 #include "services/state/state.h"
 #include "services/state/task.h"
 
@@ -16,6 +18,7 @@ enum {
     REPLY_FIELDS = 3,
     SUBMITS_AT_ONCE = 3, /* calls, as long as none is full */
     KEY_MAX = ASK_SERVICE_MAX + 1,
+    NO_ROOM = 0x80, /* beside the priority, in a batch's key */
     /* what a BUSY item has as its reuse */
     OVER_USER = 3,
     OVER_USERS = 4,
@@ -62,6 +65,23 @@ struct limits submit_limits(const state_t *state, const struct m_task *task)
     return limits;
 }
 
+/* False: there is no room for its files, or its owner has taken enough. Then it is answered by what
+ * there is of it, and only if it would run it is BUSY, for the reason that is kept here. */
+static bool has_room(ask_t *ask, uint32_t index)
+{
+    const state_t *state = ask->state;
+    const struct m_task *task = &state->tasks[index];
+    struct refusal why = { 0 };
+    int r = catalogue_space(state->catalogue, task->task) ? space_check(state->space, &why) : 0;
+    if (!r)
+        r = disk_check_user(state->disk, task->owner, &why);
+    if (r) {
+        ask_refuse_item(ask, index, &why);
+        ask->verdicts[index].status = 0; /* that is not decided yet */
+    }
+    return !r;
+}
+
 static void hand_out(ask_t *ask, uint32_t index)
 {
     state_t *state = ask->state;
@@ -69,6 +89,8 @@ static void hand_out(ask_t *ask, uint32_t index)
     uint8_t key[KEY_MAX];
     memcpy(key, ask->service, ask->service_size);
     key[ask->service_size] = (uint8_t)ask->priority;
+    if (state->space_asked && !has_room(ask, index))
+        key[ask->service_size] |= NO_ROOM;
     struct command *command =
         batches_add(state->submits, slice_make(key, ask->service_size + 1u), ask, index);
     if (!command) {
@@ -148,11 +170,11 @@ void submit_asked(state_t *self, ask_t *ask)
 }
 
 void submit_head(const state_t *self, struct command *command, struct slice service,
-                 uint32_t priority)
+                 uint32_t priority, uint64_t queue_max)
 {
     command_arg(command, service);
     command_whole(command, priority);
-    command_whole(command, depths_of(self->depths, service));
+    command_whole(command, queue_max);
     command_whole(command, (uint64_t)self->settings->quota_user);
     command_whole(command, (uint64_t)self->settings->quota_all);
 }
@@ -162,8 +184,11 @@ static void begin(void *arg, struct command *command, struct slice key)
 {
     state_t *self = arg;
     const uint8_t *bytes = key.data;
+    const uint8_t last = bytes[key.size - 1];
+    const struct slice service = slice_make(bytes, key.size - 1);
     store_begin(self->store, command, "submit");
-    submit_head(self, command, slice_make(bytes, key.size - 1), bytes[key.size - 1]);
+    submit_head(self, command, service, last & ~(uint32_t)NO_ROOM,
+                last & NO_ROOM ? 0 : depths_of(self->depths, service));
 }
 
 static void on_submitted(void *arg, int status, const redisReply *reply)
@@ -193,6 +218,20 @@ void submits_flush(state_t *self)
         batches_flush(self->submits);
 }
 
+/* Why, when there is more to say than the status; a reason that was kept may not be what it was. */
+static const struct refusal *reason_of(const struct verdict *verdict)
+{
+    const struct refusal *why = verdict->refusal;
+    const bool other = verdict->status == STATUS_BUSY && verdict->reuse;
+    return why && why->status == verdict->status && !other ? why : NULL;
+}
+
+static bool disk_refused(const struct verdict *verdict)
+{
+    const struct refusal *why = reason_of(verdict);
+    return why && why->scope && strcmp(why->scope, "disk") == 0;
+}
+
 static void ended(void *arg, void *message, uint32_t index, int status, const void *result,
                   uint32_t at)
 {
@@ -211,6 +250,8 @@ static void ended(void *arg, void *message, uint32_t index, int status, const vo
             verdict->current = (uint64_t)state;
         else
             verdict->state = (uint8_t)state;
+        if (disk_refused(verdict))
+            space_count_refused(ask->state->space);
     } /* else all are new, and wait: the verdict is that already */
     state_verdict(ask);
 }
@@ -244,12 +285,16 @@ static void pack_busy(const ask_t *ask, const struct verdict *verdict, struct m_
 
 static void pack_error(const ask_t *ask, const struct verdict *verdict, struct m_receipt *to)
 {
-    const struct refusal *why = verdict->refusal;
+    const struct refusal *why = reason_of(verdict);
     to->message = slice_of(status_text(verdict->status));
     if (verdict->status == STATUS_BUSY)
         pack_busy(ask, verdict, to);
     if (!why)
         return;
+    if (why->scope)
+        to->scope = slice_of(why->scope);
+    if (why->retry_after_ms)
+        to->retry_after_ms = why->retry_after_ms;
     to->message = slice_of(why->message);
     to->field = slice_of(why->field);
     to->limit = why->limit;

@@ -31,6 +31,8 @@ static verb_fn *const brokers_say[VERB_END] = {
     [VERB_STEER] = steer_asked,
     [VERB_LEDGER] = ledger_asked,
     [VERB_FORGET] = forget_asked,
+    [VERB_CREATE_TASK] = create_task_asked,
+    [VERB_GET_TASK_STATUS] = get_task_status_asked,
     [VERB_TASKS] = tasks_asked,
     [VERB_DISK] = disk_asked,
 };

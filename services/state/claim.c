@@ -4,6 +4,7 @@
 #include "common/status.h"
 #include "proto/codec.h"
 #include "services/state/attempt.h"
+#include "services/state/created.h"
 #include "services/state/handout.h"
 #include "services/state/reply.h"
 #include "services/state/sid.h"
@@ -236,6 +237,8 @@ static void claim(ask_t *ask)
     command_whole(command, lowest_first(self, ask_service(ask)) ? 1 : 0);
     command_arg(command, slice_make(random, sizeof random));
     command_arg(command, said.worker);
+    if (created_service(ask_service(ask)))
+        created_limits(self, command);
     state_call(ask, command, on_claimed);
 }
 

@@ -65,6 +65,15 @@ static bool too_late(const struct stages *stages)
     return true;
 }
 
+/* Ours are cancelled by now; what an outside processor has, it alone can end. */
+static bool out_of_reach(const struct stages *stages)
+{
+    for (size_t i = 0; i < stages->count; i++)
+        if (!stage_ended(&stages->items[i]) && !stages->items[i].external)
+            return false;
+    return stages_external(stages);
+}
+
 static void on_record(void *arg, int status, const redisReply *reply)
 {
     ask_t *ask = arg;
@@ -84,6 +93,11 @@ static void on_record(void *arg, int status, const redisReply *reply)
         struct refusal why = { 0 };
         refusal_say(&why, STATUS_CONFLICT, "id", "it has ended already: %s",
                     record_status(stages.items, stages.count));
+        ask_refuse(&ask, &why);
+    } else if (ask->verb == VERB_CANCEL && out_of_reach(&stages)) {
+        struct refusal why = { 0 };
+        refusal_say(&why, STATUS_CONFLICT, "id",
+                    "an outside processor has it: only that can end it");
         ask_refuse(&ask, &why);
     } else {
         ref_tell(&ask, ref.id, &stages);

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { STATE_HEAD = 12, BODY_LIMITS = 4, HISTORY_MOST = 16 };
+enum { STATE_HEAD = 12, BODY_LIMITS = 4, BODY_EXTERNAL = 16, HISTORY_MOST = 16 };
 /* Where they stand in the packed state's head. */
 enum { AT_GENERATION = 2, AT_ATTEMPT, AT_FAILURES, AT_CRASHES, AT_STARTED = 9, AT_ENDED = 11 };
 
@@ -64,7 +64,8 @@ bool body_read(struct slice bytes, struct body *ret_body)
     if (!reader_value(&reader, &map) || !reader_next(&reader, &token) || token.kind != KIND_BIN)
         return false;
     body.token = token.bytes;
-    body.crashes_max = (uint32_t)limits[1]; /* the first are flags, which only the functions read */
+    body.external = limits[0] & BODY_EXTERNAL; /* the other flags only the functions read */
+    body.crashes_max = (uint32_t)limits[1];
     body.failures_max = (uint32_t)limits[2];
     body.retry_ms = (uint32_t)limits[3];
     read_options(map, &body);
@@ -137,6 +138,7 @@ bool stage_read(struct slice task, struct slice body, struct slice state, struct
     stage.told.created_ms = b.created_ms;
     stage.told.input = b.input;
     stage.told.timeout_ms = b.timeout_ms;
+    stage.external = b.external;
     *ret_stage = stage;
     return true;
 }

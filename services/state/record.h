@@ -11,6 +11,7 @@ struct body {
     struct slice owner, priority;
     uint32_t timeout_ms;
     uint32_t failures_max, crashes_max, retry_ms;
+    bool external; /* an outside processor has it: it is no stage of ours */
 };
 
 /* False: the bytes are no body (somebody else wrote there). */
@@ -24,6 +25,7 @@ struct stage {
     int state;            /* enum stage_state */
     struct m_stage told;  /* without its history */
     struct slice history; /* as Redis keeps it */
+    bool external;        /* as of its body */
 };
 
 /* Everything is borrowed from the four. False: they are no stage. */

@@ -52,3 +52,11 @@ bool stages_ended(const struct stages *self)
             return false;
     return true;
 }
+
+bool stages_external(const struct stages *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (self->items[i].external && !stage_ended(&self->items[i]))
+            return true;
+    return false;
+}

@@ -19,3 +19,5 @@ int stages_read(struct stages *ret_stages, const redisReply *reply, size_t *at);
 /* NULL: no such stage. */
 const struct stage *stages_find(const struct stages *self, struct slice task);
 bool stages_ended(const struct stages *self);
+/* An outside processor has one of them, which has not ended. */
+bool stages_external(const struct stages *self);

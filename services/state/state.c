@@ -117,6 +117,8 @@ static void on_store_ready(void *arg)
     nodes_refresh(self);
     looks_all(self);
     timers_now(self);
+    created_look(self);
+    creations_again(self);
 }
 
 static void on_store_lost(void *arg, const char *why)
@@ -150,6 +152,9 @@ static void on_sweep(uv_timer_t *timer)
     struct command *command = store_function(self->store, "sweep");
     command_whole(command, (uint64_t)self->settings->lease_ms);
     (void)store_call(self->store, command, on_swept, self); /* away or busy: in a second again */
+    created_look(self);
+    creations_again(self);
+    looks_external(self);
 }
 
 static void add_timer(state_t *self, uv_timer_t *timer)
@@ -271,6 +276,7 @@ static void state_destroy(void *arg)
     asks_drop(&self->unsure);
     asks_drop(&self->unsure_next);
     asks_drop(&self->claims_asked);
+    creations_drop(self);
     disk_stop(self->disk);
     space_stop(self->space);
     looks_destroy(self);

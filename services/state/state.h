@@ -28,6 +28,7 @@ struct broker {
 
 struct looks;
 struct events;
+struct creation;
 typedef struct space space_t;
 typedef struct disk disk_t;
 
@@ -80,6 +81,10 @@ struct state {
     uv_timer_t farewell;    /* lets the BYEs leave */
     int kept;               /* by open handles, and by what threads do; 0 frees */
     uint32_t spare_asks_count;
+    uint32_t creations; /* under way */
+    struct creation *unsure_creations;
+    int64_t created_dropped; /* one more than was seen last; 0: not looked yet */
+    bool external_waits;     /* some wait for what an outside processor has */
 
     struct m_task *tasks;   /* scratch of one message */
     struct slice finishing; /* the worker of the result being added */
@@ -106,7 +111,7 @@ typedef void verb_fn(state_t *self, ask_t *ask);
 verb_fn submit_asked, claim_asked, done_asked, return_asked, heartbeat_asked, bye_asked, get_asked,
     cancel_asked, wait_asked, list_asked, queues_asked, register_asked, nodes_asked, ledger_asked,
     subscribe_asked, why_asked, replay_asked, purge_asked, steer_asked, cron_asked, forget_asked,
-    tasks_asked, disk_asked;
+    tasks_asked, disk_asked, create_task_asked, get_task_status_asked;
 
 /* The state lives on until what keeps it has let it go, each once. */
 void state_keep(state_t *self);
@@ -159,6 +164,8 @@ void looks_ending(state_t *self, struct slice id);
 /* Whatever waits is looked up again. */
 void looks_all(state_t *self);
 void looks_flush(state_t *self);
+/* What outside processors have tells of no event: those who wait for it look, once a second. */
+void looks_external(state_t *self);
 /* The broker sends again what it asked before. */
 void waits_forget(state_t *self, const struct broker *broker);
 
@@ -192,6 +199,14 @@ uint64_t events_newest(const struct events *self);
 
 /* Sends what was gathered in this turn. */
 void state_flush(state_t *self);
+
+/* Created tasks: those of which it is not known whether Redis has them are asked for again. */
+void creations_again(state_t *self);
+void creations_drop(state_t *self);
+/* What a claim of their service has more than others. */
+void created_limits(const state_t *self, struct command *command);
+/* Looks what others put into the list. */
+void created_look(state_t *self);
 
 /* Brokers: one session to each endpoint of state.brokers. 0, or -errno (logged). */
 int brokers_new(state_t *self);

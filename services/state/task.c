@@ -85,6 +85,13 @@ void limits_fill(struct limits *self, const struct limits *from)
         self->retry_ms = from->retry_ms;
 }
 
+void limits_pack(const struct limits *limits, msgpack_packer *pk)
+{
+    msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
+    msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
+    msgpack_pack_fix_uint32(pk, limits->retry_ms);
+}
+
 /* The functions read these by their offset, so all have fixed widths. */
 static void pack_prefix(const struct m_task *task, const struct limits *limits, int64_t created_ms,
                         bool refers, msgpack_packer *pk)
@@ -93,9 +100,7 @@ static void pack_prefix(const struct m_task *task, const struct limits *limits, 
     msgpack_pack_uint8(pk, (uint8_t)((task->owner.size ? BODY_OWNED : 0) |
                                      (task->callback.size ? BODY_CALLBACK : 0) |
                                      (refers ? BODY_REFERS : 0)));
-    msgpack_pack_fix_uint8(pk, (uint8_t)limits->crashes_max);
-    msgpack_pack_fix_uint16(pk, (uint16_t)limits->failures_max);
-    msgpack_pack_fix_uint32(pk, limits->retry_ms);
+    limits_pack(limits, pk);
 }
 
 void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,

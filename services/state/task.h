@@ -21,6 +21,9 @@ int task_read(struct slice bytes, int64_t now_ms, struct m_task *ret_task, struc
 /* Fills what self does not say. */
 void limits_fill(struct limits *self, const struct limits *from);
 
+/* As they stand in a body. */
+void limits_pack(const struct limits *limits, msgpack_packer *pk);
+
 /* The stage's body as Redis keeps it. created_ms is Redis' wall clock; refers: its inputs depend on
  * other stages. */
 void task_pack_body(const struct m_task *task, const struct limits *limits, uint32_t priority,

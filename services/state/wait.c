@@ -16,7 +16,7 @@ enum { WAIT_MOST_MS = 60000, EXPIRY_MS = 100, LOOKS_A_CALL = 64, RETRY_WAITS_MS 
 /* What a wait's note says. While a look at its task is on its way, the end that an event tells of
  * needs no look of its own, unless this one turns out not to show it: results and their events come
  * at the same time, and a look goes out right behind the result. */
-enum note { NOTE_LOOKING, NOTE_LOOK_AGAIN, NOTE_QUIET };
+enum note { NOTE_LOOKING, NOTE_LOOK_AGAIN, NOTE_QUIET, NOTE_EXTERNAL };
 
 struct look {
     uint8_t size;
@@ -113,7 +113,7 @@ void looks_ending(state_t *self, struct slice id)
 
 static void meet_end(void *arg, wait_t *wait)
 {
-    if (*wait_note(wait) == NOTE_QUIET)
+    if (*wait_note(wait) == NOTE_QUIET || *wait_note(wait) == NOTE_EXTERNAL)
         look_at(arg, wait);
     else
         *wait_note(wait) = NOTE_LOOK_AGAIN;
@@ -123,6 +123,21 @@ void looks_ended(state_t *self, struct slice id)
 {
     if (waits_count(self->waits))
         waits_find(self->waits, id, meet_end, self);
+}
+
+static void look_outside(void *arg, wait_t *wait)
+{
+    if (*wait_note(wait) == NOTE_EXTERNAL)
+        look_at(arg, wait);
+}
+
+void looks_external(state_t *self)
+{
+    if (!self->external_waits)
+        return;
+    self->external_waits = false;
+    waits_each(self->waits, look_outside, self);
+    looks_flush(self);
 }
 
 void looks_all(state_t *self)
@@ -157,10 +172,12 @@ static void tell(struct sight *sight, wait_t *wait, bool found)
 
 static void show_nothing(struct sight *sight, wait_t *wait)
 {
+    const bool external = stages_external(sight->stages);
     if (*wait_note(wait) == NOTE_LOOK_AGAIN)
         look_at(sight->state, wait);
     else
-        *wait_note(wait) = NOTE_QUIET;
+        *wait_note(wait) = external ? NOTE_EXTERNAL : NOTE_QUIET;
+    sight->state->external_waits |= external;
 }
 
 static void show(void *arg, wait_t *wait)

@@ -200,6 +200,19 @@ static void say_pending(const struct sight *sight, struct verdict_why *verdict)
         say_queued(sight, verdict);
 }
 
+static void say_external(const struct sight *sight, struct verdict_why *verdict)
+{
+    if (sight->stage.state == STATE_PENDING)
+        say(verdict, REASON_EXTERNAL,
+            "it waits in the list task:pending for whoever takes it first: an outside processor, "
+            "or "
+            "a worker of ours, gantry-worker --worker-services=video");
+    else
+        say(verdict, REASON_EXTERNAL,
+            "an outside processor has it, which writes into task:%.*s what becomes of it",
+            SLICE_ARG(sight->id));
+}
+
 static void tell(const struct sight *sight, msgpack_packer *pk)
 {
     struct verdict_why verdict = { .told = { .task = sight->stage.task } };
@@ -207,6 +220,8 @@ static void tell(const struct sight *sight, msgpack_packer *pk)
     verdict.told.state = slice_of(state_text(state));
     if (state_terminal(state))
         say_ended(sight, &verdict);
+    else if (sight->stage.external)
+        say_external(sight, &verdict);
     else if (state == STATE_RUNNING || state == STATE_CANCELLING)
         say_held(sight, &verdict);
     else if (state == STATE_SCHEDULED)

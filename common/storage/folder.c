@@ -10,7 +10,6 @@
 #include "common/scoped.h"
 #include "common/status.h"
 #include "common/storage/beneath.h"
-#include "common/storage/tree.h"
 
 enum { TRIES = 100 }; /* while others remove what was just made */
 
@@ -87,9 +86,13 @@ int storage_attempt_folder(const char *folder, const char *task_name, uint32_t a
 {
     if (!task_name_valid(slice_of(task_name)))
         return -EINVAL;
-    char name[TASK_NAME_MAX + 16];
+    char uuid[BENEATH_UUID8];
+    char name[TASK_NAME_MAX + 16 + BENEATH_UUID8];
     char path[PATH_MAX];
-    (void)snprintf(name, sizeof name, "%s.%u", task_name, attempt);
+    int r = beneath_uuid8(uuid);
+    if (r)
+        return r;
+    (void)snprintf(name, sizeof name, "%s.%u.%s", task_name, attempt, uuid);
     int size = snprintf(path, sizeof path, "%s/tmp/%s", folder, name);
     if (size >= (int)sizeof path)
         return -ENAMETOOLONG;
@@ -99,9 +102,6 @@ int storage_attempt_folder(const char *folder, const char *task_name, uint32_t a
     scoped_fd int tmp = beneath_make(top, "tmp");
     if (tmp < 0)
         return tmp;
-    int r = tree_remove(tmp, name);
-    if (r)
-        return r;
     if (mkdirat(tmp, name, BENEATH_FOLDER_MODE))
         return -errno;
     memcpy(ret_path, path, (size_t)size + 1);

@@ -20,8 +20,8 @@ int storage_open(const char *root, struct slice id, bool make, int *ret_folder);
 
 /* The same, always made, for who needs its name (PATH_MAX), absolute and free of links. */
 int storage_task_folder(const char *root, struct slice id, char *ret_path);
-/* {folder}/tmp/{task_name}.{attempt}, made anew and empty (what a former owner left is removed).
- * 0 or -errno. ret_path (PATH_MAX). */
+/* {folder}/tmp/{task_name}.{attempt}.{uuid8}, new and empty: an attempt of a forgotten task's that
+ * still ends meets no other's of the same number. 0 or -errno. ret_path (PATH_MAX). */
 int storage_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
                            char *ret_path);
 
@@ -45,6 +45,10 @@ int storage_hand_over_new(const char *from, const char *to);
  * Younger ones than age_ms are somebody's work and stay. *ret_count: entries removed. 0 or -errno.
  */
 int storage_sweep(int folder, int64_t age_ms, uint64_t *ret_count);
+/* How many that would remove. */
+int storage_sweep_look(int folder, int64_t age_ms, uint64_t *ret_count);
+/* When anything in an open folder, or it itself, was changed last: wall clock. 0 or -errno. */
+int storage_changed(int folder, int64_t *ret_ms);
 
 struct storage_usage {
     uint64_t bytes; /* on disk, as du says it; a file of several names counts once */
@@ -68,6 +72,8 @@ void storage_remove(const char *root, struct slice id, struct storage_removal *r
 /* What removals that were cut off left in the trash; *ret_count: entries removed. Younger ones than
  * age_ms are somebody's work and stay. 0 or -errno. */
 int storage_empty_trash(const char *root, int64_t age_ms, uint64_t *ret_count);
+/* How many that would remove. */
+int storage_trash_look(const char *root, int64_t age_ms, uint64_t *ret_count);
 
 /* Of the file system that path lies on. 0 or -errno. */
 struct storage_space {

@@ -39,19 +39,32 @@ static int latest_change(int folder, const char *name, int64_t *ret_ms)
     return 0;
 }
 
-static int remove_old(int folder, const char *name, int64_t before_ms, uint64_t *count)
+int storage_changed(int folder, int64_t *ret_ms)
+{
+    return latest_change(folder, ".", ret_ms);
+}
+
+/* What has not been changed since. */
+struct sweep {
+    int64_t before_ms;
+    bool look; /* only counted, not removed */
+    uint64_t count;
+};
+
+static int remove_old(int folder, const char *name, struct sweep *sweep)
 {
     int64_t ms = 0;
     int r = latest_change(folder, name, &ms);
-    if (r || ms > before_ms)
+    if (r || ms > sweep->before_ms)
         return r == -ENOENT ? 0 : r;
-    r = tree_remove(folder, name);
-    *count += r == 0;
+    if (!sweep->look)
+        r = tree_remove(folder, name);
+    sweep->count += r == 0;
     return r;
 }
 
 /* All goes that can; the first problem is told. */
-static int remove_entries(int folder, int64_t before_ms, uint64_t *count)
+static int remove_entries(int folder, struct sweep *sweep)
 {
     int fd = dup(folder);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -66,7 +79,7 @@ static int remove_entries(int folder, int64_t before_ms, uint64_t *count)
     while ((entry = readdir(dir))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        int r = remove_old(folder, entry->d_name, before_ms, count);
+        int r = remove_old(folder, entry->d_name, sweep);
         first = first ? first : r;
     }
     (void)closedir(dir);
@@ -74,12 +87,12 @@ static int remove_entries(int folder, int64_t before_ms, uint64_t *count)
 }
 
 /* Of a folder's own folder; 0 when there is none. */
-static int remove_entries_of(int folder, const char *name, int64_t before_ms, uint64_t *count)
+static int remove_entries_of(int folder, const char *name, struct sweep *sweep)
 {
     scoped_fd int fd = paths_open_beneath(folder, name, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    return remove_entries(fd, before_ms, count);
+    return remove_entries(fd, sweep);
 }
 
 static bool is_part(const char *name)
@@ -90,7 +103,7 @@ static bool is_part(const char *name)
 }
 
 /* The entry by its way from the open folder, each name of it no link. */
-static int remove_part(int folder, const char *path, int64_t before_ms, uint64_t *count)
+static int remove_part(int folder, const char *path, struct sweep *sweep)
 {
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -100,10 +113,10 @@ static int remove_part(int folder, const char *path, int64_t before_ms, uint64_t
     scoped_fd int fd = paths_open_beneath(folder, parent, O_PATH | O_DIRECTORY);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    return remove_old(fd, slash ? slash + 1 : path, before_ms, count);
+    return remove_old(fd, slash ? slash + 1 : path, sweep);
 }
 
-static int remove_parts(int folder, int64_t before_ms, uint64_t *count)
+static int remove_parts(int folder, struct sweep *sweep)
 {
     scoped_walk walk = walk_open(folder, ".");
     if (!walk)
@@ -117,33 +130,54 @@ static int remove_parts(int folder, int64_t before_ms, uint64_t *count)
         if (tmp || part)
             (void)fts_set(walk, entry, FTS_SKIP);
         if (part)
-            r = remove_part(folder, entry->fts_path + top, before_ms, count);
+            r = remove_part(folder, entry->fts_path + top, sweep);
         if (r == 0)
             r = walk_next(walk, &entry);
     }
     return r;
 }
 
+static int sweep_folder(int folder, struct sweep *sweep, uint64_t *ret_count)
+{
+    int r = remove_entries_of(folder, "tmp", sweep);
+    if (r == 0)
+        r = remove_parts(folder, sweep);
+    if (r == 0)
+        *ret_count = sweep->count;
+    return r;
+}
+
 int storage_sweep(int folder, int64_t age_ms, uint64_t *ret_count)
 {
-    const int64_t before_ms = clock_wall_ms() - age_ms;
-    uint64_t count = 0;
-    int r = remove_entries_of(folder, "tmp", before_ms, &count);
+    struct sweep sweep = { .before_ms = clock_wall_ms() - age_ms };
+    return sweep_folder(folder, &sweep, ret_count);
+}
+
+int storage_sweep_look(int folder, int64_t age_ms, uint64_t *ret_count)
+{
+    struct sweep sweep = { .before_ms = clock_wall_ms() - age_ms, .look = true };
+    return sweep_folder(folder, &sweep, ret_count);
+}
+
+static int sweep_trash(const char *root, struct sweep *sweep, uint64_t *ret_count)
+{
+    scoped_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    int r = remove_entries_of(top, STORAGE_TRASH, sweep);
     if (r == 0)
-        r = remove_parts(folder, before_ms, &count);
-    if (r == 0)
-        *ret_count = count;
+        *ret_count = sweep->count;
     return r;
 }
 
 int storage_empty_trash(const char *root, int64_t age_ms, uint64_t *ret_count)
 {
-    uint64_t count = 0;
-    scoped_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (top < 0)
-        return -errno;
-    int r = remove_entries_of(top, STORAGE_TRASH, clock_wall_ms() - age_ms, &count);
-    if (r == 0)
-        *ret_count = count;
-    return r;
+    struct sweep sweep = { .before_ms = clock_wall_ms() - age_ms };
+    return sweep_trash(root, &sweep, ret_count);
+}
+
+int storage_trash_look(const char *root, int64_t age_ms, uint64_t *ret_count)
+{
+    struct sweep sweep = { .before_ms = clock_wall_ms() - age_ms, .look = true };
+    return sweep_trash(root, &sweep, ret_count);
 }

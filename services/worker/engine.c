@@ -24,6 +24,7 @@ static const struct engine_row rows[] = {
     { "ffmpeg.split_audio_segments", ffmpeg_split_audio_segments },
     { "system.fail", system_fail },
     { "system.sleep", system_sleep },
+    { "video.process", video_process },
 };
 
 const struct engine_row *engine_find(const char *node)

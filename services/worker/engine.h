@@ -38,6 +38,7 @@ engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
 engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
 engine_run_fn system_fail;                 /* nodes/system_fail.c */
 engine_run_fn system_sleep;                /* nodes/system_sleep.c */
+engine_run_fn video_process;               /* nodes/video_process.c */
 
 /* main() of the program. */
 int engine_main(int argc, char **argv);

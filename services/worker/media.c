@@ -156,6 +156,12 @@ static bool lies_on_its_side(const json_t *stream)
     return false;
 }
 
+static bool is_text(const json_t *object, const char *key, const char *text)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value && strcmp(value, text) == 0;
+}
+
 static void read_video(struct media_info *info, const json_t *stream)
 {
     const json_t *disposition = json_object_get(stream, "disposition");
@@ -166,6 +172,9 @@ static void read_video(struct media_info *info, const json_t *stream)
     double width = number_of(stream, side ? "height" : "width");
     double height = number_of(stream, side ? "width" : "height");
     info->has_video = true;
+    info->web_video =
+        is_text(stream, "codec_name", "h264") &&
+        (is_text(stream, "pix_fmt", "yuv420p") || is_text(stream, "pix_fmt", "yuvj420p"));
     info->width = (uint32_t)(width < UINT16_MAX ? width : UINT16_MAX);
     info->height = (uint32_t)(height < UINT16_MAX ? height : UINT16_MAX);
     info->video_duration_s = number_of(stream, "duration");
@@ -183,6 +192,7 @@ static void read_stream(struct media_info *info, const json_t *stream)
         read_video(info, stream);
     if (strcmp(type, "audio") == 0 && !info->has_audio) {
         info->has_audio = true;
+        info->web_audio = is_text(stream, "codec_name", "aac");
         info->audio_duration_s = number_of(stream, "duration");
         info->audio_channels = (uint32_t)fmin(number_of(stream, "channels"), UINT16_MAX);
         info->audio_rate = (uint32_t)fmin(number_of(stream, "sample_rate"), INT32_MAX);
@@ -205,7 +215,8 @@ int media_probe(engine_t *engine, const char *field, const char *path, struct me
     scoped_in(media_args) args = { 0 };
     probe_args(
         engine, &args,
-        "format=format_name,duration:stream=codec_type,duration,width,height,avg_frame_rate,"
+        "format=format_name,duration:stream=codec_type,codec_name,pix_fmt,duration,width,height,"
+        "avg_frame_rate,"
         "nb_frames,channels,sample_rate:stream_disposition=attached_pic:stream_side_data=rotation");
     media_add_input(&args, path);
     scoped(json_value) json = NULL;

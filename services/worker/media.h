@@ -13,6 +13,8 @@ struct media_info {
     double frame_rate;      /* average; 0: unknown */
     uint64_t frames;        /* as the file claims, else from duration and rate; 0: unknown */
     bool frames_claimed;    /* frames is the file's own claim */
+    bool web_video;         /* H.264 as browsers play it; so is the sound: */
+    bool web_audio;         /* AAC */
     bool seekable;          /* a container whose index leads exactly to a time */
 };
 

@@ -60,6 +60,7 @@ struct node_table {
 extern const struct node_table nodes_audio_separator; /* nodes/audio_separator.c */
 extern const struct node_table nodes_ffmpeg;          /* nodes/ffmpeg.c */
 extern const struct node_table nodes_system;          /* nodes/system.c */
+extern const struct node_table nodes_video;           /* nodes/video.c */
 
 /* The table of a service, or NULL. */
 const struct node_table *nodes_of_service(struct slice service);

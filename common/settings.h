@@ -84,7 +84,7 @@ enum {
            "a Redis that is asked and answers nothing for so long is left")                                                \
     TEXT  (worker_brokers,   "worker.brokers",   "ipc://gantry-data/run/workers", NULL, USED_BY_WORKER,                     \
            "the broker.workers endpoints, the next one used when one fails")                                               \
-    TEXT  (worker_services,  "worker.services",  "ffmpeg,audio_separator,video,system", NULL, USED_BY_WORKER | USED_BY_UP,                        \
+    TEXT  (worker_services,  "worker.services",  "ffmpeg,audio_separator,video,storage,system", NULL, USED_BY_WORKER | USED_BY_UP,                \
            "services whose nodes this worker runs")                                                                        \
     TEXT  (worker_name,      "worker.name",      "", NULL, USED_BY_WORKER,                                                  \
            "how operators see this worker; empty for host-pid")                                                            \

@@ -202,7 +202,7 @@ typedef struct gantry_job gantry_job_t;
 
 struct gantry_input {
     const char *name;
-    const char *type; /* text, path, whole, number, switch, list, map or any */
+    const char *type; /* text, path, folder, whole, number, switch, list, map or any */
     bool required;
     struct gantry_bytes fallback; /* msgpack, or empty */
     const char *doc;

@@ -54,6 +54,7 @@ const struct input_type *input_type_find(struct slice name)
     static const struct input_type types[] = {
         { "text", "a string", is_text },
         { "path", "a path: a string of 1 to 4095 bytes without NUL", is_path },
+        { "folder", "a path: a string of 1 to 4095 bytes without NUL", is_path },
         { "whole", "a whole number", is_whole },
         { "number", "a finite number", is_number },
         { "switch", "true or false", is_switch },

@@ -276,7 +276,7 @@ enum {
     F(T, BOOL, space,     OPT, 0,    "it writes files: its tasks are refused while the disk is below its low mark")
 #define INPUT_FIELDS(F, T)                                                                                        \
     F(T, STR, name,     REQ, 64,  "key in the input map")                                                        \
-    F(T, STR, type,     REQ, 16,  "text, path, whole, number, switch, list, map or any")                         \
+    F(T, STR, type,     REQ, 16,  "text, path, folder, whole, number, switch, list, map or any")                 \
     F(T, BOOL, required, OPT, 0,  "true: a submit without it is INVALID")                                        \
     F(T, RAW, fallback, OPT, 0,   "value when it is not given")                                                  \
     F(T, STR, doc,      OPT, 256, "one line")                                                                    \

@@ -33,12 +33,17 @@ static int put_path(const struct cli *cli, json_t *input, const char *key)
     return json_object_set_new(input, key, json_string(absolute)) ? -ENOMEM : 0;
 }
 
+static bool is_path(const char *type)
+{
+    return strcmp(type, "path") == 0 || strcmp(type, "folder") == 0;
+}
+
 static int put_pair(const struct cli *cli, json_t *input, const json_t *node, const char *pair)
 {
     char error[JSON_ERROR];
     struct slice key = { pair, strcspn(pair, "=") };
     const char *type = catalogue_type(node, key);
-    bool path = strcmp(type, "path") == 0;
+    bool path = is_path(type);
     int r = json_put_pair(input, pair, path || strcmp(type, "text") == 0, error);
     if (r > 0)
         return cli_say(cli, CLI_USAGE, "%s", error);
@@ -89,7 +94,7 @@ static int put_paths(const struct cli *cli, json_t *input, const json_t *node)
     json_array_foreach (json_object_get(node, "inputs"), index, row) {
         const char *name = json_string_value(json_object_get(row, "name"));
         const char *type = json_string_value(json_object_get(row, "type"));
-        int r = name && type && strcmp(type, "path") == 0 ? put_path(cli, input, name) : 0;
+        int r = name && type && is_path(type) ? put_path(cli, input, name) : 0;
         if (r)
             return cli_say(cli, CLI_AWAY, "%s", strerror(-r));
     }

@@ -16,12 +16,18 @@
 
 enum { REPORT_FD = 3, PROGRESS_GAP_MS = 200 };
 
+/* Where storage.auto_upload begins, of the whole. */
+#define UPLOAD_FROM 0.8
+
 static const struct engine_row rows[] = {
     { "audio_separator.separate_vocals", audio_separator_vocals },
     { "ffmpeg.extract_audio", ffmpeg_extract_audio },
     { "ffmpeg.extract_keyframes", ffmpeg_extract_keyframes },
     { "ffmpeg.crop_subtitle_images", ffmpeg_crop_subtitle_images },
     { "ffmpeg.split_audio_segments", ffmpeg_split_audio_segments },
+    { "storage.download", storage_download },
+    { "storage.upload_directory", storage_upload_directory },
+    { "storage.upload_file", storage_upload_file },
     { "system.fail", system_fail },
     { "system.sleep", system_sleep },
     { "video.process", video_process },
@@ -103,6 +109,23 @@ void engine_keep(engine_t *self, struct slice value)
     (void)report_checkpoint(REPORT_FD, value);
 }
 
+const char *engine_task(const engine_t *self)
+{
+    return self->id;
+}
+
+bool engine_owned(const engine_t *self)
+{
+    struct slice value;
+    bool owned = false;
+    return codec_find(self->before, "owned", &value) && codec_bool(value, &owned) && owned;
+}
+
+const char *engine_folder(const engine_t *self)
+{
+    return self->folder;
+}
+
 const char *engine_ffmpeg(const engine_t *self)
 {
     return self->ffmpeg;
@@ -113,13 +136,26 @@ const char *engine_ffprobe(const engine_t *self)
     return self->ffprobe;
 }
 
+static double between(double from, double to, double share)
+{
+    return from + (share < 1 ? share : 1) * (to - from);
+}
+
+void engine_share(engine_t *self, double from, double to)
+{
+    self->part_from = from;
+    self->part_to = to;
+}
+
 void engine_progress(engine_t *self, double progress)
 {
     int64_t now_ms = clock_ms();
+    progress = between(self->part_from, self->part_to, progress);
+    progress = between(self->run_from, self->run_to, progress);
     if (!(progress > self->progress) || now_ms - self->progress_ms < PROGRESS_GAP_MS)
         return;
 
-    self->progress = progress < 1 ? progress : 1;
+    self->progress = progress;
     self->progress_ms = now_ms;
     (void)report_progress(REPORT_FD, self->progress);
 }
@@ -153,13 +189,49 @@ const char *engine_final_path(engine_t *self, const char *relative)
     return path;
 }
 
+/* Or a new one, at the end. NULL when out of memory. */
+static struct put_path *find_path(engine_t *self, const char *key)
+{
+    struct put_path **at = &self->paths;
+    while (*at && strcmp((*at)->key, key) != 0)
+        at = &(*at)->next;
+    if (*at)
+        return *at;
+    struct put_path *made = calloc(1, sizeof *made + strlen(key) + 1);
+    if (made)
+        memcpy(made->key, key, strlen(key) + 1);
+    *at = made;
+    return made;
+}
+
 void engine_put_path(engine_t *self, const char *key, const char *relative)
 {
     const char *path = engine_final_path(self, relative);
-    if (path)
+    struct put_path *known = find_path(self, key);
+    if (path && known) {
         engine_put_text(self, key, path);
+        known->relative = path + strlen(self->folder) + 1;
+    } else {
+        self->output.broken = true;
+    }
+}
+
+void engine_stays(engine_t *self, const char *key)
+{
+    struct put_path *known = find_path(self, key);
+    if (known)
+        known->stays = true;
     else
         self->output.broken = true;
+}
+
+void engine_put_switch(engine_t *self, const char *key, bool on)
+{
+    msgpack_packer *packer = put(self, key);
+    if (on)
+        msgpack_pack_true(packer);
+    else
+        msgpack_pack_false(packer);
 }
 
 void engine_put_whole(engine_t *self, const char *key, uint64_t whole)
@@ -177,12 +249,17 @@ void engine_put_packed(engine_t *self, const char *key, struct slice value)
     pack_raw(put(self, key), value);
 }
 
-void engine_hand_over(engine_t *self, const char *relative)
+void engine_hand_over_as(engine_t *self, const char *from, const char *to)
 {
     self->files_count++;
     msgpack_pack_array(&self->files.packer, 2);
-    pack_text(&self->files.packer, relative);
-    pack_text(&self->files.packer, relative);
+    pack_text(&self->files.packer, from);
+    pack_text(&self->files.packer, to);
+}
+
+void engine_hand_over(engine_t *self, const char *relative)
+{
+    engine_hand_over_as(self, relative, relative);
 }
 
 void engine_skip(engine_t *self)
@@ -201,6 +278,9 @@ static int setup(engine_t *self)
     self->folder = getenv("GANTRY_FOLDER");
     self->ffmpeg = getenv("GANTRY_FFMPEG");
     self->ffprobe = getenv("GANTRY_FFPROBE");
+    self->id = getenv("GANTRY_TASK_ID");
+    if (!self->id)
+        self->id = "";
     if (!self->folder || self->folder[0] != '/')
         return engine_refuse(self, STATUS_INTERNAL, NULL, "GANTRY_FOLDER is no absolute path");
     if (!self->ffmpeg)
@@ -216,7 +296,11 @@ static int setup(engine_t *self)
         good = read_map(&reader, &self->before) && reader.at == reader.end;
     if (!good)
         r = engine_refuse(self, STATUS_MALFORMED, NULL, "the inputs are no msgpack map");
-    return r == 0 ? engine_take_settings(self) : r;
+    if (r == 0)
+        r = engine_take_settings(self);
+    if (self->settings.storage_auto_upload)
+        self->run_to = UPLOAD_FROM;
+    return r;
 }
 
 /* The last word on descriptor 3. What failed without a reason of its own gets one here. */
@@ -249,6 +333,12 @@ static void clear(engine_t *self)
         free(text);
     }
     objects_destroy(&self->objects);
+    packed_clear(&self->replaced);
+    while (self->paths) {
+        struct put_path *path = self->paths;
+        self->paths = path->next;
+        free(path);
+    }
     free(self->input_bytes);
     report_buffer_clear(&self->output);
     report_buffer_clear(&self->files);
@@ -266,12 +356,16 @@ int engine_main(int argc, char **argv)
     }
 
     (void)signal(SIGPIPE, SIG_IGN);
-    engine_t self = { 0 };
+    engine_t self = { .run_to = 1, .part_to = 1 };
     report_buffer_init(&self.output);
     report_buffer_init(&self.files);
     int r = setup(&self);
     if (r == 0)
+        r = engine_fetch_inputs(&self);
+    if (r == 0)
         r = row->run(&self);
+    if (r == 0)
+        r = engine_upload_paths(&self);
     if (r != 0 && self.message[0])
         (void)fprintf(stderr, "%s: %s\n", row->node, self.message);
     int told = conclude(&self, r);

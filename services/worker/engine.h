@@ -36,6 +36,9 @@ engine_run_fn ffmpeg_extract_audio;        /* nodes/ffmpeg_audio.c */
 engine_run_fn ffmpeg_extract_keyframes;    /* nodes/ffmpeg_keyframes.c */
 engine_run_fn ffmpeg_crop_subtitle_images; /* nodes/ffmpeg_crop.c */
 engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
+engine_run_fn storage_download;            /* nodes/storage_download.c */
+engine_run_fn storage_upload_directory;    /* nodes/storage_upload.c */
+engine_run_fn storage_upload_file;         /* nodes/storage_upload.c */
 engine_run_fn system_fail;                 /* nodes/system_fail.c */
 engine_run_fn system_sleep;                /* nodes/system_sleep.c */
 engine_run_fn video_process;               /* nodes/video_process.c */
@@ -56,8 +59,6 @@ int engine_numbers(engine_t *self, const char *key, size_t count, double *ret_nu
 /* INVALID when the map holds a member that names, which ends with NULL, does not; absent is good.
  */
 int engine_members(engine_t *self, const char *key, const char *const *names);
-/* UNSUPPORTED when the switch is on; absent is off. */
-int engine_switch_unsupported(engine_t *self, const char *key);
 
 /* What an earlier attempt left: any value. False: nothing. */
 bool engine_checkpoint(const engine_t *self, struct slice *ret_value);
@@ -68,6 +69,9 @@ void engine_keep(engine_t *self, struct slice value);
 
 /* The settings that engines get, see pass_settings.h; the others have their defaults. Borrowed. */
 const struct settings *engine_settings(const engine_t *self);
+/* How the store is reached: 0, or what objects_of_settings() says, with a sentence in ret_why (size
+ * bytes). Refuses nothing. */
+int engine_store(engine_t *self, objects_t **ret_objects, char *ret_why, size_t size);
 /* The object store, the engine's own. UNSUPPORTED when none is configured, refused. */
 int engine_objects(engine_t *self, objects_t **ret_objects);
 
@@ -76,12 +80,21 @@ const char *engine_ffprobe(const engine_t *self);
 
 /* Tells how far the work is, 0..1; told on at most five times a second, and never backwards. */
 void engine_progress(engine_t *self, double progress);
+/* What is told from now on as 0..1 are these bounds of the node's work. */
+void engine_share(engine_t *self, double from, double to);
+/* The task's id; "" when nobody said. */
+const char *engine_task(const engine_t *self);
+/* The task is a user's: private addresses are not for it. */
+bool engine_owned(const engine_t *self);
+/* The task's folder, absolute. */
+const char *engine_folder(const engine_t *self);
 
 /* The output, put key by key. A path is given beneath the task's folder and put as an absolute one.
  */
 void engine_put_text(engine_t *self, const char *key, const char *text);
 void engine_put_texts(engine_t *self, const char *key, const char *const *texts, size_t count);
 void engine_put_path(engine_t *self, const char *key, const char *relative);
+void engine_put_switch(engine_t *self, const char *key, bool on);
 void engine_put_whole(engine_t *self, const char *key, uint64_t whole);
 void engine_put_number(engine_t *self, const char *key, double number);
 /* value is one packed msgpack value. */
@@ -91,6 +104,11 @@ const char *engine_final_path(engine_t *self, const char *relative);
 /* A file or folder made here that shall be handed over to the task's folder under the same relative
  * name. */
 void engine_hand_over(engine_t *self, const char *relative);
+/* The same under another name in the task's folder. */
+void engine_hand_over_as(engine_t *self, const char *from, const char *to);
+/* What is put for this key by engine_put_path() is not uploaded by storage.auto_upload: the node
+ * saw to that itself. */
+void engine_stays(engine_t *self, const char *key);
 /* What was put is the output of a stage that chose to do nothing. */
 void engine_skip(engine_t *self);
 

@@ -146,13 +146,3 @@ int engine_members(engine_t *self, const char *key, const char *const *names)
     }
     return 0;
 }
-
-int engine_switch_unsupported(engine_t *self, const char *key)
-{
-    bool on = false;
-    int r = engine_switch(self, key, &on);
-    if (r == 0 && on)
-        r = engine_refuse(self, STATUS_UNSUPPORTED, key,
-                          "%s is not offered yet: results stay in the task's folder", key);
-    return r;
-}

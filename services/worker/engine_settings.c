@@ -6,6 +6,7 @@
 #include "proto/codec.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static const struct setting_row *find_row(struct slice name)
 {
@@ -51,16 +52,22 @@ const struct settings *engine_settings(const engine_t *self)
     return &self->settings;
 }
 
-int engine_objects(engine_t *self, objects_t **ret_objects)
+int engine_store(engine_t *self, objects_t **ret_objects, char *ret_why, size_t size)
 {
     char why[256] = "";
     int r = self->objects ? 0 : objects_of_settings(&self->settings, &self->objects, why);
-    if (r == STATUS_UNSUPPORTED)
-        return engine_refuse(self, STATUS_UNSUPPORTED, NULL,
-                             "no object store is configured: set objects.endpoint");
-    if (r > 0)
-        return engine_refuse(self, r, NULL, "%s", why);
     if (r == 0)
         *ret_objects = self->objects;
+    else if (r == STATUS_UNSUPPORTED)
+        (void)snprintf(ret_why, size, "no object store is configured: set objects.endpoint");
+    else
+        (void)snprintf(ret_why, size, "%s", r > 0 ? why : strerror(-r));
     return r;
+}
+
+int engine_objects(engine_t *self, objects_t **ret_objects)
+{
+    char why[256] = "";
+    int r = engine_store(self, ret_objects, why, sizeof why);
+    return r > 0 ? engine_refuse(self, (enum status)r, NULL, "%s", why) : r;
 }

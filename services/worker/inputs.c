@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
+
+enum { INPUTS_MAX = 64 };
 
 static int fault(struct fault *ret_fault, int code, const char *field, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
@@ -70,6 +73,27 @@ static bool is_url(struct slice path)
     return at && at != path.data && !memchr(path.data, '/', (size_t)(at - (const char *)path.data));
 }
 
+/* Engines fetch what an address of such a kind names. */
+static bool is_fetched(struct slice address)
+{
+    static const char *const kinds[] = { "http://", "https://", "minio://", "s3://" };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (address.size > strlen(kinds[i]) &&
+            strncasecmp(address.data, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool is_path(const struct gantry_input *input)
+{
+    return strcmp(input->type, "path") == 0;
+}
+
+static bool is_folder(const struct gantry_input *input)
+{
+    return strcmp(input->type, "folder") == 0;
+}
+
 static int pack_path(const struct gantry_input *input, const struct inputs_places *places,
                      struct slice value, msgpack_packer *pk, struct fault *ret_fault)
 {
@@ -77,25 +101,30 @@ static int pack_path(const struct gantry_input *input, const struct inputs_place
     (void)codec_str(value, &given);
     int shown = given.size < 256 ? (int)given.size : 256;
     const char *name = input->name;
+    if (is_path(input) && places->engine && is_fetched(given)) {
+        pack_raw(pk, value);
+        return 0;
+    }
     if (is_url(given))
         return fault(ret_fault, STATUS_UNSUPPORTED, name,
-                     "%s is an address: only files can be read so far", name);
+                     "%s is an address of a kind that is not fetched: %.*s", name, shown,
+                     (const char *)given.data);
 
     char path[PATH_MAX];
-    int r = paths_resolve_input(places->folder, places->roots, given, false, path);
+    int r = paths_resolve_input(places->folder, places->roots, given, is_folder(input), path);
     if (r == 0)
         pack_text(pk, path);
     if (r == STATUS_NOT_FOUND)
-        return fault(ret_fault, r, name, "%s: there is no file %.*s", name, shown,
-                     (const char *)given.data);
+        return fault(ret_fault, r, name, "%s: there is no %s %.*s", name,
+                     is_folder(input) ? "folder" : "file", shown, (const char *)given.data);
     if (r == STATUS_DENIED)
         return fault(ret_fault, r, name,
                      "%s: %.*s lies outside the task's folder and storage.input_roots, or behind a "
                      "symbolic link",
                      name, shown, (const char *)given.data);
     if (r > 0)
-        return fault(ret_fault, r, name, "%s: %.*s is not the path of a regular file", name, shown,
-                     (const char *)given.data);
+        return fault(ret_fault, r, name, "%s: %.*s is not the path of a %s", name, shown,
+                     (const char *)given.data, is_folder(input) ? "folder" : "regular file");
     if (r < 0)
         return fault(ret_fault, r, name, "%s: %.*s: %s", name, shown, (const char *)given.data,
                      strerror(-r));
@@ -110,7 +139,7 @@ static int pack_input(const struct gantry_input *input, const struct inputs_plac
         return fault(ret_fault, STATUS_INVALID, input->name, "%s must be of type %s", input->name,
                      input->type);
     pack_text(pk, input->name);
-    if (strcmp(input->type, "path") == 0)
+    if (is_path(input) || is_folder(input))
         return pack_path(input, places, value, pk, ret_fault);
     pack_raw(pk, value);
     return 0;
@@ -140,4 +169,19 @@ int inputs_resolve(const struct node_row *row, const struct inputs_places *place
     if (r == 0 && ret_inputs->failed)
         r = fault(ret_fault, -ENOMEM, "", "out of memory");
     return r;
+}
+
+void inputs_addresses(const struct node_row *row, struct slice given, msgpack_packer *pk)
+{
+    size_t count = 0;
+    const char *names[INPUTS_MAX];
+    for (size_t i = 0; i < row->inputs_count && count < INPUTS_MAX; i++) {
+        struct slice text;
+        struct slice value = value_of(&row->inputs[i], given);
+        if (is_path(&row->inputs[i]) && value.size && codec_str(value, &text) && is_fetched(text))
+            names[count++] = row->inputs[i].name;
+    }
+    msgpack_pack_array(pk, count);
+    for (size_t i = 0; i < count; i++)
+        pack_text(pk, names[i]);
 }

@@ -15,9 +15,14 @@ struct fault {
 struct inputs_places {
     const char *folder; /* the task's own */
     const char *roots;  /* further ones, comma separated */
+    bool engine;        /* an engine is fed, which fetches what addresses name */
 };
 
 /* 0, and the map in ret_inputs, which was empty. Else the fault's code, which says what is wrong
  * with which input. Looks at files, so it may block. */
 int inputs_resolve(const struct node_row *row, const struct inputs_places *places,
                    struct slice given, struct packed *ret_inputs, struct fault *ret_fault);
+
+/* Packs an array of the names of those inputs whose path is an address; given is checked, or empty.
+ */
+void inputs_addresses(const struct node_row *row, struct slice given, msgpack_packer *pk);

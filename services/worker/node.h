@@ -59,6 +59,7 @@ struct node_table {
 /* One a file in nodes/. */
 extern const struct node_table nodes_audio_separator; /* nodes/audio_separator.c */
 extern const struct node_table nodes_ffmpeg;          /* nodes/ffmpeg.c */
+extern const struct node_table nodes_storage;         /* nodes/storage.c */
 extern const struct node_table nodes_system;          /* nodes/system.c */
 extern const struct node_table nodes_video;           /* nodes/video.c */
 

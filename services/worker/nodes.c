@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const struct node_table *const tables[] = { &nodes_audio_separator, &nodes_ffmpeg,
-                                                   &nodes_system, &nodes_video };
+                                                   &nodes_storage, &nodes_system, &nodes_video };
 
 const struct node_table *nodes_of_service(struct slice service)
 {

@@ -265,7 +265,7 @@ static void prepare(uv_work_t *task)
                        r < 0 ? strerror(-r) : "something else has its name");
         return;
     }
-    const struct inputs_places places = { self->folder, self->shop->roots };
+    const struct inputs_places places = { self->folder, self->shop->roots, true };
     if (inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs, &self->fault))
         self->kind = VERDICT_FAILED;
     msgpack_packer pk = packed_packer(&self->inputs);
@@ -337,7 +337,7 @@ static void run_inline(gantry_job_t *job, const struct shop_node *node, struct s
 static void run_within(gantry_job_t *job, const struct shop_node *node)
 {
     struct gantry_bytes input = gantry_job_input(job);
-    const struct inputs_places nowhere = { "", "" };
+    const struct inputs_places nowhere = { "", "", false };
     struct fault fault = { 0 };
     scoped_in(packed) inputs = { 0 };
     int r =

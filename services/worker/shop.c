@@ -114,11 +114,14 @@ void run_destroy(run_t **self_p)
     uv_close((uv_handle_t *)&self->limit, on_closed);
 }
 
-static void pack_before(const gantry_job_t *job, const shop_t *shop, struct packed *before)
+static void pack_before(const gantry_job_t *job, const struct shop_node *node,
+                        struct packed *before)
 {
     struct gantry_bytes checkpoint = gantry_job_checkpoint(job);
+    struct gantry_bytes input = gantry_job_input(job);
+    struct slice given = slice_make(input.data, input.size);
     msgpack_packer pk = packed_packer(before);
-    msgpack_pack_map(&pk, 5);
+    msgpack_pack_map(&pk, 6);
     pack_text(&pk, "attempt");
     msgpack_pack_uint32(&pk, gantry_job_attempt(job));
     pack_text(&pk, "failures");
@@ -127,8 +130,10 @@ static void pack_before(const gantry_job_t *job, const shop_t *shop, struct pack
     msgpack_pack_uint32(&pk, gantry_job_crashes(job));
     pack_text(&pk, "checkpoint");
     pack_raw(&pk, slice_make(checkpoint.data, checkpoint.size));
+    pack_text(&pk, "addresses");
+    inputs_addresses(node->row, codec_check(given) == 0 ? given : slice_make(NULL, 0), &pk);
     pack_text(&pk, "settings");
-    pack_raw(&pk, packed_slice(&shop->settings));
+    pack_raw(&pk, packed_slice(&node->shop->settings));
 }
 
 run_t *run_new(gantry_job_t *job, const struct shop_node *node)
@@ -152,7 +157,7 @@ run_t *run_new(gantry_job_t *job, const struct shop_node *node)
     msgpack_packer pk = packed_packer(&self->given);
     if (input.size)
         pack_raw(&pk, slice_make(input.data, input.size));
-    pack_before(job, node->shop, &self->before);
+    pack_before(job, node, &self->before);
     if (!self->id || self->given.failed || self->before.failed)
         run_destroy(&self);
     return self;

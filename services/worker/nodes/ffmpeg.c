@@ -7,18 +7,20 @@
 #define ZIP NODE_PACKED("\xa3zip")
 #define LEVEL NODE_PACKED("\xa7" "default")
 #define NONE { NULL, 0 }
-#define LATER "; true is refused until object storage lands"
 
 static const struct gantry_input extract_keyframes_inputs[] = {
     { "video_path", "path", true, NONE, "the video", NULL },
     { "keyframe_sample_count", "whole", false, NODE_PACKED("\x64"), "pictures to take, 1 to 10000, spread evenly over the video; fewer when it has fewer", NULL },
-    { "upload_keyframes_to_minio", "switch", false, OFF, "upload the folder" LATER, NULL },
-    { "compress_keyframes_before_upload", "switch", false, OFF, "upload it as one archive" LATER, NULL },
-    { "keyframe_compression_format", "text", false, ZIP, "format of the archive", NULL },
-    { "keyframe_compression_level", "text", false, LEVEL, "effort spent on the archive", NULL },
-    { "delete_local_keyframes_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER, NULL },
+    { "upload_keyframes_to_minio", "switch", false, OFF, "upload the folder: {task_id}/keyframes/...", NULL },
+    { "compress_keyframes_before_upload", "switch", false, OFF, "upload it as one archive, {task_id}/keyframes/keyframes_compressed.zip or .tar.gz", NULL },
+    { "keyframe_compression_format", "text", false, ZIP, "zip or tar.gz", NULL },
+    { "keyframe_compression_level", "text", false, LEVEL, "store, fast, default or maximum", NULL },
+    { "delete_local_keyframes_after_upload", "switch", false, OFF, "keep it only in the store, once that has all of it; keyframe_dir is its address then", NULL },
 };
-static const char *const extract_keyframes_outputs[] = { "keyframe_dir", "keyframe_files_count", NULL };
+static const char *const extract_keyframes_outputs[] = {
+    "keyframe_dir", "keyframe_files_count", "keyframe_minio_url", "keyframe_compressed_archive_url", "keyframe_uploaded_files",
+    "keyframe_compression_info", "keyframe_upload_error", NULL
+};
 static const char *const extract_keyframes_key[] = { "keyframe_dir", NULL };
 
 static const struct gantry_input extract_audio_inputs[] = {
@@ -30,14 +32,17 @@ static const char *const extract_audio_key[] = { "audio_path", NULL };
 static const struct gantry_input crop_subtitle_images_inputs[] = {
     { "video_path", "path", true, NONE, "the video", NULL },
     { "subtitle_area", "list", false, NONE, "[x1, y1, x2, y2] in pixels of the picture as shown; needed, from one or the other", "subtitle_area" },
-    { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder" LATER, NULL },
-    { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive" LATER, NULL },
-    { "compression_format", "text", false, ZIP, "format of the archive", NULL },
-    { "compression_level", "text", false, LEVEL, "effort spent on the archive", NULL },
-    { "delete_local_cropped_images_after_upload", "switch", false, OFF, "remove the folder once it is uploaded" LATER, NULL },
+    { "upload_cropped_images_to_minio", "switch", false, OFF, "upload the folder: {task_id}/cropped_images/...", NULL },
+    { "compress_directory_before_upload", "switch", false, OFF, "upload it as one archive, {task_id}/cropped_images/frames_compressed.zip or .tar.gz", NULL },
+    { "compression_format", "text", false, ZIP, "zip or tar.gz; with another it is uploaded as it is", NULL },
+    { "compression_level", "text", false, LEVEL, "store, fast, default or maximum", NULL },
+    { "delete_local_cropped_images_after_upload", "switch", false, OFF, "keep it only in the store, once that has all of it; cropped_images_path is its address then", NULL },
     { "decode_processes", "whole", false, NODE_PACKED("\x0a"), "most ffmpeg at once, 1 to 64; never more than there are processors", NULL },
 };
-static const char *const crop_subtitle_images_outputs[] = { "cropped_images_path", "cropped_images_files_count", NULL };
+static const char *const crop_subtitle_images_outputs[] = {
+    "cropped_images_path", "cropped_images_files_count", "cropped_images_minio_url", "cropped_images_uploaded_files",
+    "compressed_archive_url", "compression_info", "fallback_from_compression", "cropped_images_upload_error", NULL
+};
 static const char *const crop_subtitle_images_key[] = { "cropped_images_path", NULL };
 
 static const struct gantry_input split_audio_segments_inputs[] = {

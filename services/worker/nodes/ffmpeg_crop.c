@@ -7,6 +7,7 @@
 #include "services/worker/media.h"
 
 #include "common/scoped.h"
+#include "services/worker/nodes/upload.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define FRAMES "cropped_images/frames"
+/* The share of the work after which the pictures are uploaded. */
+#define MADE_AT 0.6
 
 enum { PART_PICTURES_MIN = 250, PROCESSES_MAX = 64 };
 
@@ -29,6 +32,7 @@ struct cropping {
     size_t parts;
     double moments[PROCESSES_MAX + 1];
     uint64_t done[PROCESSES_MAX];
+    struct upload_wish wish;
     bool incomplete; /* a part failed: all is decoded again in one go, which tells why */
 };
 
@@ -57,15 +61,28 @@ static int read_area(struct cropping *self)
     return 0;
 }
 
+static const struct upload_inputs upload_inputs = {
+    .upload = "upload_cropped_images_to_minio",
+    .compress = "compress_directory_before_upload",
+    .format = "compression_format",
+    .level = "compression_level",
+    .remove = "delete_local_cropped_images_after_upload",
+    .fall_back = true,
+};
+static const struct upload_names upload_names = {
+    .folder = "cropped_images_path",
+    .url = "cropped_images_minio_url",
+    .archive = "compressed_archive_url",
+    .uploaded = "cropped_images_uploaded_files",
+    .info = "compression_info",
+    .fallback = "fallback_from_compression",
+    .error = "cropped_images_upload_error",
+};
+
 static int read_inputs(struct cropping *self)
 {
-    static const char *const switches[] = { "upload_cropped_images_to_minio",
-                                            "compress_directory_before_upload",
-                                            "delete_local_cropped_images_after_upload" };
     engine_t *engine = self->engine;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < sizeof switches / sizeof switches[0]; i++)
-        r = engine_switch_unsupported(engine, switches[i]);
+    int r = upload_read(engine, &upload_inputs, &self->wish);
     if (r == 0)
         r = engine_text(engine, "video_path", &self->video_path);
     if (r == 0)
@@ -230,6 +247,7 @@ int ffmpeg_crop_subtitle_images(engine_t *engine)
     if (mkdir("cropped_images", 0777) != 0 || mkdir(FRAMES, 0777) != 0)
         return -errno;
 
+    engine_share(engine, 0, self.wish.upload ? MADE_AT : 1);
     const struct media_info *info = &self.info;
     self.seconds = info->video_duration_s > 0 ? info->video_duration_s : info->duration_s;
     self.pictures = info->frames;
@@ -244,8 +262,7 @@ int ffmpeg_crop_subtitle_images(engine_t *engine)
     if (count == 0)
         return engine_refuse(engine, STATUS_FAILED, "video_path",
                              "the video stream holds no picture that can be decoded");
-    engine_put_path(engine, "cropped_images_path", FRAMES);
     engine_put_whole(engine, "cropped_images_files_count", count);
-    engine_hand_over(engine, FRAMES);
-    return 0;
+    engine_share(engine, MADE_AT, 1);
+    return upload_made(engine, &self.wish, &upload_names, FRAMES, "cropped_images");
 }

@@ -7,6 +7,7 @@
 #include "services/worker/media.h"
 
 #include "common/scoped.h"
+#include "services/worker/nodes/upload.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@ enum {
     COUNT_MAX = 10000,
     JUMP_WORTH = 125 /* half the usual distance between two intra pictures */
 };
+
+/* The share of the work after which the pictures are uploaded. */
+#define MADE_AT 0.6
 
 struct sampling {
     engine_t *engine;
@@ -167,21 +171,27 @@ static int sample(struct sampling *self)
     return r == 0 && self->pictures > got ? sample_by_decoding(self) : r;
 }
 
-static int refuse_unsupported(engine_t *engine)
-{
-    static const char *const switches[] = { "upload_keyframes_to_minio",
-                                            "compress_keyframes_before_upload",
-                                            "delete_local_keyframes_after_upload" };
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < sizeof switches / sizeof switches[0]; i++)
-        r = engine_switch_unsupported(engine, switches[i]);
-    return r;
-}
+static const struct upload_inputs upload_inputs = {
+    .upload = "upload_keyframes_to_minio",
+    .compress = "compress_keyframes_before_upload",
+    .format = "keyframe_compression_format",
+    .level = "keyframe_compression_level",
+    .remove = "delete_local_keyframes_after_upload",
+};
+static const struct upload_names upload_names = {
+    .folder = "keyframe_dir",
+    .url = "keyframe_minio_url",
+    .archive = "keyframe_compressed_archive_url",
+    .uploaded = "keyframe_uploaded_files",
+    .info = "keyframe_compression_info",
+    .error = "keyframe_upload_error",
+};
 
 int ffmpeg_extract_keyframes(engine_t *engine)
 {
     struct sampling self = { .engine = engine };
-    int r = refuse_unsupported(engine);
+    struct upload_wish wish;
+    int r = upload_read(engine, &upload_inputs, &wish);
     if (r == 0)
         r = engine_text(engine, "video_path", &self.video_path);
     if (r == 0)
@@ -195,6 +205,7 @@ int ffmpeg_extract_keyframes(engine_t *engine)
         return engine_refuse(engine, STATUS_FAILED, "video_path", "%s has no video stream",
                              self.video_path);
 
+    engine_share(engine, 0, wish.upload ? MADE_AT : 1);
     self.seconds = info->video_duration_s > 0 ? info->video_duration_s : info->duration_s;
     self.pictures = info->frames;
     if (mkdir("keyframes", 0777) != 0)
@@ -206,8 +217,7 @@ int ffmpeg_extract_keyframes(engine_t *engine)
     if (count == 0)
         return engine_refuse(engine, STATUS_FAILED, "video_path",
                              "the video stream holds no picture that can be decoded");
-    engine_put_path(engine, "keyframe_dir", "keyframes");
     engine_put_whole(engine, "keyframe_files_count", count);
-    engine_hand_over(engine, "keyframes");
-    return 0;
+    engine_share(engine, MADE_AT, 1);
+    return upload_made(engine, &wish, &upload_names, "keyframes", "keyframes");
 }

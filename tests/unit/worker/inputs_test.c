@@ -25,7 +25,7 @@ static const struct gantry_input path_inputs[] = { { "path", "path", false, NONE
 static const struct node_row path_row = { .name = "test.path",
                                           .inputs = path_inputs,
                                           .inputs_count = 1 };
-static const struct inputs_places nowhere = { "", "" };
+static const struct inputs_places nowhere = { "", "", false };
 
 TEST(defaults_fill_what_is_not_given)
 {
@@ -125,7 +125,40 @@ TEST(numbers_may_be_whole_or_negative)
     }
 }
 
-TEST(addresses_are_not_offered_yet)
+TEST(engines_get_addresses_as_they_are)
+{
+    UNUSED;
+    static const struct {
+        struct slice given;
+        bool fetched;
+    } rows[] = {
+        { SLICE_INIT("\x81\xa4path\xa8http://x"), true },
+        { SLICE_INIT("\x81\xa4path\xa9HTTPS://x"), true },
+        { SLICE_INIT("\x81\xa4path\xab"
+                     "minio://b/k"),
+          true },
+        { SLICE_INIT("\x81\xa4path\xa8s3://b/k"), true },
+        { SLICE_INIT("\x81\xa4path\xa7http://"), false },
+        { SLICE_INIT("\x81\xa4path\xa7"
+                     "ftp://x"),
+          false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct inputs_places here = { "/proc/self", "", true };
+        scoped_in(packed) packed = { .failed = false };
+        scoped_in(packed) names = { .failed = false };
+        struct fault fault = { 0 };
+        msgpack_packer pk = packed_packer(&names);
+        inputs_addresses(&path_row, rows[i].given, &pk);
+        CHECK_SLICE(packed_slice(&names), rows[i].fetched ? "\x91\xa4path" : "\x90");
+        CHECK_INT(inputs_resolve(&path_row, &here, rows[i].given, &packed, &fault),
+                  rows[i].fetched ? 0 : STATUS_UNSUPPORTED);
+        if (rows[i].fetched)
+            CHECK_INT(slice_equal(packed_slice(&packed), rows[i].given), true);
+    }
+}
+
+TEST(other_nodes_cannot_read_addresses)
 {
     UNUSED;
     static const struct {
@@ -141,7 +174,7 @@ TEST(addresses_are_not_offered_yet)
         { SLICE_INIT("\x81\xa4path\xa0"), STATUS_INVALID },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct inputs_places here = { "/proc/self", "" };
+        const struct inputs_places here = { "/proc/self", "", false };
         scoped_in(packed) packed = { .failed = false };
         struct fault fault = { 0 };
         CHECK_INT(inputs_resolve(&path_row, &here, rows[i].given, &packed, &fault), rows[i].code);
@@ -152,9 +185,12 @@ TEST(addresses_are_not_offered_yet)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HOLDS(defaults_fill_what_is_not_given), HOLDS(null_is_as_good_as_not_given),
-        HOLDS(what_is_wrong_is_named),          HOLDS(numbers_may_be_whole_or_negative),
-        HOLDS(addresses_are_not_offered_yet),
+        HOLDS(defaults_fill_what_is_not_given),
+        HOLDS(null_is_as_good_as_not_given),
+        HOLDS(what_is_wrong_is_named),
+        HOLDS(numbers_may_be_whole_or_negative),
+        HOLDS(engines_get_addresses_as_they_are),
+        HOLDS(other_nodes_cannot_read_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

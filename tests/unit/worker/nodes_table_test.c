@@ -10,7 +10,7 @@
 
 #define END "<!-- /nodes -->"
 
-static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_audio_separator };
+static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_audio_separator, &nodes_storage };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 static void print_value(FILE *out, struct gantry_bytes value)

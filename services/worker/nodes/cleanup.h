@@ -1,0 +1,77 @@
+#pragma once
+/* What the files of system.cleanup share: one pass over records and folders. It removes only by
+ * FORGET, one task's id at a time, and by what sweeps a task's own temporary files. */
+#include "common/paths.h"
+#include "common/settings.h"
+#include "proto/gantry.h"
+#include "proto/message.h"
+#include "services/worker/engine.h"
+
+enum { CLEANUP_NAMES = 5, CLEANUP_BATCH = 200, CLEANUP_WHY = 256 };
+
+/* What one step found. found = removed + kept + failed, unless it is a dry run. */
+struct cleanup_step {
+    const char *name;
+    uint64_t found, removed, kept, failed;
+    size_t names_count;
+    char names[CLEANUP_NAMES][NAME_MAX + 1]; /* the first few */
+    char why[CLEANUP_WHY];                   /* of the first that failed */
+};
+
+/* Ids of folders without a record. */
+struct cleanup_orphans {
+    char (*ids)[TASK_ID_MAX + 1];
+    size_t count, room;
+};
+
+struct cleanup {
+    engine_t *engine;
+    gantry_client_t *client;
+    const char *root;
+    char videos[PATH_MAX];
+    char self[TASK_ID_MAX + 1]; /* our own task */
+    bool dry_run, many;
+    int64_t retention_ms, grace_ms, tmp_ms, now_ms;
+    struct cleanup_step expired, temporary, trash, orphan_folders, orphan_records, strangers;
+    struct cleanup_orphans orphans;
+    uint64_t known; /* folders that have a record */
+    uint64_t asked; /* records that were read whole */
+};
+
+/* Keeps the name for the report. */
+void cleanup_found(struct cleanup_step *step, const char *name);
+void cleanup_failed(struct cleanup_step *step, const char *why);
+
+/* cleanup_ask.c: the broker. */
+struct cleanup_page {
+    void *bytes; /* owned */
+    size_t size;
+    struct m_tasks_page page;
+};
+void cleanup_page_clear(struct cleanup_page *self);
+/* Each of a page's items. */
+typedef int cleanup_item_fn(struct cleanup *self, const struct m_task_item *item);
+/* 0, or a status (refused or to be retried) or -errno. */
+int cleanup_ask_page(struct cleanup *self, const struct m_tasks *asked,
+                     struct cleanup_page *ret_page);
+int cleanup_each(struct cleanup *self, const struct cleanup_page *page, cleanup_item_fn *each);
+/* Which of these ids have a record, each told once. */
+int cleanup_look_up(struct cleanup *self, const char (*ids)[TASK_ID_MAX + 1], size_t count,
+                    cleanup_item_fn *each);
+/* FORGET of a task that was looked at; ended_before_ms as FORGET takes it. What became of it is
+ * counted in step. */
+int cleanup_forget(struct cleanup *self, struct cleanup_step *step, struct slice id,
+                   uint64_t ended_before_ms);
+/* Whether outputs of the task name files beneath folder. */
+int cleanup_names_files(struct cleanup *self, const char *id, const char *folder, bool *ret_names);
+
+/* cleanup_folders.c: the disk. */
+int cleanup_folders(struct cleanup *self);
+int cleanup_orphans(struct cleanup *self);
+int cleanup_trash(struct cleanup *self);
+bool cleanup_has_folder(const struct cleanup *self, const char *id);
+
+/* cleanup_records.c: the records. */
+int cleanup_expired(struct cleanup *self);
+int cleanup_expire(struct cleanup *self, const struct m_task_item *item);
+int cleanup_orphan_records(struct cleanup *self);

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/scoped.h"
 #include "common/storage/storage.h"
 #include "tests/unit/common/scratch.h"
@@ -129,6 +130,31 @@ TEST(trash_goes_when_it_is_old)
     CHECK(!exists("root/.trash/file") && !exists("root/.trash/t2.0123abcd"));
 }
 
+TEST(a_look_counts_and_removes_nothing)
+{
+    UNUSED;
+    uint64_t count = 99;
+    int64_t changed_ms = 0, later_ms = 0;
+    scoped_fd int folder = open("root/t1", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CHECK_INT(storage_changed(folder, &changed_ms), 0);
+    CHECK(changed_ms > 0 && changed_ms <= clock_wall_ms());
+    CHECK_INT(mkdir("root/t1/deep", 0700) | mkdir("root/.trash", 0700), 0);
+    grow_older();
+    scratch_write("root/t1/deep/file", "x");
+    CHECK_INT(storage_changed(folder, &later_ms), 0);
+    CHECK(later_ms > changed_ms);
+    scratch_write("root/t1/tmp/one", "x");
+    scratch_write("root/.trash/two", "x");
+    grow_older();
+    CHECK_INT(storage_sweep_look(folder, HOUR_MS, &count), 0);
+    CHECK_INT(count, 0);
+    CHECK_INT(storage_sweep_look(folder, 0, &count), 0);
+    CHECK_INT(count, 1);
+    CHECK_INT(storage_trash_look("root", 0, &count), 0);
+    CHECK_INT(count, 1);
+    CHECK(exists("root/t1/tmp/one") && exists("root/.trash/two"));
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test##_holds, setup, teardown)
@@ -138,6 +164,7 @@ int main(void)
         EACH(parts_of_hand_overs_go_and_nothing_like_them),
         EACH(a_tmp_that_is_a_link_is_not_swept),
         EACH(trash_goes_when_it_is_old),
+        EACH(a_look_counts_and_removes_nothing),
     };
     return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
 }

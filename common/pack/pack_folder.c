@@ -1,0 +1,332 @@
+#include "common/pack/self.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/paths.h"
+#include "common/scoped.h"
+#include "common/status.h"
+
+enum { SHA256_BYTES = 32 };
+
+struct packing {
+    const struct pack_row *row;
+    int folder;
+    struct archive *archive;
+    struct archive_entry *entry;
+    EVP_MD_CTX *digest;
+    int sunk; /* what the sink answered, when it was not 0 */
+    uint64_t done, total;
+    struct pack_stats stats;
+    uint8_t *buffer;
+    char *message;
+};
+
+/* ---- what libarchive makes ------------------------------------------------------------------- */
+
+static la_ssize_t on_bytes(struct archive *archive, void *arg, const void *bytes, size_t size)
+{
+    struct packing *self = arg;
+    (void)archive;
+    if (!EVP_DigestUpdate(self->digest, bytes, size))
+        self->sunk = -ENOMEM;
+    else
+        self->sunk = self->row->sink(self->row->arg, bytes, size);
+    if (self->sunk)
+        return -1;
+    self->stats.packed_bytes += size;
+    return (la_ssize_t)size;
+}
+
+/* What a call of libarchive's that failed comes to. */
+static int failed(struct packing *self)
+{
+    if (self->sunk)
+        return self->sunk;
+    const int problem = archive_errno(self->archive);
+    const char *why = archive_error_string(self->archive);
+    return pack_says(self->message, problem == ENOMEM ? -ENOMEM : -EIO,
+                     "the archive cannot be made: %s", why ? why : "no reason is known");
+}
+
+static int set_zip(struct archive *archive, enum pack_level level)
+{
+    static const char *const levels[] = {
+        [PACK_FAST] = "1", [PACK_DEFAULT] = "6", [PACK_MAXIMUM] = "9"
+    };
+    if (archive_write_set_format_zip(archive))
+        return ARCHIVE_FATAL;
+    return level == PACK_STORE ? archive_write_zip_set_compression_store(archive)
+                               : archive_write_set_format_option(
+                                     archive, "zip", "compression-level", levels[level]);
+}
+
+/* GNU's kind of tar, as it keeps a name's bytes as they are. Without the time of its making in it,
+ * the same folder makes the same archive. */
+static int set_tar_gz(struct archive *archive, enum pack_level level)
+{
+    static const char *const levels[] = {
+        [PACK_STORE] = "0", [PACK_FAST] = "1", [PACK_DEFAULT] = "6", [PACK_MAXIMUM] = "9"
+    };
+    if (archive_write_set_format_gnutar(archive) || archive_write_add_filter_gzip(archive))
+        return ARCHIVE_FATAL;
+    if (archive_write_set_filter_option(archive, "gzip", "timestamp", NULL))
+        return ARCHIVE_FATAL;
+    return archive_write_set_filter_option(archive, "gzip", "compression-level", levels[level]);
+}
+
+static int start(struct packing *self)
+{
+    self->archive = archive_write_new();
+    self->entry = archive_entry_new();
+    self->digest = EVP_MD_CTX_new();
+    self->buffer = malloc(PACK_BUFFER);
+    if (!self->archive || !self->entry || !self->digest || !self->buffer ||
+        !EVP_DigestInit_ex(self->digest, EVP_sha256(), NULL))
+        return -ENOMEM;
+    int r = self->row->format == PACK_ZIP ? set_zip(self->archive, self->row->level)
+                                          : set_tar_gz(self->archive, self->row->level);
+    if (r == ARCHIVE_OK)
+        r = archive_write_set_bytes_per_block(self->archive, PACK_BUFFER);
+    if (r == ARCHIVE_OK) /* else its end is filled up to a block */
+        r = archive_write_set_bytes_in_last_block(self->archive, 1);
+    if (r == ARCHIVE_OK)
+        r = archive_write_open2(self->archive, self, NULL, on_bytes, NULL, NULL);
+    return r == ARCHIVE_OK ? 0 : failed(self);
+}
+
+static int finish(struct packing *self)
+{
+    unsigned char bytes[SHA256_BYTES];
+    if (archive_write_close(self->archive))
+        return failed(self);
+    if (!EVP_DigestFinal_ex(self->digest, bytes, NULL))
+        return -ENOMEM;
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        (void)snprintf(self->stats.sha256 + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+static void packing_end(struct packing *self)
+{
+    if (self->archive) {
+        (void)archive_write_fail(self->archive); /* else freeing it would write its end */
+        (void)archive_write_free(self->archive);
+    }
+    archive_entry_free(self->entry);
+    EVP_MD_CTX_free(self->digest);
+    free(self->buffer);
+    if (self->folder >= 0)
+        (void)close(self->folder);
+}
+
+/* ---- a member -------------------------------------------------------------------------------- */
+
+static int begin_member(struct packing *self, const char *name, const struct stat *info)
+{
+    const bool folder = S_ISDIR(info->st_mode);
+    archive_entry_clear(self->entry);
+    archive_entry_set_pathname(self->entry, name);
+    archive_entry_set_filetype(self->entry, folder ? AE_IFDIR : AE_IFREG);
+    archive_entry_set_perm(self->entry, folder || info->st_mode & S_IXUSR ? 0755 : 0644);
+    archive_entry_set_size(self->entry, folder ? 0 : info->st_size);
+    archive_entry_set_mtime(self->entry, info->st_mtim.tv_sec, 0);
+    return archive_write_header(self->archive, self->entry) == ARCHIVE_OK ? 0 : failed(self);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int trouble(const struct packing *self, const char *name, int problem)
+{
+    const int result = problem == ENOENT                       ? STATUS_CONFLICT
+                       : problem == EACCES || problem == EPERM ? STATUS_DENIED
+                       : problem == ELOOP || problem == EXDEV  ? STATUS_UNSUPPORTED
+                                                               : -problem;
+    return pack_says(self->message, result, "%s cannot be read: %s", name, strerror(problem));
+}
+
+/* size bytes: fewer or more, and it has changed. */
+static int copy(struct packing *self, int file, const char *name, uint64_t size)
+{
+    for (uint64_t left = size;;) {
+        if (self->row->stop && self->row->stop(self->row->arg))
+            return -ECANCELED;
+        const ssize_t got = read(file, self->buffer, PACK_BUFFER);
+        if (got < 0)
+            return trouble(self, name, errno);
+        if ((uint64_t)got > left || (got == 0 && left > 0))
+            return pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
+        if (got == 0)
+            return 0;
+        if (archive_write_data(self->archive, self->buffer, (size_t)got) != got)
+            return failed(self);
+        left -= (uint64_t)got;
+        self->done += (uint64_t)got;
+        if (self->row->moved)
+            self->row->moved(self->row->arg, self->done, self->total);
+    }
+}
+
+static int add_file(struct packing *self, const char *name)
+{
+    struct stat before;
+    struct stat after;
+    scoped_fd int file = paths_open_beneath(self->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0)
+        return trouble(self, name, -file);
+    if (fstat(file, &before))
+        return -errno;
+    if (!S_ISREG(before.st_mode))
+        return pack_says(self->message, STATUS_CONFLICT, "%s is no file any more", name);
+    int r = begin_member(self, name, &before);
+    if (r == 0)
+        r = copy(self, file, name, (uint64_t)before.st_size);
+    if (r)
+        return r;
+    if (fstat(file, &after))
+        return -errno;
+    if (!is_same(&before, &after))
+        return pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
+    if (archive_write_finish_entry(self->archive))
+        return failed(self);
+    self->stats.files++;
+    self->stats.original_bytes += (uint64_t)before.st_size;
+    return 0;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------ */
+
+/* A file or a folder without entries. */
+typedef int visit_fn(struct packing *self, const char *name, const struct stat *info);
+
+static int add(struct packing *self, const char *name, const struct stat *info)
+{
+    return S_ISDIR(info->st_mode) ? begin_member(self, name, info) : add_file(self, name);
+}
+
+static int count(struct packing *self, const char *name, const struct stat *info)
+{
+    const char *wrong = pack_name_wrong(slice_of(name));
+    if (wrong)
+        return pack_says(self->message, STATUS_UNSUPPORTED, "%s %s", name, wrong);
+    if (S_ISDIR(info->st_mode))
+        return 0;
+    if (faccessat(self->folder, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW))
+        return trouble(self, name, errno);
+    self->total += (uint64_t)info->st_size;
+    self->stats.files++;
+    return 0;
+}
+
+static int refuse_kind(const struct packing *self, const FTSENT *entry, const char *name)
+{
+    const char *what = NULL;
+    if (entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE)
+        what = "a symbolic link";
+    else if (entry->fts_info == FTS_DEFAULT)
+        what = "a socket, a pipe or a device";
+    else if (entry->fts_info == FTS_DC)
+        what = "a folder that holds itself";
+    if (!what)
+        return trouble(self, name, entry->fts_errno);
+    return pack_says(self->message, STATUS_UNSUPPORTED, "%s is %s, which no archive gets", name,
+                     what);
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static void walk_end(FTS **walk)
+{
+    if (*walk)
+        (void)fts_close(*walk);
+}
+
+/* 0 also at the end, where *ret_entry is NULL. */
+static int next_entry(FTS *fts, FTSENT **ret_entry)
+{
+    errno = 0;
+    *ret_entry = fts_read(fts);
+    return *ret_entry ? 0 : -errno;
+}
+
+/* In memory that grows with the largest folder alone. */
+static int walk(struct packing *self, visit_fn *visit)
+{
+    char top[32];
+    const int top_size = snprintf(top, sizeof top, "/proc/self/fd/%d/.", self->folder);
+    char *const tops[] = { top, NULL };
+    __attribute__((cleanup(walk_end))) FTS *fts =
+        fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+    const FTSENT *last = NULL; /* the entry before, while it may be an empty folder */
+    FTSENT *entry = NULL;
+    int r = fts ? next_entry(fts, &entry) : -errno;
+    while (r == 0 && entry) {
+        const char *name = entry->fts_path + top_size;
+        name += *name == '/';
+        const int kind = entry->fts_info;
+        if (kind == FTS_F || (kind == FTS_DP && last == entry && entry->fts_level > 0))
+            r = visit(self, name, entry->fts_statp);
+        else if (kind != FTS_D && kind != FTS_DP)
+            r = refuse_kind(self, entry, *name ? name : "the folder");
+        last = kind == FTS_D ? entry : NULL;
+        if (r == 0)
+            r = next_entry(fts, &entry);
+    }
+    return r;
+}
+
+static int run(struct packing *self)
+{
+    scoped_in(pack_locale) locale = { 0 };
+    self->folder = open(self->row->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (self->folder < 0)
+        return pack_says(self->message, -errno, "%s: %s", self->row->folder, strerror(errno));
+    int r = pack_locale_init(&locale);
+    if (r == 0)
+        r = walk(self, count);
+    if (r == 0 && self->stats.files == 0)
+        r = pack_says(self->message, STATUS_EMPTY, "there is no file in it");
+    if (r)
+        return r;
+    self->stats.files = 0;
+    r = start(self);
+    if (r == 0)
+        r = walk(self, add);
+    return r ? r : finish(self);
+}
+
+int pack_folder(const struct pack_row *row, struct pack_stats *ret_stats,
+                char ret_message[PACK_MESSAGE])
+{
+    const int64_t begun = clock_ns();
+    struct packing self = { .row = row, .folder = -1, .message = ret_message };
+    ret_message[0] = '\0';
+    int r = run(&self);
+    packing_end(&self);
+    if (r) {
+        if (!ret_message[0])
+            (void)pack_says(ret_message, r, "%s", r > 0 ? status_text(r) : strerror(-r));
+        return r;
+    }
+    self.stats.seconds = (double)(clock_ns() - begun) / 1e9;
+    *ret_stats = self.stats;
+    return 0;
+}

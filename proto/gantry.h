@@ -275,6 +275,8 @@ GANTRY_API const char *gantry_job_task(const gantry_job_t *self);
 GANTRY_API uint32_t gantry_job_attempt(const gantry_job_t *self);
 GANTRY_API uint32_t gantry_job_failures(const gantry_job_t *self); /* attempts that failed before */
 GANTRY_API uint32_t gantry_job_crashes(const gantry_job_t *self);  /* and that were lost */
+/* The task is a user's: what it asks for may not reach private addresses. */
+GANTRY_API bool gantry_job_owned(const gantry_job_t *self);
 GANTRY_API uint32_t gantry_job_timeout_ms(const gantry_job_t *self); /* 0: none */
 /* The input map as submitted; borrowed until the job has ended. */
 GANTRY_API struct gantry_bytes gantry_job_input(const gantry_job_t *self);

@@ -142,6 +142,7 @@ gantry_job_t *jobs_add(jobs_t *self, const struct m_handout *handout)
     job->failures = handout->failures;
     job->crashes = handout->crashes;
     job->timeout_ms = handout->timeout_ms;
+    job->owned = handout->owned;
     gantry_job_t **bucket = bucket_of(self, token_of(job));
     job->next = *bucket;
     *bucket = job;
@@ -222,6 +223,11 @@ uint32_t gantry_job_failures(const gantry_job_t *self)
 uint32_t gantry_job_crashes(const gantry_job_t *self)
 {
     return self->crashes;
+}
+
+bool gantry_job_owned(const gantry_job_t *self)
+{
+    return self->owned;
 }
 
 uint32_t gantry_job_timeout_ms(const gantry_job_t *self)

@@ -31,6 +31,7 @@ struct gantry_job {
     uint32_t failures;
     uint32_t crashes;
     uint32_t timeout_ms;
+    bool owned;
     int64_t due_ms; /* when to report again */
     double progress;
     void *user;

@@ -225,7 +225,8 @@ enum {
     F(T, U32, failures,     OPT, 0,    "attempts that failed before")                                            \
     F(T, U32, crashes,      OPT, 0,    "attempts whose lease was lost before")                                   \
     F(T, RAW, input,        OPT, 0,    "final: what it refers to is filled in")                                  \
-    F(T, RAW, checkpoint,   OPT, 0,    "what an earlier attempt left for this one; in RETURN: what the next one is to get, at most 65536 bytes")
+    F(T, RAW, checkpoint,   OPT, 0,    "what an earlier attempt left for this one; in RETURN: what the next one is to get, at most 65536 bytes") \
+    F(T, BOOL, owned,       OPT, 0,    "the task is a user's: what it asks for may not reach private addresses")
 #define HEARTBEAT_FIELDS(F, T)                                                                                    \
     F(T, BIN, session,    REQ, 16,  "the worker's session")                                                      \
     F(T, U64, claim_open, REQ, 0,   "oldest claim sequence without an answer, or the next one if none is open")  \

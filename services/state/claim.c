@@ -55,7 +55,8 @@ static void pack_handout(struct deal *deal, const struct handed *it, const struc
     struct m_handout handout = { .session = deal->session,
                                  .token = slice_make(it->token, sizeof it->token),
                                  .timeout_ms = body->timeout_ms,
-                                 .input = body->input };
+                                 .input = body->input,
+                                 .owned = body->owner.size > 0 };
     handout.id = handed_id(it, &handout.task);
     handed_rest(it->rest, &handout);
     message_encode(&m_handout_layout, &handout, &deal->state->packer);

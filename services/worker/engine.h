@@ -5,7 +5,8 @@
  * Started as `gantry-engine NODE` in the attempt's own empty folder, with GANTRY_FOLDER (the task's
  * folder), GANTRY_FFMPEG and GANTRY_FFPROBE in the environment. stdin: a msgpack map of inputs, a
  * map {"attempt": n, "failures": n, "crashes": n, "checkpoint": what an earlier attempt left, or
- * nil, "settings": map of texts, see pass_settings.h}, then its end. Descriptor 3: msgpack maps
+ * nil, "owned": by a user, "addresses": names of inputs, "settings": map of texts, see
+ * pass_settings.h}, then its end. Descriptor 3: msgpack maps
  * {"progress": 0..1} and {"checkpoint": value}, then one of {"output": map, "files": [[from,
  * to]...]} (from in the attempt's folder, to in the task's), {"skipped": map}, {"error": {code,
  * message, field}}, {"retry": {message, after_ms}} or
@@ -39,6 +40,7 @@ engine_run_fn ffmpeg_split_audio_segments; /* nodes/ffmpeg_segments.c */
 engine_run_fn storage_download;            /* nodes/storage_download.c */
 engine_run_fn storage_upload_directory;    /* nodes/storage_upload.c */
 engine_run_fn storage_upload_file;         /* nodes/storage_upload.c */
+engine_run_fn system_cleanup;              /* nodes/system_cleanup.c */
 engine_run_fn system_fail;                 /* nodes/system_fail.c */
 engine_run_fn system_sleep;                /* nodes/system_sleep.c */
 engine_run_fn video_process;               /* nodes/video_process.c */

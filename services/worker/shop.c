@@ -34,7 +34,9 @@ shop_t *shop_new(const struct shop_row *row)
     self->holders = 1;
     self->launcher = text(row->programs, "/", "gantry-exec");
     self->engine = text(row->programs, "/", "gantry-engine");
-    self->roots = text(row->settings->storage_local, ",", row->settings->storage_input_roots);
+    if (asprintf(&self->roots, "%s,%s,%s", row->settings->storage_local,
+                 row->settings->storage_input_roots, row->settings->storage_legacy) < 0)
+        self->roots = NULL;
     int r = pass_settings(row->settings, &self->settings);
     if (r)
         log_event(LOG_LEVEL_ERROR, "settings_unfit", "why=%s", strerror(-r));
@@ -121,7 +123,7 @@ static void pack_before(const gantry_job_t *job, const struct shop_node *node,
     struct gantry_bytes input = gantry_job_input(job);
     struct slice given = slice_make(input.data, input.size);
     msgpack_packer pk = packed_packer(before);
-    msgpack_pack_map(&pk, 6);
+    msgpack_pack_map(&pk, 7);
     pack_text(&pk, "attempt");
     msgpack_pack_uint32(&pk, gantry_job_attempt(job));
     pack_text(&pk, "failures");
@@ -130,6 +132,11 @@ static void pack_before(const gantry_job_t *job, const struct shop_node *node,
     msgpack_pack_uint32(&pk, gantry_job_crashes(job));
     pack_text(&pk, "checkpoint");
     pack_raw(&pk, slice_make(checkpoint.data, checkpoint.size));
+    pack_text(&pk, "owned");
+    if (gantry_job_owned(job))
+        msgpack_pack_true(&pk);
+    else
+        msgpack_pack_false(&pk);
     pack_text(&pk, "addresses");
     inputs_addresses(node->row, codec_check(given) == 0 ? given : slice_make(NULL, 0), &pk);
     pack_text(&pk, "settings");

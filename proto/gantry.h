@@ -159,6 +159,34 @@ GANTRY_API int gantry_wait_begin(gantry_client_t *self, const char *id, const ch
 GANTRY_API int gantry_cancel(gantry_client_t *self, const char *id, const char *task,
                              int64_t timeout_ms, gantry_record_t **ret_record);
 
+/* CreateTask and GetTaskStatus of the task service: a video becomes a task, which outside
+ * processors may take from Redis' list task:pending as well as our own workers. */
+enum { GANTRY_ID_SIZE = 129 };
+/* temp_file_path: absolute, beneath storage.local or one of storage.input_roots; the file is moved
+ * away. token: 16 bytes, or NULL for random ones: the same again is the same task. BUSY,
+ * UNAVAILABLE and lost answers are tried again under it until timeout_ms is over. */
+GANTRY_API int gantry_create_task(gantry_client_t *self, const char *temp_file_path,
+                                  const uint8_t *token, int64_t timeout_ms,
+                                  char ret_id[GANTRY_ID_SIZE]);
+
+enum gantry_task_state {
+    GANTRY_TASK_PENDING,
+    GANTRY_TASK_PROCESSING,
+    GANTRY_TASK_COMPLETED,
+    GANTRY_TASK_FAILED
+};
+struct gantry_task_status {
+    enum gantry_task_state status;
+    char result_file_path[4097]; /* of GANTRY_TASK_COMPLETED */
+    char error_message[4097];    /* of GANTRY_TASK_FAILED */
+    char created_at[65];         /* RFC 3339 */
+    char updated_at[65];
+};
+/* Of any task. GANTRY_NOT_FOUND: there is none; GANTRY_CONFLICT: an outside processor wrote a
+ * status that is none. */
+GANTRY_API int gantry_task_status(gantry_client_t *self, const char *id, int64_t timeout_ms,
+                                  struct gantry_task_status *ret_status);
+
 GANTRY_API void gantry_record_destroy(gantry_record_t **self_p);
 /* All borrowed from the record. */
 GANTRY_API const char *gantry_record_id(const gantry_record_t *self);
@@ -237,7 +265,7 @@ struct gantry_node {
     uint32_t failures_max;      /* failures after which a stage has failed for good; 0: as set */
     uint32_t crashes_max;       /* lost leases after which it is quarantined; 0: as set */
     uint32_t retry_ms; /* first wait before another attempt, doubled each time; 0: a formula */
-    bool space; /* it writes files: its tasks are refused while the disk is nearly full */
+    bool space;        /* it writes files: its tasks are refused while the disk is nearly full */
     gantry_run_fn *run;
     gantry_stop_fn *stop; /* NULL: jobs end too soon to be stopped */
     void *arg;

@@ -6,7 +6,7 @@ _gantry_nodes() { # names of the nodes that the system here knows, if one is up
 
 _gantry() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs="up submit show wait list why cancel delete dead events cron pause resume drain undrain ledger audit status workers"
+    local verbs="up submit create show wait list why cancel delete dead events cron pause resume drain undrain ledger audit status workers"
     verbs+=" queues nodes help"
     local common="--data --broker --timeout --json --no-color --help" flags
     local filter="--service --task --since --until --limit"
@@ -35,6 +35,7 @@ _gantry() {
         submit)
             flags="--id --input --priority --limit --delay --at --start-within --end-within --failures --crashes --retry"
             flags+=" --owner --callback --reuse --force --wait --progress --quiet $common" ;;
+        create) flags="--wait --progress --quiet $common" ;;
         show) flags="--follow $common" ;;
         wait) flags="--progress --quiet $common" ;;
         list) flags="--state $filter $common" ;;
@@ -51,6 +52,7 @@ _gantry() {
         *:-*) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word") ;;
         help:*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word") ;;
         dead:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls show replay purge" -- "$word") ;;
+        create:*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         cron:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls set rm" -- "$word") ;;
         submit:* | nodes:*)
             [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "$(_gantry_nodes)" -- "$word")

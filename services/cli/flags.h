@@ -32,10 +32,11 @@ enum {
     ON_WHY = 1 << 17,
     ON_EVENTS = 1 << 18,
     ON_DELETE = 1 << 19,
+    ON_CREATE = 1 << 22,
     ON_FILTER = ON_LIST | ON_CANCEL | ON_DEAD,
     ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_STATUS | ON_WORKERS | ON_QUEUES | ON_NODES |
                  ON_CRON | ON_PAUSE | ON_DRAIN | ON_LEDGER | ON_AUDIT | ON_WHY | ON_EVENTS |
-                 ON_DELETE | ON_FILTER,
+                 ON_DELETE | ON_CREATE | ON_FILTER,
     ON_ALL = ON_UP | ON_CLIENTS | ON_HELP
 };
 
@@ -56,9 +57,9 @@ enum {
     F(TEXT,   callback,   "callback",     0,   "URL",      ON_SUBMIT, "http or https address that is told when the stage has ended") \
     F(TEXT,   reuse,      "reuse",        0,   "RULE",     ON_SUBMIT, "what counts as done before: name (the default), input (of the same input alone) or never") \
     F(SWITCH, force,      "force",        0,   NULL,       ON_SUBMIT | ON_DELETE, "submit: as --reuse never; delete: stages that have not ended as well") \
-    F(SWITCH, wait,       "wait",         'w', NULL,       ON_SUBMIT, "wait until the stage has ended and show the record") \
-    F(SWITCH, progress,   "progress",     0,   NULL,       ON_SUBMIT | ON_WAIT, "show progress on standard error also with --json") \
-    F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_WAIT, "no progress and no notes") \
+    F(SWITCH, wait,       "wait",         'w', NULL,       ON_SUBMIT | ON_CREATE, "wait until the stage has ended and show the record") \
+    F(SWITCH, progress,   "progress",     0,   NULL,       ON_SUBMIT | ON_CREATE | ON_WAIT, "show progress on standard error also with --json") \
+    F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_CREATE | ON_WAIT, "no progress and no notes") \
     F(TEXT,   zone,       "zone",         0,   "ZONE",     ON_CRON,  "time zone of the schedule, such as Asia/Shanghai (default: UTC)") \
     F(TEXT,   state,      "state",        's', "STATE",    ON_LIST | ON_CANCEL, "only scheduled, pending, running, completed, failed, cancelled, ended or dead") \
     F(TEXT,   service,    "service",      0,   "SERVICE",  ON_FILTER | ON_EVENTS, "only stages of this service") \

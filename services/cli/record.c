@@ -144,6 +144,20 @@ static void print_history(const struct gantry_stage *stage)
     json_decref(history);
 }
 
+/* What CreateTask made, and who has it. */
+static void print_created(const struct gantry_stage *stage)
+{
+    json_t *input = NULL;
+    const json_t *path = NULL;
+    if (json_from_packed(slice_make(stage->input.data, stage->input.size), &input) == 0)
+        path = json_object_get(input, "video_path");
+    if (path)
+        print_field("video_path", path);
+    if (strcmp(stage->worker, "external") == 0)
+        puts("  an outside processor has it");
+    json_decref(input);
+}
+
 static void print_due(const struct gantry_stage *stage)
 {
     if (stage->due_ms == 0 || strcmp(stage->state, "scheduled") != 0)
@@ -155,14 +169,17 @@ static void print_due(const struct gantry_stage *stage)
 static void print_detail(const struct cli *cli, gantry_client_t *client,
                          const struct gantry_stage *stage)
 {
+    const bool created = strcmp(stage->task, "video.process") == 0;
     if (!stage->output.size && !stage->error.size && !stage->history.size && !stage->due_ms &&
-        !*stage->callback)
+        !*stage->callback && !created)
         return;
     fputc('\n', stdout);
     fputs(terminal_colour(COLOUR_STRONG, cli->colour), stdout);
     terminal_put(stdout, stage->task);
     fputs(terminal_plain(COLOUR_STRONG, cli->colour), stdout);
     fputc('\n', stdout);
+    if (created)
+        print_created(stage);
     print_due(stage);
     print_history(stage);
     if (stage->error.size)

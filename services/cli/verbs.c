@@ -29,6 +29,17 @@ const struct cli_verb cli_verbs[] = {
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --delay 2h --failures 3 --retry 1m\n"
       "  gantry submit ffmpeg.extract_audio video_path=talk.mp4 --id $id --force --callback https://me.example/done\n",
       1, -1, cli_submit },
+    { "create", ON_CREATE, "FILE", "make a task of a video, which is moved away",
+      "What CreateTask of the task service does: the file goes to videos/ID/original.mp4 beneath storage.local, and\n"
+      "the task waits for a worker of the service video, or for an outside processor that takes its id from Redis'\n"
+      "list task:pending. FILE lies in storage.local or a folder of storage.input_roots (`gantry up --input-root`).\n"
+      "Prints the task's id, or with --wait its record.\n"
+      "\n"
+      "examples:\n"
+      "  gantry create upload.mp4 --wait\n"
+      "  id=$(gantry create /uploads/tmp-4711.mp4) && gantry show $id\n"
+      "  gantry create upload.mp4 --json | jq -r .task_id\n",
+      1, 1, cli_create },
     { "show", ON_SHOW, "ID", "the record of a task",
       "examples:\n"
       "  gantry show 4f1c8a52-6c0e-4b4e-9a55-0d2f3f1c7a10\n"

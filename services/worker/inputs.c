@@ -94,6 +94,16 @@ static bool is_folder(const struct gantry_input *input)
     return strcmp(input->type, "folder") == 0;
 }
 
+/* A folder that is not there lacks the file as well. */
+static int look_in_legacy(const char *legacy, struct slice given, bool folder_wanted,
+                          char *ret_path)
+{
+    if (*(const char *)given.data == '/')
+        return STATUS_NOT_FOUND;
+    int r = paths_resolve_input(legacy, "", given, folder_wanted, ret_path);
+    return r == -ENOENT || r == -ENOTDIR ? STATUS_NOT_FOUND : r;
+}
+
 static int pack_path(const struct gantry_input *input, const struct inputs_places *places,
                      struct slice value, msgpack_packer *pk, struct fault *ret_fault)
 {
@@ -112,6 +122,8 @@ static int pack_path(const struct gantry_input *input, const struct inputs_place
 
     char path[PATH_MAX];
     int r = paths_resolve_input(places->folder, places->roots, given, is_folder(input), path);
+    if (r == STATUS_NOT_FOUND && places->legacy)
+        r = look_in_legacy(places->legacy, given, is_folder(input), path);
     if (r == 0)
         pack_text(pk, path);
     if (r == STATUS_NOT_FOUND)

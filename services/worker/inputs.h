@@ -16,6 +16,8 @@ struct inputs_places {
     const char *folder; /* the task's own */
     const char *roots;  /* further ones, comma separated */
     bool engine;        /* an engine is fed, which fetches what addresses name */
+    const char *legacy; /* where an older system kept the task's files: read when its folder lacks
+                         * what a relative path names; NULL: nowhere */
 };
 
 /* 0, and the map in ret_inputs, which was empty. Else the fault's code, which says what is wrong

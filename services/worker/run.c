@@ -143,7 +143,8 @@ static void finish(run_t *self)
 static void close_folder(uv_work_t *task)
 {
     run_t *self = task->data;
-    const struct hand_over row = { self->work, self->folder, self->messages.files, self->until_ms };
+    const struct hand_over row = { self->work, self->folder, self->messages.files, self->until_ms,
+                                   (uint64_t)settings_of(self)->quota_task_bytes };
     if (self->kind == VERDICT_DONE) {
         int r = hand_over(&row, &self->fault);
         if (r)
@@ -248,6 +249,13 @@ static int start_engine(run_t *self)
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
+/* NULL when there is none. */
+static const char *legacy_folder(const run_t *self, char path[PATH_MAX])
+{
+    const char *top = settings_of(self)->storage_legacy;
+    return *top && snprintf(path, PATH_MAX, "%s/%s", top, self->id) < PATH_MAX ? path : NULL;
+}
+
 /* In a thread, for a shared disk may take its time. */
 static void prepare(uv_work_t *task)
 {
@@ -265,7 +273,9 @@ static void prepare(uv_work_t *task)
                        r < 0 ? strerror(-r) : "something else has its name");
         return;
     }
-    const struct inputs_places places = { self->folder, self->shop->roots, true };
+    char legacy[PATH_MAX];
+    const struct inputs_places places = { self->folder, self->shop->roots, true,
+                                          legacy_folder(self, legacy) };
     if (inputs_resolve(self->row, &places, packed_slice(&self->given), &self->inputs, &self->fault))
         self->kind = VERDICT_FAILED;
     msgpack_packer pk = packed_packer(&self->inputs);
@@ -337,7 +347,7 @@ static void run_inline(gantry_job_t *job, const struct shop_node *node, struct s
 static void run_within(gantry_job_t *job, const struct shop_node *node)
 {
     struct gantry_bytes input = gantry_job_input(job);
-    const struct inputs_places nowhere = { "", "", false };
+    const struct inputs_places nowhere = { "", "", false, NULL };
     struct fault fault = { 0 };
     scoped_in(packed) inputs = { 0 };
     int r =

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 static char root[PATH_MAX], work[PATH_MAX];
+static uint64_t bytes_max; /* 0: no limit */
 
 static int enter(void **state_)
 {
@@ -18,6 +19,7 @@ static int enter(void **state_)
 static int again(void **state_)
 {
     (void)state_;
+    bytes_max = 0;
     if (chdir(root) || tree_remove(AT_FDCWD, "folder") || tree_remove(AT_FDCWD, "work"))
         return -1;
     return mkdir("folder", 0700) || mkdir("work", 0700) ? -1 : 0;
@@ -27,7 +29,7 @@ static int give(struct slice files, int64_t until_ms, struct fault *fault)
 {
     char folder[PATH_MAX + 8];
     (void)snprintf(folder, sizeof folder, "%s/folder", root);
-    const struct hand_over row = { work, folder, files, until_ms };
+    const struct hand_over row = { work, folder, files, until_ms, bytes_max };
     return hand_over(&row, fault);
 }
 
@@ -154,6 +156,40 @@ TEST(a_link_on_the_way_is_not_followed)
     CHECK_INT(access("a", F_OK), -1);
 }
 
+static uint64_t blocks(const char *path)
+{
+    struct stat info;
+    CHECK_INT(lstat(path, &info), 0);
+    return (uint64_t)info.st_blocks * 512;
+}
+
+TEST(a_folder_grows_to_its_limit_and_not_by_a_byte_more)
+{
+    UNUSED;
+    struct fault fault = { 0 };
+    const struct slice files = SLICE("\x91\x92\xa1"
+                                     "d\xa3"
+                                     "new");
+    CHECK_INT(mkdir("work/d", 0700) | mkdir("folder/tmp", 0700) | mkdir("folder/new", 0700), 0);
+    scratch_write("work/d/a", "made");
+    scratch_write("folder/kept", "kept");
+    scratch_write("folder/new/a", "replaced");
+    scratch_write("folder/tmp/half", "of another");
+    bytes_max =
+        blocks("folder") + blocks("folder/kept") + blocks("work/d") + blocks("work/d/a") - 1;
+    CHECK_INT(give(files, INT64_MAX, &fault), STATUS_TOO_LARGE);
+    CHECK(strstr(fault.message, "quota.task_bytes"));
+    CHECK_INT(access("work/d/a", F_OK), 0);
+    char *text = scratch_read("folder/new/a");
+    CHECK_TEXT(text, "replaced");
+    free(text);
+    bytes_max++;
+    CHECK_INT(give(files, INT64_MAX, &fault), 0);
+    text = scratch_read("folder/new/a");
+    CHECK_TEXT(text, "made");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup(after_the_lease_nothing_moves_holds, again),
         cmocka_unit_test_setup(no_path_leads_out_holds, again),
         cmocka_unit_test_setup(a_link_on_the_way_is_not_followed_holds, again),
+        cmocka_unit_test_setup(a_folder_grows_to_its_limit_and_not_by_a_byte_more_holds, again),
     };
     return cmocka_run_group_tests(tests, enter, NULL);
 }

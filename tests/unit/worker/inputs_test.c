@@ -25,7 +25,7 @@ static const struct gantry_input path_inputs[] = { { "path", "path", false, NONE
 static const struct node_row path_row = { .name = "test.path",
                                           .inputs = path_inputs,
                                           .inputs_count = 1 };
-static const struct inputs_places nowhere = { "", "", false };
+static const struct inputs_places nowhere = { "", "", false, NULL };
 
 TEST(defaults_fill_what_is_not_given)
 {
@@ -144,7 +144,7 @@ TEST(engines_get_addresses_as_they_are)
           false },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct inputs_places here = { "/proc/self", "", true };
+        const struct inputs_places here = { "/proc/self", "", true, NULL };
         scoped_in(packed) packed = { .failed = false };
         scoped_in(packed) names = { .failed = false };
         struct fault fault = { 0 };
@@ -174,7 +174,7 @@ TEST(other_nodes_cannot_read_addresses)
         { SLICE_INIT("\x81\xa4path\xa0"), STATUS_INVALID },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct inputs_places here = { "/proc/self", "", false };
+        const struct inputs_places here = { "/proc/self", "", false, NULL };
         scoped_in(packed) packed = { .failed = false };
         struct fault fault = { 0 };
         CHECK_INT(inputs_resolve(&path_row, &here, rows[i].given, &packed, &fault), rows[i].code);

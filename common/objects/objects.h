@@ -55,7 +55,8 @@ void objects_destroy(objects_t **self_p);
  * Calls answer 0; STATUS_NOT_FOUND; STATUS_DENIED (403); STATUS_INVALID (a bucket or key that
  * cannot be, 400); STATUS_CONFLICT (412, 409: it is another by now); STATUS_UNAVAILABLE
  * (unreachable, 5xx, no answer: all tries are used up); STATUS_MALFORMED (an answer that is none);
- * -ECANCELED; -errno of our own. */
+ * STATUS_TOO_LARGE (more than OBJECTS_PARTS_MAX parts); STATUS_UNSUPPORTED (501); -ECANCELED;
+ * -EDEADLK (called from within a sink of the same store); -errno of our own. */
 const char *objects_error(const objects_t *self);
 
 /* Made when it is missing. */
@@ -76,9 +77,9 @@ int objects_list(objects_t *self, const char *bucket, const char *prefix, object
 /* A write: bytes are pushed, parts leave as they fill. Small ones are one PUT. */
 struct objects_put {
     const char *bucket, *key;
-    const char *content_type; /* "": application/octet-stream */
+    const char *content_type; /* "" or NULL: application/octet-stream */
     /* An upload that was cut off goes on: parts that the store has with the same bytes are not sent
-     * again. "": none; one that is gone is begun anew. */
+     * again. "" or NULL: none; one that is gone is begun anew. */
     const char *resume;
     /* An upload of parts has begun: its id, to be kept for resume. May be NULL. */
     void (*began)(void *arg, const char *upload);
@@ -104,8 +105,9 @@ int objects_verify(objects_t *self, const char *bucket, const char *key,
 struct objects_get {
     const char *bucket, *key;
     uint64_t offset;
-    uint64_t bytes;                                         /* 0: to the end */
-    int (*sink)(void *arg, const void *bytes, size_t size); /* not 0: passed on */
+    uint64_t bytes; /* 0: to the end */
+    /* not 0: passed on. May not call the same objects_t. */
+    int (*sink)(void *arg, const void *bytes, size_t size);
     void *arg;
     struct objects_watch watch;
 };

@@ -126,7 +126,7 @@ local function claim(keys, args)
   local looked = take(taken, service, want, lowest_first == 1 and LOWEST_FIRST or HIGHEST_FIRST)
   call_many('SREM', P .. 'stale', taken.dropped)
   if taken.count == 0 then
-    if looked >= POPS_MAX then taken.reply[1] = 1 end
+    if looked >= POPS_MAX or (adopts and looked > 0) then taken.reply[1] = 1 end -- what was dropped made room in the queue
     return taken.reply
   end
 

@@ -117,6 +117,7 @@ static void on_store_ready(void *arg)
     nodes_refresh(self);
     looks_all(self);
     timers_now(self);
+    cron_cleanup_see(self);
     created_look(self);
     creations_again(self);
 }
@@ -309,6 +310,8 @@ static int state_start(program_t *program, const struct settings *settings, void
     int r = check_shard(settings->redis_shard);
     if (!r)
         r = read_depths(self);
+    if (!r)
+        r = cron_cleanup_check(self);
     if (!r)
         r = make_parts(self);
     return r ? r : brokers_new(self);

@@ -191,6 +191,12 @@ void timers_hear(state_t *self, int64_t due_ms);
  * again until it has. */
 void cron_due(state_t *self, struct slice name, int64_t slot_ms, int64_t now_ms);
 
+/* The schedule of clean-up, see cron_cleanup.c. 0, or -errno after logging what is wrong with it.
+ */
+int cron_cleanup_check(const state_t *self);
+/* Sets it, unless it is so. */
+void cron_cleanup_see(state_t *self);
+
 /* Follows what other state services write. NULL when out of memory. */
 struct events *events_new(state_t *state);
 void events_destroy(struct events **self_p);

@@ -63,8 +63,10 @@ static void on_tasks(void *arg, int status, const redisReply *reply)
 
 static bool cursor_good(struct slice cursor)
 {
-    char text[CURSOR_MAX + 1];
-    return slice_copy(cursor, text, sizeof text) && !text[strspn(text, "0123456789")];
+    char text[CURSOR_MAX + 2];
+    const bool fits = slice_copy(cursor, text, sizeof text);
+    const char *digits = fits && *text == 'c' ? text + 1 : text; /* as the function gives them */
+    return fits && (*digits || digits == text) && !digits[strspn(digits, "0123456789")];
 }
 
 static int check(const struct m_tasks *said, struct refusal *why)

@@ -66,7 +66,7 @@ class System:
         if "--http" not in flags:
             flags = ("--http", "127.0.0.1:0", *flags)
         self.up = subprocess.Popen(
-            [*program, "up", "--data", "data", *flags], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*program, "up", "--data", "data", "--set", "cleanup.schedule=", *flags], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.said = []
         for line in self.up.stdout:

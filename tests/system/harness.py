@@ -22,8 +22,10 @@ BIN = os.path.abspath(os.environ.get("GANTRY_BIN", "build/bin"))
 ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
-         "gantry-state": ("state_", "redis_", "queue_", "quota_", "retry_", "audit_", "log_", "storage_root", "storage_low", "storage_high", "lease_ms"),
-         "gantry-worker": ("worker_", "storage_", "callback_", "reuse_", "log_"),
+         "gantry-state": ("state_", "redis_", "queue_", "quota_user", "quota_all", "retry_", "audit_", "log_", "storage_root", "storage_local",
+                          "storage_low", "storage_high", "cleanup_schedule", "objects_", "lease_ms"),
+         "gantry-worker": ("worker_", "storage_root", "storage_local", "storage_input", "storage_legacy", "storage_auto", "storage_retention",
+                           "quota_task", "cleanup_grace", "cleanup_tmp", "objects_", "unpack_", "callback_", "reuse_", "log_"),
          "gantry-front": ("front_", "reuse_", "log_")}
 READS["gantry-node"] = READS["gantry-broker"] + READS["gantry-state"]
 BALANCE = """
@@ -150,7 +152,8 @@ class System:
         self.bin, self.env, self.zmq, self.clients = bin, env, zmq.Context(), []
         self.settings = {**QUICK, "worker_services": "system", "worker_grace_ms": 500, "worker_drain_ms": 2000,
                          "storage_root": self.folder + "/share", "storage_local": self.folder + "/local",
-                         "storage_input_roots": self.folder + "/in", "redis_addr": "redis/sock", **settings}
+                         "storage_input_roots": self.folder + "/in", "redis_addr": "redis/sock",
+                         "cleanup_schedule": "", **settings}  # nothing runs that a test has not asked for
         self.redis = Process("redis", "redis-server", "--port", "0", "--unixsocket", "sock", "--dir", "redis",
                              "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning",
                              *redis_flags)

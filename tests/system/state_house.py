@@ -164,7 +164,7 @@ class State:
 
     def __init__(self, redis_addr, *brokers, name="state", **settings):
         flags = ["--state-brokers", ",".join(brokers), "--redis-addr", redis_addr, "--storage-root", "/share/workflows"]
-        for key, value in settings.items():
+        for key, value in {"cleanup_schedule": "", **settings}.items():
             flags += ["--" + key.replace("_", "-"), str(value)]
         self.log = name + ".log"
         self.process = subprocess.Popen([os.path.join(BIN, "gantry-state"), *flags], stderr=open(self.log, "ab"))

@@ -92,7 +92,9 @@ def test_created_ones_are_looked_up(tools):
     tools.redis.lpush(tools.key("task:c5"), "no hash")
     found = look(tools, "c1", "c2", "c3", "c4", "c5", "c6")
     assert set(found) == {"c1", "c2", "c3", "c4"}
-    assert [(f["created"], f["ended"], f["living"]) for f in found.values()] == [(at, 0, 1), (at + 250, 0, 1), (at, at, 0), (0, 0, 0)]
+    assert [(f["created"], f["ended"], f["living"]) for f in found.values()] == [(at, 0, 1), (at, 0, 1), (at, at, 0), (0, 0, 0)]
+    assert set(walk(tools, limit=1)[0]) == {"c1", "c2", "c3", "c4"} and set(walk(tools, before=at)[0]) == set()
+    assert set(walk(tools, before=at + 1)[0]) == {"c1", "c2", "c3"}
     tools.end("c1", created_ms=at + 5)
     assert (look(tools, "c1")["c1"]["created"], look(tools, "c1")["c1"]["living"]) == (at, 1)
 
@@ -116,7 +118,7 @@ def test_what_others_wrote_is_no_task(tools):
     assert set(walk(tools, before=2 ** 53)[0]) == {"t1"}
 
 
-@pytest.mark.parametrize("args", [(), ("x", 1, 0), ("0", 0, 0), ("0", 1001, 0), ("0", 1, -1), ("0", 1), ("9" * 21, 1, 0), ("0", 1, 0, ""),
+@pytest.mark.parametrize("args", [(), ("x", 1, 0), ("0", 0, 0), ("0", 1001, 0), ("0", 1, -1), ("0", 1), ("9" * 22, 1, 0), ("c", 1, 0), ("cx", 1, 0), ("0", 1, 0, ""),
                                   ("0", 1, 0, "x" * 129), ("0", 1, 0, *["t"] * 1025)])
 def test_wrong_arguments(tools, args):
     with pytest.raises(redis.exceptions.ResponseError, match="gantry_tasks"):

@@ -39,7 +39,7 @@ def test_all_and_some(broker, worker):
 
 
 @pytest.mark.parametrize("body,field", [
-    ({"limit": 1001}, "limit"), ({"cursor": "x"}, "cursor"), ({"cursor": "9" * 21}, "cursor"), ({"created_before_ms": 2 ** 60}, "created_before_ms"),
+    ({"limit": 1001}, "limit"), ({"cursor": "x"}, "cursor"), ({"cursor": "9" * 22}, "cursor"), ({"cursor": "c"}, "cursor"), ({"created_before_ms": 2 ** 60}, "created_before_ms"),
     ({"ids": []}, "ids"), ({"ids": "t1"}, "ids"), ({"ids": ["../x"]}, "ids"), ({"ids": [1]}, "ids"), ({"ids": ["t"] * 1001}, "ids")])
 def test_what_is_refused(broker, body, field):
     answer = broker.insist("TASKS", body)

@@ -92,7 +92,7 @@ do
     if #with == 0 then return { NOT_FOUND, 0 } end
     local living, outside = living_of(stages, holders_of(P, stages)), #living_of(with, {}) - #living_of(stages, {})
     if #living + outside > 0 and force == 0 then return { CONFLICT, #living + outside } end
-    if before > 0 and ended_since(with, before) then return { CONFLICT, 0 } end
+    if before == 1 or (before > 0 and ended_since(with, before)) then return { CONFLICT, 0 } end
     if #living > 0 then
       local change = change_new(P, now_ms())
       for _, one in ipairs(living) do stop(change, one[1], one[2]) end

@@ -3,46 +3,10 @@
 do
   local LOOK_MAX, LOOK_BYTES = 4000, 1048576 -- stages looked at in one call, and bytes of their bodies
   local NAMES_MAX = 100000 -- fields asked for in one call: every node's name may be a stage
-  local SCAN_STEP = 16
-  local DAY_S = 86400
-
-  -- Howard Hinnant's days_from_civil: years begin in March.
-  local function days_of(year, month, day)
-    if month <= 2 then year = year - 1 end
-    local era = floor(year / 400)
-    local of_era = year - era * 400
-    local of_year = floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1
-    return era * 146097 + of_era * 365 + floor(of_era / 4) - floor(of_era / 100) + of_year - 719468
-  end
-
-  -- RFC 3339, as outside processors write it too; 0 of what is none.
-  local function time_of(value)
-    local year, month, day, hour, minute, second, rest = match(value or '', '^(%d%d%d%d)%-(%d%d)%-(%d%d)[Tt ](%d%d):(%d%d):(%d%d)(.*)$')
-    if not year then return 0 end
-    local part, sign, zone_hour, zone_minute = match(rest, '^%.?(%d*)([+-])(%d%d):(%d%d)$')
-    if not sign and not find(rest, '^%.?%d*[Zz]$') then return 0 end
-    local at = days_of(tonumber(year), tonumber(month), tonumber(day)) * DAY_S + hour * 3600 + minute * 60 + second
-    if sign then at = at - (sign == '-' and -1 or 1) * (zone_hour * 3600 + zone_minute * 60) end
-    part = part or match(rest, '^%.(%d+)') or ''
-    return math.max(0, at * 1000 + tonumber(sub(part .. '000', 1, 3)))
-  end
+  local SCAN_STEP, KEYS_STEP = 16, 250
 
   local function earlier(a, b)
     return (a == 0 or (b > 0 and b < a)) and b or a
-  end
-
-  -- What was made by CREATE_TASK, whoever has it.
-  local function add_created(P, id, item)
-    local said = redis.pcall('HMGET', P .. 'task:' .. id, 'status', 'created_at', 'updated_at')
-    local status = not said.err and said[1]
-    if not status then return end
-    item.found = true
-    item.created = earlier(item.created, time_of(said[2]))
-    if status == 'COMPLETED' or status == 'FAILED' then
-      item.ended = math.max(item.ended, time_of(said[3]))
-    else
-      item.living = true
-    end
   end
 
   local function add_stage(item, body, packed)
@@ -70,7 +34,8 @@ do
     end
     local states = #there > 0 and get_many(P .. 'states', there) or {}
     for i = 1, #there do add_stage(item, bodies[i], states[i]) end
-    add_created(P, id, item)
+    local outside = created.external(P, id) -- of one that was adopted the HASH says the same
+    if outside then add_stage(item, outside[3], outside[4]) end
     walk.work = walk.work + #fields
     return item.found and item or nil
   end
@@ -106,9 +71,38 @@ do
     return cursor
   end
 
+  -- Those that have no stage: their keys are all there is of them.  Stages lie in a few large keys, so these are most of all keys.
+  local function scan_created(walk, cursor)
+    local head = walk.prefix .. 'task:'
+    local pattern = string.gsub(head, '[%*%?%[%]\\]', '\\%0') .. '*'
+    repeat
+      local page = call('SCAN', cursor, 'MATCH', pattern, 'COUNT', KEYS_STEP, 'TYPE', 'hash')
+      walk.looked = walk.looked + KEYS_STEP
+      for _, key in ipairs(page[2]) do
+        local id = sub(key, #head + 1)
+        if #id <= 128 and find(id, '^[%w][%w._-]*$') then add(walk, id) end
+      end
+      cursor = page[1]
+    until cursor == '0' or full(walk)
+    return cursor
+  end
+
+  -- '0' begins and ends; what begins with a c is a place among the created ones.
+  local function walk_on(walk, cursor)
+    local at = match(cursor, '^c(%d+)$')
+    if not at then
+      cursor = scan(walk, cursor)
+      if cursor ~= '0' then return cursor end
+      if full(walk) then return 'c0' end
+      at = '0'
+    end
+    at = scan_created(walk, at)
+    return at == '0' and '0' or 'c' .. at
+  end
+
   local function tasks(keys, args)
     local cursor = args[1]
-    if not cursor or #cursor > 20 or not find(cursor, '^%d+$') then refuse('tasks', 'cursor') end
+    if not cursor or #cursor > 21 or not find(cursor, '^c?%d+$') then refuse('tasks', 'cursor') end
     local limit = whole('tasks', 'limit', args[2], 1, 1000)
     local before = whole('tasks', 'created_before_ms', args[3], 0, 2 ^ 53)
     local n = items('tasks', args, 3, 1)
@@ -117,7 +111,7 @@ do
     end
     local walk = { prefix = keys[1], names = call('HKEYS', keys[1] .. 'nodes'), before = before, limit = limit, seen = {}, reply = { '0' },
       count = 0, looked = 0, bytes = 0, work = 0 }
-    if n == 0 then walk.reply[1] = scan(walk, cursor) end
+    if n == 0 then walk.reply[1] = walk_on(walk, cursor) end
     for i = 1, n do add(walk, args[3 + i]) end
     return walk.reply
   end

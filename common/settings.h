@@ -204,7 +204,7 @@ enum {
            "largest file uploaded over HTTP")                                                                              \
     WHOLE (front_uploads_max, "front.uploads_max", 64, 1, 4096, NULL, USED_BY_FRONT,                         \
            "uploads and downloads under way at once before 503 is answered")                                               \
-    WHOLE (front_upload_ms,  "front.upload_ms",  86400000, 1000, 315360000000, NULL, USED_BY_FRONT,           \
+    WHOLE (front_upload_ms,  "front.upload_ms",  86400000, 1000, 315360000000, NULL, USED_BY_FRONT | USED_BY_WORKER,           \
            "an unfinished upload is kept so long after its last byte")                                                     \
     TEXT  (log_level,        "log.level",        "info", NULL, USED_BY_BROKER | USED_BY_STATE | USED_BY_WORKER | USED_BY_UP |\
            USED_BY_FRONT,                                                                                                  \

@@ -28,6 +28,7 @@ static const struct engine_row rows[] = {
     { "storage.download", storage_download },
     { "storage.upload_directory", storage_upload_directory },
     { "storage.upload_file", storage_upload_file },
+    { "system.cleanup", system_cleanup },
     { "system.fail", system_fail },
     { "system.sleep", system_sleep },
     { "video.process", video_process },

@@ -17,8 +17,9 @@ static const char ipc[] = "ipc://";
 
 bool setting_is_passed(const char *name)
 {
-    static const char *const names[] = { "objects.", "unpack.",        "storage.",      "quota.",
-                                         "cleanup.", "callback.allow", "worker.clients" };
+    static const char *const names[] = { "objects.",       "unpack.",        "storage.",
+                                         "quota.",         "cleanup.",       "callback.allow",
+                                         "worker.clients", "front.upload_ms" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(name, names[i], strlen(names[i])) == 0)
             return true;

@@ -18,6 +18,15 @@ struct cleanup_step {
     char why[CLEANUP_WHY];                   /* of the first that failed */
 };
 
+/* A slice of a root's folders while it is looked up. */
+struct cleanup_batch {
+    char ids[CLEANUP_BATCH][TASK_ID_MAX + 1];
+    bool known[CLEANUP_BATCH];
+    size_t count;
+    int root; /* open */
+    bool has_tmp;
+};
+
 /* Ids of folders without a record. */
 struct cleanup_orphans {
     char (*ids)[TASK_ID_MAX + 1];
@@ -33,6 +42,7 @@ struct cleanup {
     bool dry_run, many;
     int64_t retention_ms, grace_ms, tmp_ms, now_ms;
     struct cleanup_step expired, temporary, trash, orphan_folders, orphan_records, strangers;
+    struct cleanup_batch batch;
     struct cleanup_orphans orphans;
     uint64_t known; /* folders that have a record */
     uint64_t asked; /* records that were read whole */
@@ -73,5 +83,4 @@ bool cleanup_has_folder(const struct cleanup *self, const char *id);
 
 /* cleanup_records.c: the records. */
 int cleanup_expired(struct cleanup *self);
-int cleanup_expire(struct cleanup *self, const struct m_task_item *item);
 int cleanup_orphan_records(struct cleanup *self);

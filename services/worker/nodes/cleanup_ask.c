@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 30000, TRIES = 5, PAUSE_US = 200000, DEPTH_MAX = WIRE_DEPTH_MAX };
+enum { ANSWER_MS = 30000, TRIES = 5, PAUSE_US = 200000 };
 
 static void found_name(struct cleanup_step *step, struct slice name)
 {
@@ -207,8 +207,7 @@ int cleanup_forget(struct cleanup *self, struct cleanup_step *step, struct slice
 /* ---- GET --------------------------------------------------------------------------------------
  */
 
-/* Any text of an output that begins with the folder. A value has no more than so many levels, each
- * of which is passed over as a flat row of values. */
+/* Paths stand in the packed output as they are, at whatever depth. */
 static bool names_within(struct slice output, struct slice folder)
 {
     const char *at = output.data;

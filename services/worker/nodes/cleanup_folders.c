@@ -15,17 +15,6 @@
 
 enum { ORPHANS_MAX = 100000, ORPHANS_FEW = 100 };
 
-/* A slice of a root's folders while it is looked up. */
-struct batch {
-    char ids[CLEANUP_BATCH][TASK_ID_MAX + 1];
-    bool known[CLEANUP_BATCH];
-    size_t count;
-    int root;
-    bool has_tmp;
-};
-
-static struct batch batch; /* of the one pass that this process is */
-
 bool cleanup_has_folder(const struct cleanup *self, const char *id)
 {
     char path[PATH_MAX];
@@ -44,7 +33,7 @@ static void sweep(struct cleanup *self, const char *id)
     struct cleanup_step *step = &self->temporary;
     uint64_t count = 0;
     scoped_fd int folder =
-        openat(batch.root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        openat(self->batch.root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0)
         return;
     int r = self->dry_run ? storage_sweep_look(folder, self->tmp_ms, &count)
@@ -64,16 +53,14 @@ static int take_known(struct cleanup *self, const struct m_task_item *item)
     char id[TASK_ID_MAX + 1];
     if (!slice_copy(item->id, id, sizeof id))
         return 0;
-    for (size_t i = 0; i < batch.count; i++)
-        if (strcmp(batch.ids[i], id) == 0)
-            batch.known[i] = true;
+    for (size_t i = 0; i < self->batch.count; i++)
+        if (strcmp(self->batch.ids[i], id) == 0)
+            self->batch.known[i] = true;
     if (strcmp(id, self->self) != 0)
         self->known++;
-    if (item->living)
-        return 0;
-    if (batch.has_tmp)
+    if (!item->living && self->batch.has_tmp)
         sweep(self, id);
-    return cleanup_expire(self, item);
+    return 0;
 }
 
 static int add_orphan(struct cleanup_orphans *self, const char *id)
@@ -94,12 +81,13 @@ static int add_orphan(struct cleanup_orphans *self, const char *id)
 
 static int look_up(struct cleanup *self)
 {
-    memset(batch.known, 0, sizeof batch.known);
-    int r = cleanup_look_up(self, (const char(*)[TASK_ID_MAX + 1])batch.ids, batch.count, take_known);
-    for (size_t i = 0; i < batch.count && r == 0; i++)
-        if (!batch.known[i])
-            r = add_orphan(&self->orphans, batch.ids[i]);
-    batch.count = 0;
+    memset(self->batch.known, 0, sizeof self->batch.known);
+    int r = cleanup_look_up(self, (const char(*)[TASK_ID_MAX + 1]) self->batch.ids,
+                            self->batch.count, take_known);
+    for (size_t i = 0; i < self->batch.count && r == 0; i++)
+        if (!self->batch.known[i])
+            r = add_orphan(&self->orphans, self->batch.ids[i]);
+    self->batch.count = 0;
     return r;
 }
 
@@ -117,13 +105,13 @@ static int take_entry(struct cleanup *self, const char *name)
 {
     if (*name == '.')
         return 0;
-    if (!task_id_valid(slice_of(name)) || !is_folder(batch.root, name)) {
+    if (!task_id_valid(slice_of(name)) || !is_folder(self->batch.root, name)) {
         cleanup_found(&self->strangers, name);
         self->strangers.kept++;
         return 0;
     }
-    (void)snprintf(batch.ids[batch.count++], sizeof batch.ids[0], "%s", name);
-    return batch.count == CLEANUP_BATCH ? look_up(self) : 0;
+    (void)snprintf(self->batch.ids[self->batch.count++], sizeof self->batch.ids[0], "%s", name);
+    return self->batch.count == CLEANUP_BATCH ? look_up(self) : 0;
 }
 
 static int walk(struct cleanup *self, const char *root, bool has_tmp)
@@ -132,9 +120,9 @@ static int walk(struct cleanup *self, const char *root, bool has_tmp)
     int r = 0;
     if (!top)
         return errno == ENOENT ? 0 : -errno;
-    batch.count = 0;
-    batch.root = dirfd(top);
-    batch.has_tmp = has_tmp;
+    self->batch.count = 0;
+    self->batch.root = dirfd(top);
+    self->batch.has_tmp = has_tmp;
     for (const struct dirent *entry = readdir(top); entry && r == 0; entry = readdir(top))
         r = take_entry(self, entry->d_name);
     if (r == 0)
@@ -181,11 +169,11 @@ static int take_orphan(struct cleanup *self, const char *id)
     return 0;
 }
 
-/* Most folders have no record: that is no rubbish but a Redis that lost its data, or another one. */
+/* Most folders have no record: that is no rubbish but a Redis that lost its data, or another one.
+ */
 static bool too_many(const struct cleanup *self)
 {
-    return !self->many && self->orphans.count > ORPHANS_FEW &&
-           self->orphans.count > self->known;
+    return !self->many && self->orphans.count > ORPHANS_FEW && self->orphans.count > self->known;
 }
 
 int cleanup_orphans(struct cleanup *self)

@@ -27,7 +27,7 @@ static int walk(struct cleanup *self, uint64_t before_ms, cleanup_item_fn *each)
  */
 
 /* It goes only as it was seen: one that ran again since has ended later, or lives. */
-int cleanup_expire(struct cleanup *self, const struct m_task_item *item)
+static int expire(struct cleanup *self, const struct m_task_item *item)
 {
     const int64_t before_ms = self->now_ms - self->retention_ms;
     if (self->retention_ms == 0 || item->created_ms == 0 || before_ms <= 0 ||
@@ -45,7 +45,7 @@ int cleanup_expired(struct cleanup *self)
     const int64_t before_ms = self->now_ms - self->retention_ms;
     if (self->retention_ms == 0 || before_ms <= 0)
         return 0;
-    return walk(self, (uint64_t)before_ms, cleanup_expire);
+    return walk(self, (uint64_t)before_ms, expire);
 }
 
 /* ---- records whose folder is gone --------------------------------------------------------------

@@ -31,6 +31,15 @@ static const struct gantry_input fail_inputs[] = {
 };
 static const char *const fail_outputs[] = { "attempt", "failures", "crashes", NULL };
 
+static const struct gantry_input cleanup_inputs[] = {
+    { "dry_run", "switch", false, NODE_PACKED("\xc2"), "true: only tell what would be removed", NULL },
+    { "retention_ms", "whole", false, NONE, "age at which a task goes once all of it has ended; 0: never; else storage.retention_ms", NULL },
+    { "grace_ms", "whole", false, NONE, "age of folders without a record, and of records without their folder; else the larger of cleanup.grace_ms and front.upload_ms", NULL },
+    { "tmp_ms", "whole", false, NONE, "age of temporary files and of trash; else cleanup.tmp_ms", NULL },
+    { "many", "switch", false, NODE_PACKED("\xc2"), "true: removes folders without a record also when there are more than 100 of them, and fewer with one", NULL },
+};
+static const char *const cleanup_outputs[] = { "expired", "temporary", "trash", "orphan_folders", "orphan_records", "strangers", "dry_run", "took_ms", NULL };
+
 static const struct gantry_input callback_inputs[] = {
     { "task_id", "text", true, NONE, "whose record is told", NULL },
     { "task", "text", true, NONE, "the stage that ended, or that was a hit", NULL },
@@ -73,6 +82,13 @@ static const struct node_row rows[] = {
       .inputs_count = sizeof fail_inputs / sizeof fail_inputs[0],
       .outputs = fail_outputs,
       .key = fail_outputs },
+    { .name = "system.cleanup",
+      .doc = "removes what has expired, and files that nobody works at any more",
+      .inputs = cleanup_inputs,
+      .inputs_count = sizeof cleanup_inputs / sizeof cleanup_inputs[0],
+      .outputs = cleanup_outputs,
+      .key = cleanup_outputs,
+      .timeout_ms = 3600000 },
     { .name = "system.callback",
       .doc = "tells an address how a run ended; made when it ends, by nobody else",
       .inputs = callback_inputs,

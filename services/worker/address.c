@@ -1,6 +1,7 @@
 #include "services/worker/address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -256,6 +257,21 @@ bool address_listed(const char *list, struct slice host, const struct sockaddr *
             strncasecmp(entry.text.data, host.data, host.size) == 0)
             return true;
     }
+    return false;
+}
+
+bool address_allowed(const struct address_rule *rule, struct slice host,
+                     const struct sockaddr *address, char ret_why[ADDRESS_WHY])
+{
+    const enum address_kind kind = address_kind(address);
+    char text[ADDRESS_TEXT];
+    if (kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && !rule->owned) ||
+        address_listed(rule->allow, host, address))
+        return true;
+    address_text(address, text);
+    (void)snprintf(ret_why, ADDRESS_WHY,
+                   "%s%s may not go to %s, %s; callback.allow=%s would let them", rule->what,
+                   kind == ADDRESS_PRIVATE ? " of users" : "", text, address_kind_text(kind), text);
     return false;
 }
 

@@ -28,5 +28,16 @@ const char *address_text(const struct sockaddr *address, char text[ADDRESS_TEXT]
 /* Is it, or the host as the URL names it, in the list? That is addresses, networks (10.1.0.0/16)
  * and host names, separated by commas. */
 bool address_listed(const char *list, struct slice host, const struct sockaddr *address);
-/* The first entry that is none of these, borrowed from the list; empty: all are fine. */
+
+/* Who a request is for, and what it may reach beside public addresses. */
+struct address_rule {
+    const char *what;  /* "callbacks" */
+    const char *allow; /* callback.allow, see address_listed() */
+    bool owned;        /* by a user: private addresses are not for them */
+};
+enum { ADDRESS_WHY = 256 };
+/* May it go there? False: ret_why is a sentence. */
+bool address_allowed(const struct address_rule *rule, struct slice host,
+                     const struct sockaddr *address, char ret_why[ADDRESS_WHY]);
+/* The first entry of a list that is none of these, borrowed from the list; empty: all are fine. */
 struct slice address_list_wrong(const char *list);

@@ -10,8 +10,7 @@
 
 enum {
     HEARD_MAX = 65536, /* bytes of an answer, head and body, before it is cut off */
-    ANSWER_KEPT = 2048,
-    REFUSAL_TEXT = 256
+    ANSWER_KEPT = 2048
 };
 
 struct poster {
@@ -26,10 +25,10 @@ struct post {
     void *arg;
     const char *allow;
     bool owned;
-    char *host;                 /* as the URL has it */
-    bool opened;                /* there was an address that it may go to */
-    bool answered;              /* the head of an answer is complete */
-    char refusal[REFUSAL_TEXT]; /* of the address refused last */
+    char *host;                /* as the URL has it */
+    bool opened;               /* there was an address that it may go to */
+    bool answered;             /* the head of an answer is complete */
+    char refusal[ADDRESS_WHY]; /* of the address refused last */
     char error[CURL_ERROR_SIZE];
     size_t heard;
     size_t kept;
@@ -38,24 +37,12 @@ struct post {
 
 /* ---- what libcurl asks of a transfer --------------------------------------------------------- */
 
-static bool is_refused(post_t *self, const struct sockaddr *address)
-{
-    const enum address_kind kind = address_kind(address);
-    char text[ADDRESS_TEXT];
-    if (kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && !self->owned) ||
-        address_listed(self->allow, slice_of(self->host), address))
-        return false;
-    address_text(address, text);
-    (void)snprintf(self->refusal, sizeof self->refusal,
-                   "callbacks%s may not go to %s, %s; callback.allow=%s would let them",
-                   kind == ADDRESS_PRIVATE ? " of users" : "", text, address_kind_text(kind), text);
-    return true;
-}
-
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     post_t *self = arg;
-    if (purpose != CURLSOCKTYPE_IPCXN || is_refused(self, &address->addr))
+    const struct address_rule rule = { "callbacks", self->allow, self->owned };
+    if (purpose != CURLSOCKTYPE_IPCXN ||
+        !address_allowed(&rule, slice_of(self->host), &address->addr, self->refusal))
         return CURL_SOCKET_BAD;
     self->opened = true;
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

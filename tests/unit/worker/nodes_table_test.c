@@ -10,7 +10,8 @@
 
 #define END "<!-- /nodes -->"
 
-static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_audio_separator, &nodes_storage };
+static const struct node_table *const tables[] = { &nodes_ffmpeg, &nodes_audio_separator,
+                                                   &nodes_storage, &nodes_video };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 static void print_value(FILE *out, struct gantry_bytes value)

@@ -73,7 +73,7 @@ enum {
     F(WHOLE,  after,      "after",        0,   "N",        ON_EVENTS, "updates after number N") \
     F(TEXT,   status,     "status",       0,   "ENDPOINT", ON_DRAIN, "the broker with this status endpoint, instead of a worker") \
     F(TEXTS,  input_roots, "input-root", 0,  "DIR",      ON_UP,     "folder whose files may be inputs; may be repeated (default: the current folder)") \
-    F(TEXT,   services,   "services",   0,   "LIST",     ON_UP,     "services the workers run (default: ffmpeg,audio_separator,storage,system)") \
+    F(TEXT,   services,   "services",   0,   "LIST",     ON_UP,     "services the workers run (default: ffmpeg,audio_separator,video,storage,system)") \
     F(WHOLE,  workers,    "workers",    0,   "N",        ON_UP,     "worker processes (default: 1)")            \
     F(WHOLE,  slots,      "slots",      0,   "N",        ON_UP,     "tasks a worker runs at once (default: 2); system has a worker of its own") \
     F(TEXT,   http,       "http",       0,   "ADDRESS",  ON_UP,     "address:port to serve HTTP on, port 0: any free one; or off (default: 127.0.0.1:8788)") \

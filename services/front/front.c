@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "proto/attach.h"
+#include "services/front/files.h"
 #include "services/front/health.h"
 #include "services/front/http.h"
 
@@ -15,6 +16,7 @@ struct service {
     http_t *http;
     attach_t *attach;
     uv_timer_t patience; /* how long requests under way may last once it is told to stop */
+    bool closed;         /* only what is in the pool still refers to it */
 };
 
 static int check(const struct settings *settings)
@@ -67,13 +69,27 @@ static int start_client(struct service *self)
     return 0;
 }
 
+/* Nothing is in the pool any more. */
+static void rest(struct front *front)
+{
+    struct service *self = (struct service *)front;
+    if (!self->closed)
+        return;
+    files_destroy(&front->files);
+    free(self);
+}
+
 static int start(program_t *program, const struct settings *settings, void **ret_self)
 {
     struct service *self = calloc(1, sizeof *self);
     if (!self)
         return -ENOMEM;
     *ret_self = self;
-    self->front = (struct front){ .settings = settings, .program = program, .wake = wake };
+    self->front = (struct front){ .settings = settings,
+                                  .program = program,
+                                  .wake = wake,
+                                  .loop = program_loop(program),
+                                  .rest = rest };
     (void)uv_timer_init(program_loop(program), &self->patience);
     self->patience.data = self;
     int r = check(settings);
@@ -84,7 +100,9 @@ static int start(program_t *program, const struct settings *settings, void **ret
     self->front.health = health_new(&self->front);
     if (!self->front.health)
         return -ENOMEM;
-    r = start_client(self);
+    r = files_new(&self->front, &self->front.files);
+    if (r == 0)
+        r = start_client(self);
     return r ? r : http_new(&self->front, &self->http);
 }
 
@@ -110,7 +128,10 @@ static void stop(void *arg)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct service *self = handle->data;
+    self->closed = true;
+    if (self->front.calls == 0)
+        rest(&self->front);
 }
 
 static void destroy(void *arg)
@@ -122,6 +143,8 @@ static void destroy(void *arg)
     self->front.client = NULL;
     attach_destroy(&self->attach);
     http_destroy(&self->http);
+    if (self->front.files)
+        files_stop(self->front.files);
     health_destroy(&self->front.health);
     uv_close((uv_handle_t *)&self->patience, on_closed);
 }

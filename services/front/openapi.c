@@ -32,16 +32,31 @@ static json_t *refusal(int http)
     return response;
 }
 
+/* What is answered when all is well. */
+static json_t *success(const struct route *row)
+{
+    json_t *response = json_pack("{s:s}", "description", row->summary);
+    const char *type = row->answer        ? "application/json"
+                       : row->answer_type ? row->answer_type
+                                          : "text/event-stream";
+    if (*type)
+        (void)json_object_set_new(response, "content",
+                                  content(type, row->answer
+                                                    ? reference(row->answer)
+                                                    : json_pack("{s:s}", "type", "string")));
+    return response;
+}
+
 static json_t *responses(const struct route *row)
 {
-    json_t *schema = row->answer ? reference(row->answer) : json_pack("{s:s}", "type", "string");
-    const char *type = row->answer ? "application/json" : "text/event-stream";
-    json_t *all = json_pack("{s:{s:s, s:o}}", "200", "description", row->summary, "content",
-                            content(type, schema));
+    json_t *all = json_object();
     char number[16];
+    (void)snprintf(number, sizeof number, "%d", row->success ? row->success : 200);
+    (void)json_object_set_new(all, number, success(row));
     for (size_t i = 0; i < ROUTE_ANSWERS_MAX && row->answers[i]; i++) {
         (void)snprintf(number, sizeof number, "%d", row->answers[i]);
-        (void)json_object_set_new(all, number, refusal(row->answers[i]));
+        (void)json_object_set_new(all, number,
+                                  row->answers[i] < 400 ? success(row) : refusal(row->answers[i]));
     }
     (void)json_object_set_new(all, "default", refusal(0));
     return all;
@@ -58,7 +73,7 @@ static json_t *parameters(const struct route *row)
 {
     json_t *list = json_array();
     for (const char *at = strchr(row->path, '{'); at; at = strchr(at + 1, '{'))
-        (void)json_array_append_new(list, parameter(at + 1, strcspn(at + 1, "}"), "path"));
+        (void)json_array_append_new(list, parameter(at + 1, strcspn(at + 1, "*}"), "path"));
     for (size_t i = 0; i < ROUTE_QUERIES_MAX && row->queries[i]; i++)
         (void)json_array_append_new(list,
                                     parameter(row->queries[i], strlen(row->queries[i]), "query"));
@@ -74,7 +89,7 @@ static json_t *name_of(const struct route *row)
     for (const char *c = text; *c; c++) {
         if (isalnum((unsigned char)*c))
             name[size++] = (char)tolower((unsigned char)*c);
-        else if (size && name[size - 1] != '_' && *c != '}')
+        else if (size && name[size - 1] != '_' && *c != '}' && *c != '*')
             name[size++] = '_';
     }
     return json_stringn(name, size);
@@ -85,11 +100,24 @@ static json_t *operation(const struct route *row)
     json_t *self =
         json_pack("{s:s, s:o, s:o, s:o}", "summary", row->summary, "operationId", name_of(row),
                   "parameters", parameters(row), "responses", responses(row));
-    if (row->body)
+    if (row->body || row->body_type)
         (void)json_object_set_new(
             self, "requestBody",
-            json_pack("{s:o}", "content", content("application/json", reference(row->body))));
+            json_pack(
+                "{s:o}", "content",
+                content(row->body_type ? row->body_type : "application/json",
+                        row->body ? reference(row->body) : json_pack("{s:s}", "type", "string"))));
     return self;
+}
+
+/* OpenAPI knows no {name*}. */
+static void path_of(const struct route *row, char path[NAME_SIZE])
+{
+    size_t size = 0;
+    for (const char *c = row->path; *c && size + 1 < NAME_SIZE; c++)
+        if (*c != '*')
+            path[size++] = *c;
+    path[size] = '\0';
 }
 
 static json_t *paths(void)
@@ -98,13 +126,15 @@ static json_t *paths(void)
     char method[16];
     size_t n = 0;
     for (const struct route *row = route_at(n); row; row = route_at(++n)) {
+        char path[NAME_SIZE];
         size_t size = 0;
+        path_of(row, path);
         for (; row->method[size] && size + 1 < sizeof method; size++)
             method[size] = (char)tolower((unsigned char)row->method[size]);
         method[size] = '\0';
-        if (!json_object_get(all, row->path))
-            (void)json_object_set_new(all, row->path, json_object());
-        (void)json_object_set_new(json_object_get(all, row->path), method, operation(row));
+        if (!json_object_get(all, path))
+            (void)json_object_set_new(all, path, json_object());
+        (void)json_object_set_new(json_object_get(all, path), method, operation(row));
     }
     return all;
 }

@@ -28,6 +28,7 @@ struct route {
 /* Tables of rows; each ends with a row whose method is NULL. */
 extern const struct route routes_service[]; /* health.c: /healthz /readyz /openapi.json */
 extern const struct route routes_tasks[];   /* tasks.c: /v1/tasks... */
+extern const struct route routes_files[];   /* files.c: /v1/files... */
 
 /* The n-th row of all tables, NULL after the last. */
 const struct route *route_at(size_t n);

@@ -85,6 +85,30 @@ const struct schema schemas[] = {
       IS_OBJECT("\"status\"",
           "\"status\":{\"const\":\"healthy\"}," TEXT("service") "," TEXT("timestamp") ","
           "\"tasks\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}}") },
+    { "FileUpload",
+      IS_OBJECT("\"file\",\"file_path\"",
+          "\"file\":{\"type\":\"string\",\"contentMediaType\":\"application/octet-stream\"},"
+          TEXT("file_path") "," TEXT("bucket")) },
+    { "FileStored",
+      IS_OBJECT("\"file_path\",\"bucket\",\"download_url\",\"size\",\"uploaded_at\",\"content_type\"",
+          TEXT("file_path") "," TEXT("bucket") ","
+          "\"download_url\":{\"type\":\"string\",\"description\":\"good for 24 hours\"},"
+          "\"size\":{\"type\":\"integer\"}," TEXT("uploaded_at") "," TEXT("content_type") "," TEXT("sha256") ","
+          TEXT("task_id")) },
+    { "UploadProgress",
+      IS_OBJECT("\"upload_id\",\"offset\",\"size\",\"status\",\"progress\"",
+          TEXT("upload_id") "," "\"offset\":{\"type\":\"integer\"},\"size\":{\"type\":\"integer\"},"
+          "\"status\":{\"enum\":[\"uploading\",\"storing\",\"completed\",\"failed\"]},"
+          "\"progress\":{\"type\":\"number\"}," TEXT("file_path") "," TEXT("bucket") "," TEXT("download_url") ","
+          TEXT("sha256") "," TEXT("detail")) },
+    { "FileLink", IS_OBJECT("\"download_url\",\"expires_at\"", TEXT("download_url") "," TEXT("expires_at")) },
+    { "FileDeleted",
+      IS_OBJECT("\"file_path\",\"bucket\",\"status\"",
+          TEXT("file_path") "," TEXT("bucket") ",\"status\":{\"enum\":[\"deleted\",\"skipped\"]}") },
+    { "DirectoryDeleted",
+      IS_OBJECT("\"directory_path\",\"bucket\",\"status\",\"deleted_count\"",
+          TEXT("directory_path") "," TEXT("bucket") ",\"status\":{\"enum\":[\"deleted\",\"skipped\"]},"
+          "\"deleted_count\":{\"type\":\"integer\"}") },
     { 0 },
 };
 /* clang-format on */

@@ -55,7 +55,8 @@ static void check_route(const char *path, const char *method)
     if (http)
         return;
     assert(match.count <= ROUTE_PARTS_MAX);
-    for (size_t i = 0; i < match.count; i++)
+    assert(!match.rest || match.rest[0]);
+    for (size_t i = 0; i + (match.rest != NULL) < match.count; i++)
         assert(match.values[i][0] && !strchr(match.values[i], '/'));
 }
 

@@ -28,7 +28,7 @@ def parse(data, head=False):
         assert re.fullmatch(r"HTTP/1\.1 \d\d\d \S.*", first), first
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         status, body = int(first.split()[1]), b""
-        if status == 100 or head:
+        if status in (100, 204, 304) or head:
             pass
         elif headers.get("transfer-encoding") == "chunked":
             while True:

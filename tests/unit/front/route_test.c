@@ -28,6 +28,34 @@ TEST(a_part_in_braces_is_one_segment_of_any_text)
     CHECK_TEXT(match.values[0], "a b");
 }
 
+TEST(a_last_part_with_a_star_is_all_that_is_left)
+{
+    UNUSED;
+    struct route_match match;
+    CHECK_INT(find("GET", "/v1/files/download/a/b//c", &match), 0);
+    CHECK_INT(match.count, 1);
+    CHECK_SLICE(slice_make(match.names[0], match.name_sizes[0]), "path");
+    CHECK_TEXT(match.rest, "a/b//c");
+    CHECK_INT(find("GET", "/v1/files/download/", &match), 405);
+    CHECK_INT(find("GET", "/v1/files/download", &match), 405); /* but it may be deleted */
+}
+
+TEST(a_row_that_says_more_goes_before_one_with_a_star)
+{
+    UNUSED;
+    struct route_match match;
+    CHECK_INT(find("DELETE", "/v1/files/directories", &match), 0);
+    CHECK_TEXT(match.route->path, "/v1/files/directories");
+    CHECK_INT(find("DELETE", "/v1/files/uploads/x", &match), 0);
+    CHECK_TEXT(match.route->path, "/v1/files/uploads/{id}");
+    CHECK_INT(find("DELETE", "/v1/files/uploads/x/y", &match), 0);
+    CHECK_TEXT(match.rest, "uploads/x/y");
+    CHECK_INT(find("HEAD", "/v1/files/uploads/x", &match), 0);
+    CHECK_TEXT(match.route->method, "HEAD");
+    CHECK_INT(find("GET", "/v1/files/uploads/x", &match), 0);
+    CHECK_TEXT(match.route->method, "GET");
+}
+
 TEST(a_fixed_segment_goes_before_one_in_braces)
 {
     UNUSED;
@@ -113,6 +141,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOLDS(a_path_finds_its_row),
         HOLDS(a_part_in_braces_is_one_segment_of_any_text),
+        HOLDS(a_last_part_with_a_star_is_all_that_is_left),
+        HOLDS(a_row_that_says_more_goes_before_one_with_a_star),
         HOLDS(a_fixed_segment_goes_before_one_in_braces),
         HOLDS(what_has_no_row_is_not_found),
         HOLDS(another_method_is_told_which_there_are),

@@ -39,7 +39,7 @@ static int on_row(void *arg, const struct answer_row *row)
 static int read_page(struct walk *self, struct answer_page *page)
 {
     struct exchange *plain = self->objects->plain;
-    scoped_text char *body = plain->body;
+    char *body = plain->body;
     const struct slice xml = exchange_body(plain);
     plain->body = NULL;
     plain->body_size = 0;
@@ -47,6 +47,7 @@ static int read_page(struct walk *self, struct answer_page *page)
     self->rows = 0;
     self->objects->wire.error[0] = '\0';
     const int r = answer_read(self->root, xml, page, on_row, self);
+    free(body);
     if (r == STATUS_MALFORMED && !objects_error(self->objects)[0])
         wire_say(&self->objects->wire, "a listing of %s/%s that cannot be read", self->bucket,
                  self->prefix);

@@ -1,0 +1,106 @@
+#include "tests/unit/test.h"
+
+#include "common/objects/objects_settings.h"
+#include "common/scoped.h"
+#include "common/status.h"
+
+static struct settings some(void)
+{
+    return (struct settings){ .objects_endpoint = "http://minio:9000",
+                              .objects_region = "us-east-1",
+                              .objects_access_key = "key",
+                              .objects_secret_key = "secret",
+                              .objects_bucket = "gantry",
+                              .objects_ca_file = "",
+                              .objects_timeout_ms = 30000,
+                              .objects_tries = 5,
+                              .objects_part_bytes = 8388608,
+                              .objects_parallel = 3 };
+}
+
+TEST(settings_make_a_store)
+{
+    UNUSED;
+    const struct settings settings = some();
+    char why[256] = "";
+    char url[OBJECTS_URL_MAX];
+    scoped(objects) objects = NULL;
+    CHECK_INT(objects_of_settings(&settings, &objects, why), 0);
+    CHECK_INT(objects_url(objects, "gantry", "a b", url), 0);
+    CHECK_TEXT(url, "http://minio:9000/gantry/a%20b");
+    CHECK_TEXT(objects_error(objects), "");
+}
+
+TEST(no_endpoint_is_no_store)
+{
+    UNUSED;
+    struct settings settings = some();
+    char why[256] = "";
+    scoped(objects) objects = NULL;
+    settings.objects_endpoint = "";
+    CHECK_INT(objects_of_settings(&settings, &objects, why), STATUS_UNSUPPORTED);
+    CHECK_TEXT(why, "no object store is configured: set objects.endpoint");
+    CHECK(!objects);
+}
+
+static void refused(const struct settings *settings, const char *word)
+{
+    char why[256] = "";
+    scoped(objects) objects = NULL;
+    CHECK_INT(objects_of_settings(settings, &objects, why), STATUS_INVALID);
+    CHECK(strstr(why, word));
+}
+
+TEST(settings_that_cannot_be_are_named)
+{
+    UNUSED;
+    struct settings settings = some();
+    settings.objects_endpoint = "minio:9000";
+    refused(&settings, "objects.endpoint");
+    settings = some();
+    settings.objects_access_key = "";
+    refused(&settings, "objects.access_key");
+    settings = some();
+    settings.objects_bucket = "No";
+    refused(&settings, "objects.bucket");
+    settings = some();
+    settings.objects_region = "a b";
+    refused(&settings, "objects.region");
+    settings = some();
+    settings.objects_secret_key = "a\nb";
+    refused(&settings, "secret_key");
+}
+
+TEST(a_call_that_cannot_be_is_refused_before_anything_is_sent)
+{
+    UNUSED;
+    const struct settings settings = some();
+    char why[256];
+    char url[OBJECTS_URL_MAX] = "untouched";
+    struct object_info info;
+    uint64_t count = 0;
+    scoped(objects) objects = NULL;
+    CHECK_INT(objects_of_settings(&settings, &objects, why), 0);
+    CHECK_INT(objects_head(objects, "NO", "k", &info), STATUS_INVALID);
+    CHECK(strstr(objects_error(objects), "bucket"));
+    CHECK_INT(objects_head(objects, "yes", "../k", &info), STATUS_INVALID);
+    CHECK(strstr(objects_error(objects), "key"));
+    CHECK_INT(objects_delete_prefix(objects, "yes", "", &count), STATUS_INVALID);
+    CHECK(strstr(objects_error(objects), "prefix"));
+    CHECK_INT(objects_presign(objects, "GET", "", "yes", "k", 0, url), STATUS_INVALID);
+    CHECK_INT(objects_presign(objects, "GET", "", "yes", "k", 604801, url), STATUS_INVALID);
+    CHECK_INT(objects_presign(objects, "GET", "minio", "yes", "k", 1, url), STATUS_INVALID);
+    CHECK_INT(objects_url(objects, "yes", "/k", url), STATUS_INVALID);
+    CHECK_TEXT(url, "untouched");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HOLDS(settings_make_a_store),
+        HOLDS(no_endpoint_is_no_store),
+        HOLDS(settings_that_cannot_be_are_named),
+        HOLDS(a_call_that_cannot_be_is_refused_before_anything_is_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

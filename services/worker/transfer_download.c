@@ -13,9 +13,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-int fetch(const struct fetch_row *row, struct fetched *ret_fetched, char ret_message[FETCH_MESSAGE])
-    __attribute__((weak));
-
 enum { FOLDER_MODE = 0777, ENDING_MAX = 16, NAME_BYTES = 256 };
 
 #define UNPACK_FROM 0.7
@@ -51,7 +48,7 @@ void transfer_name_of(struct slice path, char ret_name[NAME_BYTES])
     size_t dot = name.size;
     while (dot && name.size - dot < ENDING_MAX && bytes[begin + dot - 1] != '.')
         dot--;
-    bool ending = dot && bytes[begin + dot - 1] == '.';
+    bool ending = dot && dot < name.size && bytes[begin + dot - 1] == '.';
     (void)snprintf(ret_name, NAME_BYTES, "download%s%.*s", ending ? "." : "",
                    ending ? (int)(name.size - dot) : 0, bytes ? bytes + begin + dot : "");
 }

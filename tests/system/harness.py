@@ -26,7 +26,7 @@ READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
                           "storage_low", "storage_high", "cleanup_schedule", "objects_", "lease_ms"),
          "gantry-worker": ("worker_", "storage_root", "storage_local", "storage_input", "storage_legacy", "storage_auto", "storage_retention",
                            "quota_task", "cleanup_grace", "cleanup_tmp", "objects_", "unpack_", "callback_", "reuse_", "log_"),
-         "gantry-front": ("front_", "reuse_", "log_")}
+         "gantry-front": ("front_", "storage_root", "storage_low", "storage_high", "quota_task", "objects_", "reuse_", "log_")}
 READS["gantry-node"] = READS["gantry-broker"] + READS["gantry-state"]
 BALANCE = """
 local waiting, held, later, seen, twice = 0, 0, 0, {}, {}

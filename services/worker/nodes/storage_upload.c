@@ -1,14 +1,9 @@
 /* storage.upload_directory and storage.upload_file. */
 #include "services/worker/transfer.h"
 
-#include "common/paths.h"
-#include "common/scoped.h"
-#include "common/storage/tree.h"
+#include "services/worker/nodes/local.h"
 #include "services/worker/nodes/upload.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 
 struct upload {
@@ -19,6 +14,7 @@ struct upload {
     const char *key_field;
     char key[OBJECTS_KEY_MAX + 1];
     bool delete_local;
+    struct local local; /* what goes then */
     struct transfer_put put;
 };
 
@@ -46,53 +42,6 @@ static int read_key(struct upload *self)
     return 0;
 }
 
-/* What is deleted is the task's own: it lies beneath its folder, but for the one that is for
- * attempts. ret_name is its name there. */
-static int check_delete(struct upload *self, bool folder, char ret_name[PATH_MAX])
-{
-    char path[PATH_MAX];
-    const char *own = engine_folder(self->engine);
-    size_t size = strlen(own);
-    int r = paths_resolve_input(own, "", slice_of(self->path), folder, path);
-    if (r < 0)
-        return r;
-    bool good = r == 0 && strncmp(path, own, size) == 0 && path[size] == '/' && path[size + 1] &&
-                strcmp(path + size, "/tmp") != 0 && strncmp(path + size, "/tmp/", 5) != 0;
-    if (good)
-        memcpy(ret_name, path + size + 1, strlen(path + size + 1) + 1);
-    else
-        return engine_refuse(self->engine, STATUS_DENIED, "delete_local",
-                             "%.300s is not deleted: it does not lie beneath the task's own folder",
-                             self->path);
-    return 0;
-}
-
-/* Looked up by the kernel at every step, through no link. 0 or -errno. */
-static int remove_beneath(const char *top, char *name)
-{
-    scoped_fd int own = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (own < 0)
-        return -errno;
-    char *slash = strrchr(name, '/');
-    if (!slash)
-        return tree_remove(own, name);
-    *slash = '\0';
-    scoped_fd int parent = paths_open_beneath(own, name, O_PATH | O_DIRECTORY);
-    return parent < 0 ? parent : tree_remove(parent, slash + 1);
-}
-
-static int delete_it(struct upload *self, bool folder)
-{
-    char name[PATH_MAX];
-    int r = check_delete(self, folder, name);
-    if (r == 0)
-        r = remove_beneath(engine_folder(self->engine), name);
-    if (r < 0)
-        return engine_retry(self->engine, -1, "%.300s cannot be deleted: %s", self->path,
-                            strerror(-r));
-    return r;
-}
-
 static int read_inputs(struct upload *self, bool folder)
 {
     objects_t *objects;
@@ -112,8 +61,8 @@ static int read_inputs(struct upload *self, bool folder)
     if (r == 0)
         r = engine_switch(self->engine, "delete_local", &self->delete_local);
     self->put.verify = self->delete_local;
-    char at[PATH_MAX];
-    return r == 0 && self->delete_local ? check_delete(self, folder, at) : r;
+    return r == 0 && self->delete_local ? local_look(self->engine, self->path, folder, &self->local)
+                                        : r;
 }
 
 /* The input that a failure speaks of. */
@@ -124,13 +73,13 @@ static const char *field_of(const struct upload *self, int r)
     return self->field;
 }
 
-static int upload(struct upload *self, bool folder, struct transfer_done *done)
+static int upload(struct upload *self, struct transfer_done *done)
 {
     char why[TRANSFER_WHY] = "";
     int r = transfer_put(self->engine, &self->put, done, why);
     if (r)
         return transfer_refuse(self->engine, r, field_of(self, r), why);
-    return self->delete_local ? delete_it(self, folder) : 0;
+    return self->delete_local ? local_remove(self->engine, &self->local) : 0;
 }
 
 static int run_directory(struct upload *self, struct transfer_done *done)
@@ -147,7 +96,7 @@ static int run_directory(struct upload *self, struct transfer_done *done)
     if (r == 0)
         r = upload_read_archive(self->engine, &inputs, &self->put);
     if (r == 0)
-        r = upload(self, true, done);
+        r = upload(self, done);
     if (r)
         return r;
     upload_put_output(self->engine, &names, done);
@@ -175,7 +124,7 @@ static int run_file(struct upload *self, struct transfer_done *done)
     if (r == 0 && !self->put.content_type[0])
         self->put.content_type = transfer_type_of(self->name);
     if (r == 0)
-        r = upload(self, false, done);
+        r = upload(self, done);
     if (r)
         return r;
     const char *type = self->put.content_type;

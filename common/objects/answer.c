@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { DEPTH_MAX = 12, PAGE_DEPTH = 2, ROW_DEPTH = 3, NAME_MAX_ = 64 };
+enum { DEPTH_MAX = 12, PAGE_DEPTH = 2, ROW_DEPTH = 3, ELEMENT_MAX = 64 };
 
 struct reader {
     XML_Parser parser;
@@ -21,9 +21,9 @@ struct reader {
     bool coded;
     int result;
     int depth;
-    char names[ROW_DEPTH][NAME_MAX_]; /* of the elements that it is within, the root first */
-    size_t size;                      /* of text */
-    char text[ANSWER_TEXT_MAX];       /* of the innermost element, so far */
+    char names[ROW_DEPTH][ELEMENT_MAX]; /* of the elements that it is within, the root first */
+    size_t size;                        /* of text */
+    char text[ANSWER_TEXT_MAX];         /* of the innermost element, so far */
 };
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ static void XMLCALL on_begin(void *arg, const char *name, const char **attribute
         return;
     }
     if (self->depth < ROW_DEPTH)
-        (void)snprintf(self->names[self->depth], NAME_MAX_, "%s", name);
+        (void)snprintf(self->names[self->depth], ELEMENT_MAX, "%s", name);
     self->depth++;
     self->size = 0;
     if (self->depth == PAGE_DEPTH)

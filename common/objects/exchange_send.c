@@ -169,8 +169,8 @@ static int write_url(struct exchange *self, const char *path, const struct sign_
         return -ENOMEM;
     (void)fprintf(out, "%s%s", self->wire->endpoint.text, path);
     for (size_t i = 0; i < count_of(query); i++)
-        (void)fprintf(out, "%c%s%s%s", i ? '&' : '?', query[i].name, query[i].value[0] ? "=" : "",
-                      query[i].value);
+        (void)fprintf(out, "%c%s%s%s", i ? '&' : '?', query[i].name,
+                      slice_is(slice_of(query[i].value), "") ? "" : "=", query[i].value);
     return fclose(out) ? -ENOMEM : 0;
 }
 

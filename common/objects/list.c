@@ -80,13 +80,10 @@ static bool goes_on(const struct answer_page *before, const struct answer_page *
 
 static int walk(struct walk *self)
 {
-    scoped_text char *pages_text = calloc(2, sizeof(struct answer_page));
-    struct answer_page *pages = (struct answer_page *)(void *)pages_text;
-    struct answer_page *before = pages;
-    if (!pages)
-        return -ENOMEM;
+    struct answer_page pages[2] = { { .truncated = false } };
+    struct answer_page *before = &pages[0];
     for (size_t empty = 0; empty < EMPTY_MAX;) {
-        struct answer_page *page = before == pages ? pages + 1 : pages;
+        struct answer_page *page = before == &pages[0] ? &pages[1] : &pages[0];
         int r = ask_page(self, before);
         r = r ? r : read_page(self, page);
         if (r || !page->truncated)

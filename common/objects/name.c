@@ -71,6 +71,13 @@ static long port_of(const char *host, const char **ret_colon)
     return port > 0 && port < 65536 && *end == '\0' ? port : -1;
 }
 
+static void lower(char *text)
+{
+    for (; *text; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+}
+
 bool endpoint_read(struct slice text, struct endpoint *ret_endpoint)
 {
     struct endpoint self;
@@ -79,8 +86,7 @@ bool endpoint_read(struct slice text, struct endpoint *ret_endpoint)
         text.size--;
     if (!slice_copy(text, self.text, sizeof self.text))
         return false;
-    for (char *c = self.text; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
+    lower(self.text);
     const bool secure = strncmp(self.text, "https://", 8) == 0;
     if (!secure && strncmp(self.text, "http://", 7) != 0)
         return false;

@@ -179,8 +179,7 @@ static int write_signed(const struct wire *wire, const struct sign_request *requ
     return 0;
 }
 
-int objects_presign(const objects_t *self, const char *method, const char *endpoint,
-                    const char *bucket, const char *key, uint32_t seconds,
+int objects_presign(const objects_t *self, const struct objects_link *link,
                     char ret_url[OBJECTS_URL_MAX])
 {
     const struct wire *wire = &self->wire;
@@ -192,17 +191,18 @@ int objects_presign(const objects_t *self, const char *method, const char *endpo
     char credential[SIGN_KEY_MAX + SIGN_SCOPE];
     char coded[3 * sizeof credential];
     char expires[16];
-    if (!endpoint_read(slice_of(endpoint[0] ? endpoint : wire->endpoint.text), &other) ||
-        !objects_bucket_valid(bucket) || !objects_key_valid(key) || seconds == 0 ||
-        seconds > PRESIGN_MAX_S)
+    if (!endpoint_read(slice_of(link->endpoint[0] ? link->endpoint : wire->endpoint.text),
+                       &other) ||
+        !objects_bucket_valid(link->bucket) || !objects_key_valid(link->key) ||
+        link->seconds == 0 || link->seconds > PRESIGN_MAX_S)
         return STATUS_INVALID;
 
     sign_date(clock_wall_ms(), date);
     sign_scope(&keys, date, scope);
-    name_path(bucket, key, path);
+    name_path(link->bucket, link->key, path);
     (void)snprintf(credential, sizeof credential, "%s/%s", keys.access, scope);
     (void)name_encode(slice_of(credential), false, coded, sizeof coded);
-    (void)snprintf(expires, sizeof expires, "%u", seconds);
+    (void)snprintf(expires, sizeof expires, "%u", link->seconds);
     const struct sign_field query[PRESIGN_FIELDS] = {
         { "X-Amz-Algorithm", "AWS4-HMAC-SHA256" },
         { "X-Amz-Credential", coded },
@@ -211,7 +211,7 @@ int objects_presign(const objects_t *self, const char *method, const char *endpo
         { "X-Amz-SignedHeaders", "host" },
     };
     const struct sign_field host = { "host", other.host };
-    const struct sign_request request = { .method = method,
+    const struct sign_request request = { .method = link->method,
                                           .path = path,
                                           .query = query,
                                           .query_count = PRESIGN_FIELDS,

@@ -117,10 +117,14 @@ int objects_read(objects_t *self, const struct objects_get *get, struct object_i
 int objects_get_file(objects_t *self, const char *bucket, const char *key, const char *path,
                      const struct objects_watch *watch, struct object_info *ret_info);
 
-/* An address by which anybody may make this one request for so many seconds (1..604800). endpoint:
- * as clients reach the store, or "": as we do. */
-int objects_presign(const objects_t *self, const char *method, const char *endpoint,
-                    const char *bucket, const char *key, uint32_t seconds,
+/* An address by which anybody may make this one request for so many seconds. */
+struct objects_link {
+    const char *method;
+    const char *endpoint; /* as clients reach the store; "": as we do */
+    const char *bucket, *key;
+    uint32_t seconds; /* 1..604800 */
+};
+int objects_presign(const objects_t *self, const struct objects_link *link,
                     char ret_url[OBJECTS_URL_MAX]);
 /* "{endpoint}/{bucket}/{key}": what stands in a *_minio_url. STATUS_INVALID or 0. */
 int objects_url(const objects_t *self, const char *bucket, const char *key,

@@ -36,11 +36,17 @@ static int refuse(struct reading *self, int result, const char *why)
 /* "bytes 5-9/10": where it begins, and how long the object is. */
 static bool read_range(const char *text, uint64_t *ret_first, uint64_t *ret_size)
 {
-    unsigned long long first;
-    unsigned long long last;
-    unsigned long long size;
-    if (sscanf(text, "bytes %llu-%llu/%llu", &first, &last, &size) != 3 || first > last ||
-        last >= size)
+    char *end;
+    if (strncmp(text, "bytes ", 6) != 0)
+        return false;
+    const uint64_t first = strtoull(text + 6, &end, 10);
+    if (*end != '-')
+        return false;
+    const uint64_t last = strtoull(end + 1, &end, 10);
+    if (*end != '/')
+        return false;
+    const uint64_t size = strtoull(end + 1, &end, 10);
+    if (*end || first > last || last >= size)
         return false;
     *ret_first = first;
     *ret_size = size;

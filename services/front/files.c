@@ -140,9 +140,12 @@ void files_link(const struct front *front, const char *bucket, const char *path,
                 char ret_url[OBJECTS_URL_MAX])
 {
     const struct files *self = front->files;
-    if (!self->objects ||
-        objects_presign(self->objects, "GET", front->settings->objects_public_endpoint, bucket,
-                        path, FILES_LINK_SECONDS, ret_url))
+    const struct objects_link link = { .method = "GET",
+                                       .endpoint = front->settings->objects_public_endpoint,
+                                       .bucket = bucket,
+                                       .key = path,
+                                       .seconds = FILES_LINK_SECONDS };
+    if (!self->objects || objects_presign(self->objects, &link, ret_url))
         ret_url[0] = '\0';
 }
 

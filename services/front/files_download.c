@@ -356,10 +356,14 @@ void download_begin(request_t *request, const char *bucket, const char *path)
     self->request = request;
     self->room = malloc(DOWNLOAD_ROOM);
     (void)snprintf(self->path, sizeof self->path, "%s", path);
+    const struct objects_link link = { .method = head ? "HEAD" : "GET",
+                                       .endpoint = "",
+                                       .bucket = bucket,
+                                       .key = path,
+                                       .seconds = SIGNED_SECONDS };
     int r = self->room ? read_wishes(self, request) : -ENOMEM;
     if (r == 0)
-        r = objects_presign(self->files->objects, head ? "HEAD" : "GET", "", bucket, path,
-                            SIGNED_SECONDS, self->url);
+        r = objects_presign(self->files->objects, &link, self->url);
     if (r == 0)
         r = set_up(self, front->settings, head);
     if (r == 0)

@@ -41,8 +41,12 @@ void files_presigned(request_t *request)
     const char *bucket = files_bucket(request, request_query(request, "bucket"));
     if (!bucket)
         return;
-    int r = objects_presign(front->files->objects, "GET", front->settings->objects_public_endpoint,
-                            bucket, path, seconds, url);
+    const struct objects_link link = { .method = "GET",
+                                       .endpoint = front->settings->objects_public_endpoint,
+                                       .bucket = bucket,
+                                       .key = path,
+                                       .seconds = seconds };
+    int r = objects_presign(front->files->objects, &link, url);
     if (r)
         request_refuse_status(request, r, "", 0, "");
     else

@@ -202,8 +202,12 @@ static int call_verify(objects_t *objects, char **args, json_t *out)
 static int call_presign(objects_t *objects, char **args, json_t *out)
 {
     char url[OBJECTS_URL_MAX] = "";
-    const uint32_t seconds = (uint32_t)strtoul(args[4], NULL, 10);
-    const int r = objects_presign(objects, args[0], args[1], args[2], args[3], seconds, url);
+    const struct objects_link link = { .method = args[0],
+                                       .endpoint = args[1],
+                                       .bucket = args[2],
+                                       .key = args[3],
+                                       .seconds = (uint32_t)strtoul(args[4], NULL, 10) };
+    const int r = objects_presign(objects, &link, url);
     tell(out, "url", url);
     return r;
 }

@@ -69,7 +69,7 @@ TEST(an_error_has_a_code_and_a_message_that_fit_a_log)
     struct answer_page page;
     CHECK_INT(answer_read(NULL,
                           SLICE(" \n" HEAD "<Error><Code>NoSuchKey</Code><Message>It&#10;is &#9; "
-                                           "gone</Message><Key>k</Key></Error>"),
+                                "gone</Message><Key>k</Key></Error>"),
                           &page, NULL, NULL),
               0);
     CHECK_TEXT(page.root, "Error");

@@ -87,9 +87,13 @@ TEST(a_call_that_cannot_be_is_refused_before_anything_is_sent)
     CHECK(strstr(objects_error(objects), "key"));
     CHECK_INT(objects_delete_prefix(objects, "yes", "", &count), STATUS_INVALID);
     CHECK(strstr(objects_error(objects), "prefix"));
-    CHECK_INT(objects_presign(objects, "GET", "", "yes", "k", 0, url), STATUS_INVALID);
-    CHECK_INT(objects_presign(objects, "GET", "", "yes", "k", 604801, url), STATUS_INVALID);
-    CHECK_INT(objects_presign(objects, "GET", "minio", "yes", "k", 1, url), STATUS_INVALID);
+    static const struct objects_link links[] = { { "GET", "", "yes", "k", 0 },
+                                                 { "GET", "", "yes", "k", 604801 },
+                                                 { "GET", "minio", "yes", "k", 1 },
+                                                 { "GET", "", "NO", "k", 1 },
+                                                 { "GET", "", "yes", "/k", 1 } };
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        CHECK_INT(objects_presign(objects, &links[i], url), STATUS_INVALID);
     CHECK_INT(objects_url(objects, "yes", "/k", url), STATUS_INVALID);
     CHECK_TEXT(url, "untouched");
 }

@@ -37,6 +37,13 @@ static int name_beside(const char *path, char ret_name[PATH_MAX])
     return size < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
+bool storage_is_part(const char *name)
+{
+    static const size_t start = sizeof STORAGE_PART - 1;
+    return strncmp(name, STORAGE_PART, start) == 0 && strlen(name) == start + 8 &&
+           strspn(name + start, "0123456789abcdef") == 8;
+}
+
 /* For file systems that cannot exchange two names: the old one steps aside first. */
 static int replace_aside(const char *from, const char *to)
 {
@@ -68,7 +75,7 @@ static int replace(const char *from, const char *to)
 }
 
 /* Where a file system knows no NOREPLACE, a second name does the same for files. */
-static int place_new(const char *from, const char *to)
+int storage_rename_new(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
         return 0;
@@ -128,5 +135,5 @@ int storage_hand_over_new(const char *from, const char *to)
         return S_ISLNK(info.st_mode) ? -ELOOP : -EINVAL;
     if (lstat(to, &info) == 0)
         return -EEXIST; /* before a copy is made for nothing */
-    return move(from, to, place_new);
+    return move(from, to, storage_rename_new);
 }

@@ -41,6 +41,10 @@ int storage_temp_open(int folder, const char *suffix, char ret_name[STORAGE_TEMP
 int storage_hand_over(const char *from, const char *to);
 /* The same, but what stands at the place stays: -EEXIST. Of files only. */
 int storage_hand_over_new(const char *from, const char *to);
+/* The same in one step or not at all: -EXDEV across file systems. */
+int storage_rename_new(const char *from, const char *to);
+/* Whether a name is that of a copy on its way. */
+bool storage_is_part(const char *name);
 /* What is left behind beneath a task's open folder: what lies in its tmp, and parts of hand-overs.
  * Younger ones than age_ms are somebody's work and stay. *ret_count: entries removed. 0 or -errno.
  */

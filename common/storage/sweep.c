@@ -95,13 +95,6 @@ static int remove_entries_of(int folder, const char *name, struct sweep *sweep)
     return remove_entries(fd, sweep);
 }
 
-static bool is_part(const char *name)
-{
-    static const size_t start = sizeof STORAGE_PART - 1;
-    return strncmp(name, STORAGE_PART, start) == 0 && strlen(name) == start + 8 &&
-           strspn(name + start, "0123456789abcdef") == 8;
-}
-
 /* The entry by its way from the open folder, each name of it no link. */
 static int remove_part(int folder, const char *path, struct sweep *sweep)
 {
@@ -126,7 +119,7 @@ static int remove_parts(int folder, struct sweep *sweep)
     const size_t top = entry ? entry->fts_pathlen + 1u : 0; /* with the slash behind it */
     while (r == 0 && entry) {
         const bool tmp = entry->fts_level == 1 && strcmp(entry->fts_name, "tmp") == 0;
-        const bool part = entry->fts_level > 0 && is_part(entry->fts_name);
+        const bool part = entry->fts_level > 0 && storage_is_part(entry->fts_name);
         if (tmp || part)
             (void)fts_set(walk, entry, FTS_SKIP);
         if (part)

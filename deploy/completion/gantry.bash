@@ -7,7 +7,7 @@ _gantry_nodes() { # names of the nodes that the system here knows, if one is up
 _gantry() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
     local verbs="up submit create show wait list why cancel delete dead events cron pause resume drain undrain ledger audit status workers"
-    verbs+=" queues nodes help"
+    verbs+=" queues nodes migrate help"
     local common="--data --broker --timeout --json --no-color --help" flags
     local filter="--service --task --since --until --limit"
     COMPREPLY=()
@@ -17,7 +17,7 @@ _gantry() {
         return
     fi
     case $before in
-        --data | -d | --input-root) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+        --data | -d | --input-root | --from | --to) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --priority | -p) mapfile -t COMPREPLY < <(compgen -W "high normal low" -- "$word"); return ;;
         --state | -s)
             mapfile -t COMPREPLY < <(compgen -W "scheduled pending running completed failed cancelled ended dead" -- "$word")
@@ -45,6 +45,7 @@ _gantry() {
         events) flags="--service --limit --follow --after $common" ;;
         cron) flags="--input --priority --limit --zone $common" ;;
         drain | undrain) flags="--status $common" ;;
+        migrate) flags="--from --to --back --dry-run --quiet --data --json --no-color --help" ;;
         help) flags="--help" ;;
         *) flags=$common ;;
     esac
@@ -52,6 +53,7 @@ _gantry() {
         *:-*) mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word") ;;
         help:*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word") ;;
         dead:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls show replay purge" -- "$word") ;;
+        migrate:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "single_tasks" -- "$word") ;;
         create:*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         cron:*) [ "$COMP_CWORD" = 2 ] && mapfile -t COMPREPLY < <(compgen -W "ls set rm" -- "$word") ;;
         submit:* | nodes:*)

@@ -33,11 +33,13 @@ enum {
     ON_EVENTS = 1 << 18,
     ON_DELETE = 1 << 19,
     ON_CREATE = 1 << 22,
+    ON_MIGRATE = 1 << 23,
     ON_FILTER = ON_LIST | ON_CANCEL | ON_DEAD,
     ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_STATUS | ON_WORKERS | ON_QUEUES | ON_NODES |
                  ON_CRON | ON_PAUSE | ON_DRAIN | ON_LEDGER | ON_AUDIT | ON_WHY | ON_EVENTS |
                  ON_DELETE | ON_CREATE | ON_FILTER,
-    ON_ALL = ON_UP | ON_CLIENTS | ON_HELP
+    ON_LOCAL = ON_UP | ON_MIGRATE, /* they ask no broker */
+    ON_ALL = ON_LOCAL | ON_CLIENTS | ON_HELP
 };
 
 // clang-format off
@@ -59,7 +61,7 @@ enum {
     F(SWITCH, force,      "force",        0,   NULL,       ON_SUBMIT | ON_DELETE, "submit: as --reuse never; delete: stages that have not ended as well") \
     F(SWITCH, wait,       "wait",         'w', NULL,       ON_SUBMIT | ON_CREATE, "wait until the stage has ended and show the record") \
     F(SWITCH, progress,   "progress",     0,   NULL,       ON_SUBMIT | ON_CREATE | ON_WAIT, "show progress on standard error also with --json") \
-    F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_CREATE | ON_WAIT, "no progress and no notes") \
+    F(SWITCH, quiet,      "quiet",        'q', NULL,       ON_SUBMIT | ON_CREATE | ON_WAIT | ON_MIGRATE, "no progress and no notes") \
     F(TEXT,   zone,       "zone",         0,   "ZONE",     ON_CRON,  "time zone of the schedule, such as Asia/Shanghai (default: UTC)") \
     F(TEXT,   state,      "state",        's', "STATE",    ON_LIST | ON_CANCEL, "only scheduled, pending, running, completed, failed, cancelled, ended or dead") \
     F(TEXT,   service,    "service",      0,   "SERVICE",  ON_FILTER | ON_EVENTS, "only stages of this service") \
@@ -68,7 +70,10 @@ enum {
     F(TIME,   until_ms,   "until",        0,   "TIME",     ON_FILTER, "only those in this state since longer than so long") \
     F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS, "at most N (default: list and dead ls 100, events 20, of one task all)") \
     F(SWITCH, all,        "all",          0,   NULL,       ON_CANCEL | ON_DEAD, "all there are, when no filter is given") \
-    F(SWITCH, dry_run,    "dry-run",      0,   NULL,       ON_CANCEL | ON_DEAD, "show which ones, and do nothing") \
+    F(SWITCH, dry_run,    "dry-run",      0,   NULL,       ON_CANCEL | ON_DEAD | ON_MIGRATE, "show which ones, and do nothing") \
+    F(TEXT,   from,       "from",         0,   "DIR",      ON_MIGRATE, "folder of the older system (default: storage.legacy)") \
+    F(TEXT,   to,         "to",           0,   "DIR",      ON_MIGRATE, "folder that its tasks go to (default: storage.root)") \
+    F(SWITCH, back,       "back",         0,   NULL,       ON_MIGRATE, "move back what was moved before") \
     F(SWITCH, follow,     "follow",       'f', NULL,       ON_EVENTS | ON_SHOW, "go on as things happen; show: until the task has ended") \
     F(WHOLE,  after,      "after",        0,   "N",        ON_EVENTS, "updates after number N") \
     F(TEXT,   status,     "status",       0,   "ENDPOINT", ON_DRAIN, "the broker with this status endpoint, instead of a worker") \
@@ -80,11 +85,11 @@ enum {
     F(SWITCH, fused,      "fused",      0,   NULL,       ON_UP,     "broker and state service in one process: quicker, and one failure takes both") \
     F(TEXTS,  settings,   "set",        0,   "NAME=VALUE", ON_UP,   "any setting of gantry.yaml(5), such as lease_ms=5000; may be repeated") \
     F(WHOLE,  ready_fd,   "ready-fd",   0,   "FD",       ON_UP,     "write READY to this descriptor too once all is up") \
-    F(TEXT,   data,       "data",       'd', "DIR",      ON_UP | ON_CLIENTS, "folder of a local system (default: $GANTRY_DATA, ./gantry-data)") \
+    F(TEXT,   data,       "data",       'd', "DIR",      ON_LOCAL | ON_CLIENTS, "folder of a local system (default: $GANTRY_DATA, ./gantry-data)") \
     F(TEXT,   broker,     "broker",     'b', "ENDPOINT", ON_CLIENTS, "clients' endpoint of a broker, several by commas (default: $GANTRY_BROKER)") \
     F(TIME,   timeout_ms, "timeout",    't', "TIME",     ON_UP | ON_CLIENTS, "longest time to wait for an answer (30s, 500ms, 2m)") \
-    F(SWITCH, json,       "json",       'j', NULL,       ON_CLIENTS, "print JSON")                              \
-    F(SWITCH, no_color,   "no-color",   0,   NULL,       ON_UP | ON_CLIENTS, "no colours (also: NO_COLOR, or no terminal)") \
+    F(SWITCH, json,       "json",       'j', NULL,       ON_CLIENTS | ON_MIGRATE, "print JSON")                              \
+    F(SWITCH, no_color,   "no-color",   0,   NULL,       ON_LOCAL | ON_CLIENTS, "no colours (also: NO_COLOR, or no terminal)") \
     F(SWITCH, help,       "help",       'h', NULL,       ON_ALL,     "this help")
 // clang-format on
 

@@ -150,6 +150,18 @@ const struct cli_verb cli_verbs[] = {
     { "nodes", ON_NODES, "[TASK]", "what can be submitted, with its inputs",
       "examples:\n  gantry nodes\n  gantry nodes ffmpeg.extract_audio\n",
       0, 1, cli_nodes },
+    { "migrate", ON_MIGRATE, "single_tasks", "move an older system's folders of tasks to where ours are",
+      "Works on local disks and needs no system that is up. Moves each DIR/ID to storage.root/ID, file by file and\n"
+      "verified by SHA-256; what is there already stays: the same file is skipped, another one is a conflict that\n"
+      "is told and left alone, as are links and names that are no task's. It can be said again, also after a kill,\n"
+      "and back again with --back. Exit code 1 when something is in conflict or failed.\n"
+      "\n"
+      "examples:\n"
+      "  gantry migrate single_tasks --from /share/single_tasks --to /share/workflows --dry-run\n"
+      "  gantry migrate single_tasks                           storage.legacy to storage.root\n"
+      "  gantry migrate single_tasks --json | jq '.notes[] | select(.what == \"conflict\")'\n"
+      "  gantry migrate single_tasks --back\n",
+      1, 1, cli_migrate },
     { "help", ON_HELP, "[VERB]", "this overview, or all about a verb",
       "examples:\n  gantry help submit\n",
       0, 1, cli_help },

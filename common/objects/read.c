@@ -24,6 +24,8 @@ struct reading {
     bool known;              /* info is */
     bool checked;            /* the head of this try's answer is */
     struct object_info info; /* of the object, as its first answer told it */
+    char range[64];          /* headers of this try */
+    char match[OBJECTS_ETAG_MAX + 2];
 };
 
 static int refuse(struct reading *self, int result, const char *why)
@@ -95,8 +97,6 @@ static int on_bytes(void *arg, const void *bytes, size_t size)
 
 static int ask_once(struct reading *self)
 {
-    char range[64];
-    char match[OBJECTS_ETAG_MAX + 2];
     struct ask ask = { .method = "GET",
                        .bucket = self->get->bucket,
                        .key = self->get->key,
@@ -105,16 +105,17 @@ static int ask_once(struct reading *self)
                        .arg = self };
     size_t count = 0;
     if (self->at > 0 || self->get->bytes > 0) {
-        (void)snprintf(range, sizeof range, "bytes=%llu-", (unsigned long long)self->at);
-        const size_t size = strlen(range);
+        (void)snprintf(self->range, sizeof self->range, "bytes=%llu-",
+                       (unsigned long long)self->at);
+        const size_t size = strlen(self->range);
         if (self->get->bytes > 0)
-            (void)snprintf(range + size, sizeof range - size, "%llu",
+            (void)snprintf(self->range + size, sizeof self->range - size, "%llu",
                            (unsigned long long)(self->get->offset + self->get->bytes - 1));
-        ask.headers[count++] = (struct sign_field){ "range", range };
+        ask.headers[count++] = (struct sign_field){ "range", self->range };
     }
     if (self->known && self->info.etag[0]) {
-        (void)snprintf(match, sizeof match, "\"%s\"", self->info.etag);
-        ask.headers[count++] = (struct sign_field){ "if-match", match };
+        (void)snprintf(self->match, sizeof self->match, "\"%s\"", self->info.etag);
+        ask.headers[count++] = (struct sign_field){ "if-match", self->match };
     }
     self->came = 0;
     self->checked = false;

@@ -47,11 +47,12 @@ static int stamp(const char *path, uint64_t *ret_stamp)
         return -errno;
     const size_t size = strlen(path);
     uint64_t sum = 0;
-    FTSENT *entry = NULL;
-    while ((errno = 0, entry = fts_read(tree)))
-        if (entry->fts_info != FTS_DP)
-            sum +=
-                entry->fts_info == FTS_NS ? 0 : stamp_of(entry->fts_path + size, entry->fts_statp);
+    errno = 0;
+    for (const FTSENT *entry = fts_read(tree); entry; entry = fts_read(tree)) {
+        if (entry->fts_info != FTS_DP && entry->fts_info != FTS_NS)
+            sum += stamp_of(entry->fts_path + size, entry->fts_statp);
+        errno = 0;
+    }
     const int r = -errno;
     (void)fts_close(tree);
     if (r == 0)

@@ -11,13 +11,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "common/clock.h"
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
 
-enum { SHA256_BYTES = 32 };
+enum { SHA256_BYTES = 32, GZIP_WINDOW = 16 + MAX_WBITS, GZIP_MEMORY = 8 };
 
 struct packing {
     const struct pack_row *row;
@@ -25,34 +26,61 @@ struct packing {
     struct archive *archive;
     struct archive_entry *entry;
     EVP_MD_CTX *digest;
-    int sunk; /* what the sink answered, when it was not 0 */
+    int sunk; /* what the sink answered, when it was not 0: it gets no more */
     uint64_t done, total;
     struct pack_stats stats;
     uint8_t *buffer;
+    z_stream gzip;     /* of a tar.gz, as squeezed is, where its output comes */
+    uint8_t *squeezed; /* NULL: of a zip */
     char *message;
 };
 
 /* ---- what libarchive makes ------------------------------------------------------------------- */
 
+/* Bytes of the archive. What the sink refused once it is not given again: sunk keeps it. */
+static void send(struct packing *self, const void *bytes, size_t size)
+{
+    if (self->sunk || size == 0)
+        return;
+    self->sunk = EVP_DigestUpdate(self->digest, bytes, size)
+                     ? self->row->sink(self->row->arg, bytes, size)
+                     : -ENOMEM;
+    self->stats.packed_bytes += size;
+}
+
+/* Bytes of a tar, or its end. gzip is made here, so that a tar that is given up costs none. */
+static void send_gzip(struct packing *self, const void *bytes, size_t size, int flush)
+{
+    z_stream *stream = &self->gzip;
+    stream->next_in = (unsigned char *)(uintptr_t)bytes; /* which zlib does not write to */
+    stream->avail_in = (uInt)size;
+    do {
+        stream->next_out = self->squeezed;
+        stream->avail_out = PACK_BUFFER;
+        (void)deflate(stream, flush); /* with room for its output it cannot fail */
+        send(self, self->squeezed, PACK_BUFFER - stream->avail_out);
+    } while (stream->avail_out == 0 && !self->sunk);
+}
+
+/* Never fails, see packing_end(). */
 static la_ssize_t on_bytes(struct archive *archive, void *arg, const void *bytes, size_t size)
 {
     struct packing *self = arg;
     (void)archive;
-    if (!EVP_DigestUpdate(self->digest, bytes, size))
-        self->sunk = -ENOMEM;
+    if (self->squeezed && !self->sunk)
+        send_gzip(self, bytes, size, Z_NO_FLUSH);
     else
-        self->sunk = self->row->sink(self->row->arg, bytes, size);
-    if (self->sunk)
-        return -1;
-    self->stats.packed_bytes += size;
+        send(self, bytes, size);
     return (la_ssize_t)size;
 }
 
-/* What a call of libarchive's that failed comes to. */
-static int failed(struct packing *self)
+/* What a call of libarchive's comes to. */
+static int made(const struct packing *self, int r)
 {
     if (self->sunk)
         return self->sunk;
+    if (r == ARCHIVE_OK)
+        return 0;
     const int problem = archive_errno(self->archive);
     const char *why = archive_error_string(self->archive);
     return pack_says(self->message, problem == ENOMEM ? -ENOMEM : -EIO,
@@ -71,18 +99,17 @@ static int set_zip(struct archive *archive, enum pack_level level)
                                      archive, "zip", "compression-level", levels[level]);
 }
 
-/* GNU's kind of tar, as it keeps a name's bytes as they are. Without the time of its making in it,
- * the same folder makes the same archive. */
-static int set_tar_gz(struct archive *archive, enum pack_level level)
+/* GNU's kind of tar, as it keeps a name's bytes as they are; gzip's head without a time. */
+static int set_tar_gz(struct packing *self)
 {
-    static const char *const levels[] = {
-        [PACK_STORE] = "0", [PACK_FAST] = "1", [PACK_DEFAULT] = "6", [PACK_MAXIMUM] = "9"
+    static const int levels[] = {
+        [PACK_STORE] = 0, [PACK_FAST] = 1, [PACK_DEFAULT] = 6, [PACK_MAXIMUM] = 9
     };
-    if (archive_write_set_format_gnutar(archive) || archive_write_add_filter_gzip(archive))
-        return ARCHIVE_FATAL;
-    if (archive_write_set_filter_option(archive, "gzip", "timestamp", NULL))
-        return ARCHIVE_FATAL;
-    return archive_write_set_filter_option(archive, "gzip", "compression-level", levels[level]);
+    self->squeezed = malloc(PACK_BUFFER);
+    if (!self->squeezed || deflateInit2(&self->gzip, levels[self->row->level], Z_DEFLATED,
+                                        GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
+        return -ENOMEM;
+    return archive_write_set_format_gnutar(self->archive);
 }
 
 static int start(struct packing *self)
@@ -94,22 +121,25 @@ static int start(struct packing *self)
     if (!self->archive || !self->entry || !self->digest || !self->buffer ||
         !EVP_DigestInit_ex(self->digest, EVP_sha256(), NULL))
         return -ENOMEM;
-    int r = self->row->format == PACK_ZIP ? set_zip(self->archive, self->row->level)
-                                          : set_tar_gz(self->archive, self->row->level);
+    int r =
+        self->row->format == PACK_ZIP ? set_zip(self->archive, self->row->level) : set_tar_gz(self);
     if (r == ARCHIVE_OK)
         r = archive_write_set_bytes_per_block(self->archive, PACK_BUFFER);
     if (r == ARCHIVE_OK) /* else its end is filled up to a block */
         r = archive_write_set_bytes_in_last_block(self->archive, 1);
     if (r == ARCHIVE_OK)
         r = archive_write_open2(self->archive, self, NULL, on_bytes, NULL, NULL);
-    return r == ARCHIVE_OK ? 0 : failed(self);
+    return made(self, r);
 }
 
 static int finish(struct packing *self)
 {
     unsigned char bytes[SHA256_BYTES];
-    if (archive_write_close(self->archive))
-        return failed(self);
+    int r = made(self, archive_write_close(self->archive));
+    if (r == 0 && self->squeezed)
+        send_gzip(self, NULL, 0, Z_FINISH);
+    if (r || self->sunk)
+        return r ? r : self->sunk;
     if (!EVP_DigestFinal_ex(self->digest, bytes, NULL))
         return -ENOMEM;
     for (size_t i = 0; i < SHA256_BYTES; i++)
@@ -117,15 +147,19 @@ static int finish(struct packing *self)
     return 0;
 }
 
+/* Given up, the archive ends all the same, into nothing: a tar's member with as many zeros as it
+ * lacks. What libarchive is not let end it does not free. */
 static void packing_end(struct packing *self)
 {
-    if (self->archive) {
-        (void)archive_write_fail(self->archive); /* else freeing it would write its end */
+    self->sunk = self->sunk ? self->sunk : -ECANCELED;
+    if (self->archive)
         (void)archive_write_free(self->archive);
-    }
+    if (self->squeezed)
+        (void)deflateEnd(&self->gzip);
     archive_entry_free(self->entry);
     EVP_MD_CTX_free(self->digest);
     free(self->buffer);
+    free(self->squeezed);
     if (self->folder >= 0)
         (void)close(self->folder);
 }
@@ -141,7 +175,7 @@ static int begin_member(struct packing *self, const char *name, const struct sta
     archive_entry_set_perm(self->entry, folder || info->st_mode & S_IXUSR ? 0755 : 0644);
     archive_entry_set_size(self->entry, folder ? 0 : info->st_size);
     archive_entry_set_mtime(self->entry, info->st_mtim.tv_sec, 0);
-    return archive_write_header(self->archive, self->entry) == ARCHIVE_OK ? 0 : failed(self);
+    return made(self, archive_write_header(self->archive, self->entry));
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -173,8 +207,10 @@ static int copy(struct packing *self, int file, const char *name, uint64_t size)
             return pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
         if (got == 0)
             return 0;
-        if (archive_write_data(self->archive, self->buffer, (size_t)got) != got)
-            return failed(self);
+        const bool taken = archive_write_data(self->archive, self->buffer, (size_t)got) == got;
+        int r = made(self, taken ? ARCHIVE_OK : ARCHIVE_FATAL);
+        if (r)
+            return r;
         left -= (uint64_t)got;
         self->done += (uint64_t)got;
         if (self->row->moved)
@@ -202,8 +238,9 @@ static int add_file(struct packing *self, const char *name)
         return -errno;
     if (!is_same(&before, &after))
         return pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
-    if (archive_write_finish_entry(self->archive))
-        return failed(self);
+    r = made(self, archive_write_finish_entry(self->archive));
+    if (r)
+        return r;
     self->stats.files++;
     self->stats.original_bytes += (uint64_t)before.st_size;
     return 0;

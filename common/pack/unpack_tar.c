@@ -116,19 +116,37 @@ static int failed(const struct gunzip *self, struct archive *archive)
                                             : malformed(self, why ? why : "this is no tar");
 }
 
-static int copy(struct gunzip *self, struct archive *archive, uint8_t *buffer)
+/* What a sparse file ends with is a hole that libarchive does not tell of. */
+static int fill_up(const struct gunzip *self, uint8_t *buffer, uint64_t left)
 {
-    int r = 0;
-    for (;;) {
-        const la_ssize_t got = archive_read_data(archive, buffer, PACK_BUFFER);
+    memset(buffer, 0, PACK_BUFFER);
+    for (int r = 0; left > 0;) {
+        const size_t size = left < PACK_BUFFER ? (size_t)left : PACK_BUFFER;
+        r = unpacking_add(self->unpacking, buffer, size);
+        if (r == 0)
+            r = unpacking_moved(self->unpacking, self->offset);
+        if (r)
+            return r;
+        left -= size;
+    }
+    return 0;
+}
+
+static int copy(const struct gunzip *self, struct archive *archive, uint8_t *buffer, uint64_t size)
+{
+    const struct pack_stats *stats = &self->unpacking->stats;
+    const uint64_t before = stats->original_bytes;
+    la_ssize_t got = 1;
+    for (int r = 0; got > 0;) {
+        got = archive_read_data(archive, buffer, PACK_BUFFER);
         if (got < 0)
             return failed(self, archive);
-        if (got == 0)
-            return 0;
         r = unpacking_add(self->unpacking, buffer, (size_t)got);
         if (r)
             return r;
     }
+    const uint64_t made = stats->original_bytes - before;
+    return made < size ? fill_up(self, buffer, size - made) : 0;
 }
 
 static const char *kind_wrong(struct archive_entry *entry)
@@ -153,7 +171,7 @@ static int take_member(struct gunzip *self, struct archive *archive, struct arch
     int r = unpacking_begin(self->unpacking, slice_of(name), folder ? UNPACK_FOLDER : UNPACK_FILE,
                             archive_entry_perm(entry));
     if (r == 0 && !folder)
-        r = copy(self, archive, buffer);
+        r = copy(self, archive, buffer, (uint64_t)archive_entry_size(entry));
     return r ? r : unpacking_end(self->unpacking, archive_entry_mtime(entry));
 }
 

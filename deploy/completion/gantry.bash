@@ -6,7 +6,7 @@ _gantry_nodes() { # names of the nodes that the system here knows, if one is up
 
 _gantry() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs="up submit create show wait list why cancel delete dead events cron pause resume drain undrain ledger audit status workers"
+    local verbs="up submit create show wait list why cancel delete dead events cron pause resume drain undrain ledger audit disk status workers"
     verbs+=" queues nodes migrate help"
     local common="--data --broker --timeout --json --no-color --help" flags
     local filter="--service --task --since --until --limit"
@@ -43,6 +43,7 @@ _gantry() {
         delete) flags="--force $common" ;;
         dead) flags="$filter --all --dry-run $common" ;;
         events) flags="--service --limit --follow --after $common" ;;
+        disk) flags="--limit --measure $common" ;;
         cron) flags="--input --priority --limit --zone $common" ;;
         drain | undrain) flags="--status $common" ;;
         migrate) flags="--from --to --back --dry-run --quiet --data --json --no-color --help" ;;

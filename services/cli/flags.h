@@ -34,10 +34,11 @@ enum {
     ON_DELETE = 1 << 19,
     ON_CREATE = 1 << 22,
     ON_MIGRATE = 1 << 23,
+    ON_DISK = 1 << 24,
     ON_FILTER = ON_LIST | ON_CANCEL | ON_DEAD,
     ON_CLIENTS = ON_SUBMIT | ON_SHOW | ON_WAIT | ON_STATUS | ON_WORKERS | ON_QUEUES | ON_NODES |
                  ON_CRON | ON_PAUSE | ON_DRAIN | ON_LEDGER | ON_AUDIT | ON_WHY | ON_EVENTS |
-                 ON_DELETE | ON_CREATE | ON_FILTER,
+                 ON_DELETE | ON_CREATE | ON_DISK | ON_FILTER,
     ON_LOCAL = ON_UP | ON_MIGRATE, /* they ask no broker */
     ON_ALL = ON_LOCAL | ON_CLIENTS | ON_HELP
 };
@@ -68,7 +69,8 @@ enum {
     F(TEXT,   task,       "task",         0,   "NODE",     ON_FILTER, "only stages of this node") \
     F(TIME,   since_ms,   "since",        0,   "TIME",     ON_FILTER, "only those in this state since less than so long") \
     F(TIME,   until_ms,   "until",        0,   "TIME",     ON_FILTER, "only those in this state since longer than so long") \
-    F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS, "at most N (default: list and dead ls 100, events 20, of one task all)") \
+    F(WHOLE,  items,      "limit",        'n', "N",        ON_FILTER | ON_EVENTS | ON_DISK, "at most N (default: list and dead ls 100, disk and events 20, of one task all)") \
+    F(SWITCH, measure,    "measure",      0,   NULL,       ON_DISK, "look at every folder now, though it was done within a minute") \
     F(SWITCH, all,        "all",          0,   NULL,       ON_CANCEL | ON_DEAD, "all there are, when no filter is given") \
     F(SWITCH, dry_run,    "dry-run",      0,   NULL,       ON_CANCEL | ON_DEAD | ON_MIGRATE, "show which ones, and do nothing") \
     F(TEXT,   from,       "from",         0,   "DIR",      ON_MIGRATE, "folder of the older system (default: storage.legacy)") \

@@ -73,7 +73,7 @@ const struct cli_verb cli_verbs[] = {
       "  gantry cancel $id ffmpeg.extract_keyframes\n"
       "  gantry cancel --state pending --service ffmpeg --until 1h --dry-run\n",
       0, 2, cli_cancel },
-    { "delete", ON_DELETE, "ID", "remove a task: its record and its folder",
+    { "delete", ON_DELETE, "ID", "remove a task: its record, its folder and its objects",
       "Shows what became of each of its parts. What has been removed before is skipped. Exit code 1 when a part\n"
       "could not be removed, 3 when a stage has not ended and --force is not given.\n"
       "\n"
@@ -138,6 +138,15 @@ const struct cli_verb cli_verbs[] = {
       "\n"
       "examples:\n  gantry audit\n",
       0, 0, cli_audit },
+    { "disk", ON_DISK, "", "free space, and what tasks and users have on the disk",
+      "Below the low mark (storage.low_bytes) tasks that need space are refused, until storage.high_bytes are free\n"
+      "again. Shows the largest tasks and users. Exit code 0 also while they are refused.\n"
+      "\n"
+      "examples:\n"
+      "  gantry disk --limit 5\n"
+      "  gantry disk --json | jq '.refusing, .free_bytes'\n"
+      "  gantry disk --measure --json | jq -r '.tasks[] | select(.bytes > 1e9) | .id'\n",
+      0, 0, cli_disk },
     { "status", ON_STATUS, "", "figures of the broker",
       "examples:\n  gantry status\n  gantry status --json | jq .counters\n",
       0, 0, cli_status },

@@ -9,6 +9,7 @@
 #include "services/front/files.h"
 #include "services/front/health.h"
 #include "services/front/http.h"
+#include "services/front/metrics.h"
 
 /* struct front is what handlers see of it. */
 struct service {
@@ -98,7 +99,8 @@ static int start(program_t *program, const struct settings *settings, void **ret
     program_raise_files("front.connections_max", settings->front_connections_max,
                         "connections beyond the files that may be open wait: raise the hard limit");
     self->front.health = health_new(&self->front);
-    if (!self->front.health)
+    self->front.metrics = metrics_new(&self->front);
+    if (!self->front.health || !self->front.metrics)
         return -ENOMEM;
     r = files_new(&self->front, &self->front.files);
     if (r == 0)
@@ -146,6 +148,7 @@ static void destroy(void *arg)
     if (self->front.files)
         files_stop(self->front.files);
     health_destroy(&self->front.health);
+    metrics_destroy(&self->front.metrics);
     uv_close((uv_handle_t *)&self->patience, on_closed);
 }
 

@@ -5,6 +5,7 @@
 #include "proto/client_loop.h"
 
 struct health;
+struct metrics;
 struct files;
 
 /* What handlers share; lives as long as any request. */
@@ -14,6 +15,7 @@ struct front {
     gantry_client_t *client;          /* calls are begun on it, never waited for; NULL at the end */
     void (*wake)(struct front *self); /* after something was begun on the client in this turn */
     struct health *health;            /* what is known of the others */
+    struct metrics *metrics;          /* and of their figures */
     struct files *files;              /* what /v1/files needs */
     uv_loop_t *loop;
     size_t calls; /* in the pool; who ends the last one calls */

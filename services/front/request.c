@@ -121,15 +121,17 @@ void request_respond(request_t *self, unsigned http, struct MHD_Response *respon
     request_wake(self);
 }
 
+#define JSON_TYPE "application/json"
+
 /* Takes text; NULL: no body. */
-static struct MHD_Response *response_of_text(const request_t *self, char *text)
+static struct MHD_Response *response_of_text(const request_t *self, char *text, const char *type)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
     if (!response)
         free(text);
     else if (text)
-        request_header_add(response, "Content-Type", "application/json");
+        request_header_add(response, "Content-Type", type);
     if (response && text)
         request_hold(self, strlen(text));
     return response;
@@ -139,13 +141,18 @@ static struct MHD_Response *response_of(const request_t *self, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(body);
-    return response_of_text(self, text);
+    return response_of_text(self, text, JSON_TYPE);
+}
+
+void request_answer_typed(request_t *self, int http, const char *type, const char *text)
+{
+    char *copy = strdup(text);
+    request_respond(self, (unsigned)http, copy ? response_of_text(self, copy, type) : NULL);
 }
 
 void request_answer_text(request_t *self, int http, const char *text)
 {
-    char *copy = strdup(text);
-    request_respond(self, (unsigned)http, copy ? response_of_text(self, copy) : NULL);
+    request_answer_typed(self, http, JSON_TYPE, text);
 }
 
 void request_answer(request_t *self, int http, json_t *body)
@@ -185,10 +192,9 @@ void request_refuse_status(request_t *self, int status, const char *scope, uint3
 {
     const bool away =
         status == STATUS_BUSY || status == STATUS_UNAVAILABLE || status == STATUS_TIMEOUT;
-    const int http = status < 0                                            ? 500
-                     : status == STATUS_BUSY && strcmp(scope, "user") == 0 ? 429
-                     : away                                                ? 503
-                                                                           : status_http(status);
+    const bool quota =
+        status == STATUS_BUSY && (strcmp(scope, "user") == 0 || strcmp(scope, "user disk") == 0);
+    const int http = status < 0 ? 500 : quota ? 429 : away ? 503 : status_http(status);
     const int64_t wait = !away ? 0 : retry_after_ms ? retry_after_ms : RETRY_AFTER_MS;
     if (status < 0)
         log_event_seldom(LOG_LEVEL_ERROR, "request_failed", "why=%s request=%s", strerror(-status),

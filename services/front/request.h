@@ -41,6 +41,8 @@ void request_set_header(request_t *self, const char *name, const char *format, .
 void request_answer(request_t *self, int http, json_t *body);
 /* The same with JSON that was written before; it is copied. */
 void request_answer_text(request_t *self, int http, const char *text);
+/* The same of another media type. */
+void request_answer_typed(request_t *self, int http, const char *type, const char *text);
 /* {"detail": text}. retry_after_ms > 0 adds Retry-After, in whole seconds, rounded up. */
 void request_refuse(request_t *self, int http, int64_t retry_after_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -5,7 +5,8 @@
 
 #include "common/slice.h"
 
-static const struct route *const tables[] = { routes_service, routes_tasks, routes_files, NULL };
+static const struct route *const tables[] = { routes_service, routes_metrics, routes_tasks,
+                                              routes_files, NULL };
 
 const struct route *route_at(size_t n)
 {

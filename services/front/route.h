@@ -27,6 +27,7 @@ struct route {
 
 /* Tables of rows; each ends with a row whose method is NULL. */
 extern const struct route routes_service[]; /* health.c: /healthz /readyz /openapi.json */
+extern const struct route routes_metrics[]; /* metrics.c: /metrics */
 extern const struct route routes_tasks[];   /* tasks.c: /v1/tasks... */
 extern const struct route routes_files[];   /* files.c: /v1/files... */
 

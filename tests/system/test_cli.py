@@ -114,7 +114,7 @@ def test_up_says_that_its_port_is_taken(folder):
 
 
 @pytest.mark.parametrize("setting, child, why", [
-    ("worker.services=nope", "worker", 'what=nope known="audio_separator, ffmpeg, system"'),
+    ("worker.services=nope", "worker", 'what=nope known="audio_separator, ffmpeg, storage, system, video"'),
     ("broker.clients=tcp://0.0.0.0:5999", "broker", "broker.insecure"),
 ])
 def test_up_says_why_a_child_cannot_start_and_gives_up(folder, setting, child, why):

@@ -236,10 +236,16 @@ def test_a_count_out_of_range_is_refused(run, media, count):
     assert (error["code"], error["field"]) == ("INVALID", "keyframe_sample_count")
 
 
-@pytest.mark.parametrize("node,field", [(n, k) for n in (KEYFRAMES, CROP) for k, v in DEFAULTS[n].items() if v is False])
-def test_uploads_are_unsupported_never_ignored(run, media, node, field):
+@pytest.mark.parametrize("node,field", [(n, k) for n in (KEYFRAMES, CROP) for k in DEFAULTS[n] if k.startswith("upload_")])
+def test_an_upload_without_a_store_is_unsupported_never_ignored(run, media, node, field):
     error = run(node, {"video_path": media / "video.mp4", "subtitle_area": [0, 0, 8, 8], field: True}).error()
-    assert (error["code"], error["field"]) == ("UNSUPPORTED", field)
+    assert (error["code"], error["field"]) == ("UNSUPPORTED", field) and "objects.endpoint" in error["message"]
+
+
+@pytest.mark.parametrize("node,field", [(n, k) for n in (KEYFRAMES, CROP) for k, v in DEFAULTS[n].items() if v is False and not k.startswith("upload_")])
+def test_how_an_upload_is_made_matters_only_to_one(run, media, node, field):
+    out = run(node, {"video_path": media / "video.mp4", "subtitle_area": [0, 0, 8, 8], "keyframe_sample_count": 2, field: True}).output()
+    assert os.listdir(out["keyframe_dir" if node == KEYFRAMES else "cropped_images_path"])
 
 
 # ---- crop_subtitle_images

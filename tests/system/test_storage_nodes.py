@@ -396,7 +396,7 @@ def test_without_a_store_all_of_it_is_unsupported(place, film, task, node, input
     h = place(objects_endpoint="", storage_input_roots=str(film.parent))
     fill(own(h, task), PICTURES)
     more = {"video_path": str(film)} if node in (FRAMES, CROP) else {}
-    field = "source" if node == DOWNLOAD else None
+    field = {DOWNLOAD: "source", FRAMES: "upload_keyframes_to_minio", CROP: "upload_cropped_images_to_minio"}.get(node)
     assert "objects.endpoint" in refused(run(h, node, task, **inputs, **more), "UNSUPPORTED", field)
 
 

@@ -73,6 +73,7 @@ static const struct upload_names upload_names = {
     .folder = "cropped_images_path",
     .url = "cropped_images_minio_url",
     .archive = "compressed_archive_url",
+    .files = "cropped_images_files_count",
     .uploaded = "cropped_images_uploaded_files",
     .info = "compression_info",
     .fallback = "fallback_from_compression",
@@ -262,7 +263,7 @@ int ffmpeg_crop_subtitle_images(engine_t *engine)
     if (count == 0)
         return engine_refuse(engine, STATUS_FAILED, "video_path",
                              "the video stream holds no picture that can be decoded");
-    engine_put_whole(engine, "cropped_images_files_count", count);
+    const struct upload_folder made = { FRAMES, "cropped_images", count };
     engine_share(engine, MADE_AT, 1);
-    return upload_made(engine, &self.wish, &upload_names, FRAMES, "cropped_images");
+    return upload_made(engine, &self.wish, &upload_names, &made);
 }

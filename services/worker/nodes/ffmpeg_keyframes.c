@@ -182,6 +182,7 @@ static const struct upload_names upload_names = {
     .folder = "keyframe_dir",
     .url = "keyframe_minio_url",
     .archive = "keyframe_compressed_archive_url",
+    .files = "keyframe_files_count",
     .uploaded = "keyframe_uploaded_files",
     .info = "keyframe_compression_info",
     .error = "keyframe_upload_error",
@@ -217,7 +218,7 @@ int ffmpeg_extract_keyframes(engine_t *engine)
     if (count == 0)
         return engine_refuse(engine, STATUS_FAILED, "video_path",
                              "the video stream holds no picture that can be decoded");
-    engine_put_whole(engine, "keyframe_files_count", count);
+    const struct upload_folder made = { "keyframes", "keyframes", count };
     engine_share(engine, MADE_AT, 1);
-    return upload_made(engine, &wish, &upload_names, "keyframes", "keyframes");
+    return upload_made(engine, &wish, &upload_names, &made);
 }

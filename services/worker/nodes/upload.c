@@ -39,6 +39,7 @@ int upload_read_archive(engine_t *engine, const struct upload_inputs *inputs,
 int upload_read(engine_t *engine, const struct upload_inputs *inputs, struct upload_wish *ret_wish)
 {
     objects_t *objects;
+    char why[TRANSFER_WHY] = "";
     *ret_wish = (struct upload_wish){ .put = { .bucket = "", .content_type = "" } };
     int r = engine_switch(engine, inputs->upload, &ret_wish->upload);
     if (r == 0)
@@ -47,7 +48,10 @@ int upload_read(engine_t *engine, const struct upload_inputs *inputs, struct upl
         return r;
     ret_wish->put.verify = ret_wish->remove;
     r = upload_read_archive(engine, inputs, &ret_wish->put);
-    return r ? r : engine_objects(engine, &objects);
+    if (r)
+        return r;
+    r = engine_store(engine, &objects, why, sizeof why);
+    return r > 0 ? engine_refuse(engine, (enum status)r, inputs->upload, "%s", why) : r;
 }
 
 static void put_info(engine_t *engine, const char *key, const struct transfer_done *done)
@@ -75,60 +79,58 @@ static void put_info(engine_t *engine, const char *key, const struct transfer_do
     engine_put_packed(engine, key, packed_slice(&info));
 }
 
-void upload_put_output(engine_t *engine, const struct upload_names *names,
-                       const struct transfer_done *done)
+static void put_archive(engine_t *engine, const struct upload_names *names,
+                        const struct transfer_done *done)
 {
     engine_put_text(engine, names->url, done->url);
     if (done->compressed) {
         engine_put_text(engine, names->archive, done->url);
         put_info(engine, names->info, done);
     }
-    if (names->files)
-        engine_put_whole(engine, names->files, done->files);
     engine_put_packed(engine, names->uploaded, packed_slice(&done->names));
     if (names->fallback)
         engine_put_switch(engine, names->fallback, done->fell_back);
 }
 
-static int upload(engine_t *engine, const struct upload_wish *wish,
-                  const struct upload_names *names, const struct transfer_put *put,
-                  bool *ret_removed)
+void upload_put_output(engine_t *engine, const struct upload_names *names,
+                       const struct transfer_done *done)
 {
-    char why[TRANSFER_WHY] = "";
-    struct transfer_done done = { .files = 0 };
-    int r = transfer_put(engine, put, &done, why);
-    if (r) {
-        engine_put_text(engine, names->error, why);
-    } else {
-        *ret_removed = wish->remove;
-        if (wish->remove)
-            engine_put_text(engine, names->folder, done.url);
-        upload_put_output(engine, names, &done);
-    }
-    transfer_done_clear(&done);
-    return 0;
+    put_archive(engine, names, done);
+    engine_put_whole(engine, names->files, done->files);
+}
+
+static int upload(engine_t *engine, const struct upload_wish *wish,
+                  const struct upload_folder *made, struct transfer_done *done, char *why)
+{
+    char key[OBJECTS_KEY_MAX + 1];
+    struct transfer_put put = wish->put;
+    const char *slash = strrchr(made->relative, '/');
+    (void)snprintf(key, sizeof key, "%s/%.800s", engine_task(engine), made->base);
+    put.path = made->relative;
+    put.key = key;
+    put.archive = slash ? slash + 1 : made->relative;
+    return transfer_put(engine, &put, done, why);
 }
 
 int upload_made(engine_t *engine, const struct upload_wish *wish, const struct upload_names *names,
-                const char *relative, const char *base)
+                const struct upload_folder *made)
 {
-    bool removed = false;
-    if (wish->upload) {
-        char key[OBJECTS_KEY_MAX + 1];
-        struct transfer_put put = wish->put;
-        const char *slash = strrchr(relative, '/');
-        (void)snprintf(key, sizeof key, "%s/%.800s", engine_task(engine), base);
-        put.path = relative;
-        put.key = key;
-        put.archive = slash ? slash + 1 : relative;
-        int r = upload(engine, wish, names, &put, &removed);
-        if (r)
-            return r;
+    char why[TRANSFER_WHY] = "";
+    struct transfer_done done = { .files = 0 };
+    int r = wish->upload ? upload(engine, wish, made, &done, why) : 0;
+    if (wish->upload)
         engine_stays(engine, names->folder);
+    if (wish->upload && wish->remove && r == 0) {
+        engine_put_text(engine, names->folder, done.url);
+    } else {
+        engine_put_path(engine, names->folder, made->relative);
+        engine_hand_over(engine, made->relative);
     }
-    if (!removed) {
-        engine_put_path(engine, names->folder, relative);
-        engine_hand_over(engine, relative);
-    }
+    engine_put_whole(engine, names->files, made->files);
+    if (r)
+        engine_put_text(engine, names->error, why);
+    else if (wish->upload)
+        put_archive(engine, names, &done);
+    transfer_done_clear(&done);
     return 0;
 }

@@ -26,8 +26,12 @@ struct upload_wish {
 };
 /* 0, INVALID, or UNSUPPORTED (a store is wanted and there is none), refused. */
 int upload_read(engine_t *engine, const struct upload_inputs *inputs, struct upload_wish *ret_wish);
-/* The folder was made in the attempt's: uploads it as {task_id}/{base}/..., hands it over unless it
- * was to be removed, and puts all of names but files, unless it is compressed. What fails at the
- * store stands in error, and nothing is removed then. 0 or -errno. */
+struct upload_folder {
+    const char *relative; /* in the attempt's folder, and in the task's */
+    const char *base;     /* it is uploaded as {task_id}/{base}/... */
+    uint64_t files;
+};
+/* The folder was made: uploads it if that is wished, hands it over unless it was to be removed, and
+ * puts all of names. What fails at the store stands in error, and nothing is removed then. */
 int upload_made(engine_t *engine, const struct upload_wish *wish, const struct upload_names *names,
-                const char *relative, const char *base);
+                const struct upload_folder *made);

@@ -23,7 +23,7 @@ ENDED = ("completed", "skipped", "failed", "quarantined", "cancelled")
 QUICK = {"lease_ms": 1000, "heartbeat_ms": 200, "liveness_ms": 600}
 READS = {"gantry-broker": ("broker_", "limits_", "log_", *QUICK),
          "gantry-state": ("state_", "redis_", "queue_", "quota_user", "quota_all", "retry_", "audit_", "log_", "storage_root", "storage_local",
-                          "storage_low", "storage_high", "cleanup_schedule", "objects_", "lease_ms"),
+                          "storage_input", "storage_low", "storage_high", "cleanup_schedule", "objects_", "lease_ms"),
          "gantry-worker": ("worker_", "storage_root", "storage_local", "storage_input", "storage_legacy", "storage_auto", "storage_retention",
                            "quota_task", "cleanup_grace", "cleanup_tmp", "objects_", "unpack_", "callback_", "reuse_", "log_"),
          "gantry-front": ("front_", "storage_root", "storage_low", "storage_high", "quota_task", "objects_", "reuse_", "log_")}

@@ -3,12 +3,13 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import uuid
 
 import pytest
 
 import disk_house
-from harness import INVALID, NOT_FOUND, OK, Process, System, until
+from harness import INVALID, NOT_FOUND, System, until
 
 AUDIO, FRAMES, CROP, SPLIT = "ffmpeg.extract_audio", "ffmpeg.extract_keyframes", "ffmpeg.crop_subtitle_images", "ffmpeg.split_audio_segments"
 PSEUDO_IDS = ["", "pending", ".", "..", "../x", "a/b", "/", "/etc", ".trash", ".hidden", "a..b", "%2e%2e", "a\\b", "a b", "a\0b", "a\nb", "é", "x" * 129]
@@ -157,7 +158,7 @@ def test_failed_part_silently_dropped(town):
 # ---- a full disk ----------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def narrow():
+def narrow(town):
     """A system whose folders lie on a disk of 8 MB."""
     why = disk_house.why_not()
     if why:
@@ -220,3 +221,96 @@ def test_disk_full_at_the_last_byte(narrow):
         assert narrow.user.ask("FORGET", {"id": id_, "force": True}).body["status"] == "success"
         os.unlink(ballast)
     assert ends == {True, False}
+
+
+def test_disk_full_by_a_limit(town):
+    """Where no disk of its own can be mounted: a worker whose files may be of 100 KB."""
+    id_, here = fresh(), os.getcwd()
+    os.chdir(town.folder)  # its sockets are named from there
+    limited = town.add_worker(worker_services="audio_separator")
+    os.chdir(here)
+    subprocess.run(["prlimit", f"--pid={limited.pid}", "--fsize=100000:unlimited"], check=True)
+    town.user.ready("audio_separator.separate_vocals")
+    node = "audio_separator.separate_vocals"
+    town.user.submit({**town.user.task(id_, node, audio_path=town.film), "retry_ms": 300, "failures_max": 1000})
+    error = until(lambda: town.user.stage(id_, node).get("history"), 30)[-1]["error"]
+    assert "signal 25" in error["message"] or "File too large" in error["message"], error
+    subprocess.run(["prlimit", f"--pid={limited.pid}", "--fsize=unlimited:unlimited"], check=True)
+    until(lambda: town.user.stage(id_, node)["state"] == "completed", 30)
+    assert tree(f"{town.own(id_)}/tmp") == []
+
+
+# ---- created tasks --------------------------------------------------------------------------------
+
+@pytest.fixture
+def made(town):
+    """A system in which nobody takes what is created, and its videos."""
+    with Town(f"made{fresh()}", workers=0) as system:
+        system.user = system.client()
+        system.videos = [shutil.copy(town.film, f"{system.folder}/in/{n}.mp4") for n in range(24)]
+        yield system
+
+
+def create(system, path, token):
+    return system.user.insist("CREATE_TASK", {"temp_file_path": path, "token": token}).body["task_id"]
+
+
+def test_record_and_queue_not_atomic(made):
+    """The state service is killed again and again: each video has one record, one place in the queue and one folder."""
+    over = threading.Event()
+
+    def kill():
+        while not over.wait(0.15):
+            made.states[0].restart()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        ids = [create(made, path, f"{n:016}".encode()) for n, path in enumerate(made.videos)]
+    finally:
+        over.set()
+        killer.join()
+    assert len(set(ids)) == len(made.videos)
+    assert [id_.decode() for id_ in reversed(made.db.lrange("task:pending", 0, -1))] == ids
+    assert {key.decode().removeprefix("task:") for key in made.db.scan_iter("task:*")} == {"pending", *ids}
+    assert set(os.listdir(f"{made.folder}/local/videos")) - {".trash"} == set(ids)
+    assert os.listdir(f"{made.folder}/in") == []
+    for id_ in ids:
+        path = made.db.hget(f"task:{id_}", "original_file_path").decode()
+        assert os.path.getsize(path) > 0 and path.endswith(f"/videos/{id_}/original.mp4")
+
+
+def test_second_id_minted_on_the_way(made):
+    """The answer was lost and the caller asks again; the id that it is told is the one in queue, record and path."""
+    path, token = made.videos[0], b"the same token.."
+    ids = {create(made, path, token) for _ in range(3)}
+    made.states[0].restart()
+    ids.add(create(made, path, token))
+    (id_,) = ids
+    assert [key.decode() for key in made.db.lrange("task:pending", 0, -1)] == [id_]
+    assert made.db.hget(f"task:{id_}", "task_id").decode() == id_
+    assert os.listdir(f"{made.folder}/local/videos") == [id_]
+
+
+def test_pop_without_ack(made):
+    """Who has taken the video is killed: it is made all the same, and nothing of it is lost."""
+    ids = [create(made, path, f"{n:016}".encode()) for n, path in enumerate(made.videos[:3])]
+    worker = made.add_worker(worker_services="video", worker_slots=1)
+    until(lambda: made.user.ask("GET_TASK_STATUS", {"task_id": ids[0]}).body.get("status", 0) == 1, 30)
+    worker.restart()
+    until(lambda: all(made.user.ask("GET_TASK_STATUS", {"task_id": id_}).body.get("status", 0) == 2 for id_ in ids), 60)
+    for id_ in ids:
+        assert os.path.getsize(made.user.ask("GET_TASK_STATUS", {"task_id": id_}).body["result_file_path"]) > 0
+    assert made.user.stage(ids[0], "video.process")["crashes"] == 1
+    made.settle()
+
+
+def test_wrong_format_or_lifo_queue(made):
+    """What is created first is taken first, by an outside processor as by a worker of ours; an entry is an id and nothing else."""
+    ids = [create(made, path, f"{n:016}".encode()) for n, path in enumerate(made.videos[:6])]
+    assert [made.db.rpop("task:pending").decode() for _ in range(2)] == ids[:2]
+    made.add_worker(worker_services="video", worker_slots=1)
+    until(lambda: made.user.ask("GET_TASK_STATUS", {"task_id": ids[-1]}).body.get("status", 0) == 2, 60)
+    started = [made.user.stage(id_, "video.process")["started_ms"] for id_ in ids[2:]]
+    assert started == sorted(started)
+    assert [made.user.ask("GET_TASK_STATUS", {"task_id": id_}).body.get("status", 0) for id_ in ids[:2]] == [0, 0]

@@ -155,27 +155,33 @@ static void look_at_arriving(struct connections *self, struct connection *connec
     connection_drop(connection);
 }
 
-/* A peer that is not read from can send nothing. */
+static void drop_lost(struct connections *self, struct connection *connection)
+{
+    connection_drop(connection);
+    self->lost(connection);
+}
+
+/* A peer that is not read from can send nothing. That one has left, libmicrohttpd misses when it
+ * shows at once with the last bytes. */
 static void look_at_taking(struct connections *self, struct connection *connection, int64_t now_ms)
 {
     const struct tcp_figures figures = tcp_look(connection->fd);
     if (connection->held_up || figures.received != connection->asked) {
         connection->asked = figures.received;
         connection->since_ms = now_ms;
+    } else if (figures.left) {
+        drop_lost(self, connection);
     } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
         connection_last_words(connection, 408, "nothing of the body came for too long");
         log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "request_ms");
-        connection_drop(connection);
-        self->lost(connection);
+        drop_lost(self, connection);
     }
 }
 
 static void look_at_waiting(struct connections *self, struct connection *connection)
 {
-    if (!tcp_look(connection->fd).left)
-        return;
-    connection_drop(connection);
-    self->lost(connection);
+    if (tcp_look(connection->fd).left)
+        drop_lost(self, connection);
 }
 
 /* Streams stay in this state, mostly with nothing on its way. */
@@ -192,8 +198,7 @@ static void look_at_answering(struct connections *self, struct connection *conne
         connection->since_ms = now_ms;
     } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
         log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "does not read");
-        connection_drop(connection);
-        self->lost(connection);
+        drop_lost(self, connection);
     }
 }
 

@@ -112,7 +112,7 @@ static bool whole(struct upload *upload)
         upload_refuse(upload, 400, 0, "bucket: %.100s is none of this service's", self->bucket);
     else if (strlen(self->path) != self->path_size || !files_path_good(self->path))
         upload_refuse(upload, 400, 0, FILES_PATH_RULE);
-    if (!upload->request)
+    if (upload->refused)
         return false;
     struct upload_about *about = &upload->about;
     about->size = about->offset;

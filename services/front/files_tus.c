@@ -174,7 +174,7 @@ static bool opened(struct upload *upload)
     else if (self->length != UINT64_MAX && self->length > about->size - about->offset)
         upload_refuse(upload, 413, 0, "the upload has %" PRIu64 " bytes, this would be more",
                       about->size);
-    return upload->request != NULL;
+    return !upload->refused;
 }
 
 static size_t take(struct upload *upload, struct slice bytes)
@@ -187,7 +187,7 @@ static size_t take(struct upload *upload, struct slice bytes)
                       about->size);
     else if (taken.size && upload_put(upload, taken))
         return taken.size;
-    return upload->request ? 0 : bytes.size;
+    return upload->refused ? bytes.size : 0;
 }
 
 static bool whole(struct upload *upload)

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/status.h"
 
-enum { WAIT_MS = 30000, REFUSAL_SIZE = 1024, MISMATCH = 1 };
+enum { WAIT_MS = 30000, MISMATCH = 1 };
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
@@ -58,22 +58,26 @@ static void flush(struct upload *self, bool good)
     go_on(self);
 }
 
-static void say(struct upload *self, int http, int64_t retry_after_ms, const char *text)
+static void tell_refusal(struct upload *self)
 {
-    if (self->request)
-        request_refuse(upload_answer(self), http, retry_after_ms, "%s", text);
+    if (self->request && self->refused)
+        request_refuse(upload_answer(self), self->refused_http, self->refused_ms, "%s",
+                       self->refused_text);
 }
 
 void upload_refuse(struct upload *self, int http, int64_t retry_after_ms, const char *format, ...)
 {
-    char text[REFUSAL_SIZE];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(self->refused_text, sizeof self->refused_text, format, args);
     va_end(args);
-    say(self, http, retry_after_ms, text);
+    self->refused = true;
+    self->refused_http = http;
+    self->refused_ms = retry_after_ms;
     if (self->step == UPLOAD_OPENING || self->step == UPLOAD_TAKING)
         flush(self, false);
+    else
+        tell_refusal(self);
 }
 
 static void refuse_disk(struct upload *self, int error)
@@ -248,6 +252,7 @@ static void on_closed(void *arg)
         refuse_disk(self, self->result);
     else if (self->good && self->result == MISMATCH)
         upload_refuse(self, 460, 0, "the checksum is another: nothing of it was kept");
+    tell_refusal(self);
     if (!self->good || self->result) {
         upload_free(self);
         return;
@@ -266,7 +271,7 @@ static void on_moved(void *arg)
     struct upload *self = arg;
     if (self->spool.error && self->step == UPLOAD_FLUSHING)
         self->good = false;
-    if (self->spool.error && self->request)
+    if (self->spool.error && !self->refused)
         refuse_disk(self, self->spool.error);
     else if (self->step == UPLOAD_TAKING)
         request_more(self->request);
@@ -290,13 +295,13 @@ bool upload_put(struct upload *self, struct slice bytes)
 static size_t on_part(void *arg, struct slice bytes)
 {
     struct upload *self = arg;
-    return self->kind->take(self, bytes);
+    return self->refused ? bytes.size : self->kind->take(self, bytes);
 }
 
 static void on_whole(void *arg)
 {
     struct upload *self = arg;
-    if (self->kind->whole(self))
+    if (!self->refused && self->kind->whole(self))
         flush(self, true);
 }
 
@@ -304,10 +309,10 @@ static void on_cut(void *arg)
 {
     struct upload *self = arg;
     self->cut = true;
-    if (self->step == UPLOAD_TAKING)
-        upload_refuse(self, 400, 0, "the peer has gone");
+    if (!self->refused)
+        upload_refuse(self, 400, 0, "the peer has gone"); /* what is whole goes on */
     else
-        say(self, 400, 0, "the peer has gone"); /* to nobody; what was begun goes on */
+        tell_refusal(self);
 }
 
 static const struct request_taker taker = { on_part, on_whole, on_cut };
@@ -315,9 +320,9 @@ static const struct request_taker taker = { on_part, on_whole, on_cut };
 static void refuse_open(struct upload *self)
 {
     if (self->result == STATUS_NOT_FOUND)
-        say(self, 404, 0, "there is no such upload");
+        upload_refuse(self, 404, 0, "there is no such upload");
     else if (self->result == STATUS_BUSY)
-        say(self, 423, FILES_AGAIN_MS, "another request writes to this upload");
+        upload_refuse(self, 423, FILES_AGAIN_MS, "another request writes to this upload");
     else
         refuse_disk(self, self->result);
 }

@@ -36,8 +36,12 @@ struct upload {
     bool spooling; /* spool is there */
     bool moving;   /* counted by files_enter */
     bool cut;      /* the peer has gone */
-    bool good;     /* its body came whole, and nothing was wrong */
-    bool ready;    /* the file is whole and at its place */
+    bool refused;  /* to be told once its file is closed, so that it can be gone on with at once */
+    int refused_http;
+    int64_t refused_ms; /* to come again after */
+    char refused_text[1024];
+    bool good;  /* its body came whole, and nothing was wrong */
+    bool ready; /* the file is whole and at its place */
     int file;
     uint64_t start; /* where this request's bytes begin */
     uint64_t came;  /* of them */
@@ -51,7 +55,7 @@ struct upload {
 /* Takes own. about->id is set; the rest too when it is new. */
 void upload_begin(request_t *request, const struct upload_kind *kind, bool make,
                   const struct upload_about *about, void *own);
-/* The upload ends: what is not resumable goes. */
+/* The upload ends: what is not resumable goes. refused is set. */
 void upload_refuse(struct upload *self, int http, int64_t retry_after_ms, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* Room is checked, the disk too: false when it was refused for that. */

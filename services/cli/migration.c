@@ -11,6 +11,7 @@
 
 #include "common/paths.h"
 #include "common/scoped.h"
+#include "common/storage/storage.h"
 #include "services/cli/passage.h"
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
@@ -123,10 +124,10 @@ static int open_roots(struct migration *self)
 /* The folder of manifests is the lock as well. */
 static int open_manifests(struct migration *self)
 {
-    if (!self->row->dry && !self->row->back && mkdirat(self->to, MIGRATION_FOLDER, 0777) &&
+    if (!self->row->dry && !self->row->back && mkdirat(self->to, STORAGE_MIGRATED, 0777) &&
         errno != EEXIST)
         return -errno;
-    int fd = paths_open_beneath(self->to, MIGRATION_FOLDER, O_RDONLY | O_DIRECTORY);
+    int fd = paths_open_beneath(self->to, STORAGE_MIGRATED, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     self->manifests = fd;

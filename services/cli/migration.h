@@ -1,14 +1,13 @@
 #pragma once
 /* Moves tasks' folders from one root to another and back, file by file: what is known of each file
- * is written down before the first one moves, so that it can be told to go on after a kill, or to
- * go back. Nothing is overwritten and nothing but what was moved is removed. Blocks. */
+ * is written down before the first one moves (STORAGE_MIGRATED), so that it can be told to go on
+ * after a kill, or to go back. Nothing is overwritten and nothing but what was moved is removed.
+ * Blocks. */
 #include "proto/json.h"
 
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#define MIGRATION_FOLDER ".migrated" /* of manifests, in the root they went to */
 
 struct migration_row {
     const char *from, *to; /* roots, as going forth means them */

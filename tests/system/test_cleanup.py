@@ -2,12 +2,13 @@
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import NOT_FOUND, OK, System, processes_in, until
+from harness import BIN, NOT_FOUND, OK, System, processes_in, until
 
 CLEAN, ECHO, SLEEP = "system.cleanup", "system.echo", "system.sleep"
 STEPS = ("expired", "temporary", "trash", "orphan_folders", "orphan_records", "strangers")
@@ -129,6 +130,24 @@ def test_folders_without_a_record_go_after_the_grace(town):
     assert figures(clean(client, grace_ms=1), "orphan_folders") == (2, 2, 0)
     assert not any(map(os.path.exists, ghosts)) and not os.path.exists(share(system, "ghost1"))
     assert all(map(os.path.exists, [*strange, mine])) and os.path.islink(share(system, "link"))
+
+
+def test_what_was_migrated_stays_as_long_as_a_task(town):
+    """It never had a record, and is no rubbish for that."""
+    system, client = town
+    old = make(system.folder, "old", "m1", "v.mp4")
+    done = subprocess.run([os.path.join(BIN, "gantry"), "migrate", "single_tasks", "--from", system.folder + "/old", "--to", share(system)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and os.path.exists(share(system, "m1", "v.mp4")) and not os.path.exists(old), done
+    make(share(system, "other", "file"))
+    older()
+    for retention_ms in (0, 3600000):
+        told = clean(client, grace_ms=1, retention_ms=retention_ms)
+        assert "m1" in told["orphan_folders"]["names"] and os.path.exists(share(system, "m1", "v.mp4"))
+        assert not os.path.exists(share(system, "other"))
+    os.utime(share(system, ".migrated", "m1.jsonl"), (1e9, 1e9))
+    clean(client, grace_ms=1, retention_ms=3600000)
+    assert not os.path.exists(share(system, "m1"))
 
 
 def test_a_redis_that_has_lost_its_data_loses_no_files(town):

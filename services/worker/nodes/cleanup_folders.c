@@ -156,13 +156,27 @@ static int64_t changed_ms(const struct cleanup *self, const char *id)
     return latest_ms;
 }
 
+/* What came from elsewhere (gantry migrate) never had a record, and is kept as long as a task that
+ * was created when it came. */
+static bool is_kept_migrated(const struct cleanup *self, const char *id)
+{
+    char path[PATH_MAX];
+    struct stat info;
+    if (snprintf(path, sizeof path, "%s/" STORAGE_MIGRATED "/%s.jsonl", self->root, id) >=
+            PATH_MAX ||
+        lstat(path, &info))
+        return false;
+    const int64_t came_ms = (int64_t)info.st_mtim.tv_sec * 1000;
+    return self->retention_ms == 0 || came_ms > clock_wall_ms() - self->retention_ms;
+}
+
 /* FORGET with 1 is refused when there is any record by now: a task of this id that was submitted
  * since we looked keeps its folder. Clocks play no part in that. */
 static int take_orphan(struct cleanup *self, const char *id)
 {
     struct cleanup_step *step = &self->orphan_folders;
     const int64_t changed = changed_ms(self, id);
-    if (changed <= clock_wall_ms() - self->grace_ms)
+    if (changed <= clock_wall_ms() - self->grace_ms && !is_kept_migrated(self, id))
         return cleanup_forget(self, step, slice_of(id), 1);
     cleanup_found(step, id);
     step->kept++;

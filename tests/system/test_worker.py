@@ -18,7 +18,7 @@ from worker_house import BYE, CLAIM, PYTHON, alive, house, say  # noqa: F401: ho
 def test_registers_what_it_runs(house):
     h = house(worker_services="system")
     assert h.services == ["system"]
-    assert set(h.nodes) == {"system.echo", "system.sleep", "system.fail", "system.callback"}
+    assert set(h.nodes) == {"system.echo", "system.sleep", "system.fail", "system.callback", "system.cleanup"}
     seconds = h.nodes["system.sleep"]["inputs"][0]
     assert (seconds["name"], seconds["type"], seconds["required"]) == ("seconds", "number", True)
 

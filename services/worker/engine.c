@@ -194,10 +194,9 @@ const char *engine_final_path(engine_t *self, const char *relative)
 static struct put_path *find_path(engine_t *self, const char *key)
 {
     struct put_path **at = &self->paths;
-    while (*at && strcmp((*at)->key, key) != 0)
-        at = &(*at)->next;
-    if (*at)
-        return *at;
+    for (; *at; at = &(*at)->next)
+        if (strcmp((*at)->key, key) == 0)
+            return *at;
     struct put_path *made = calloc(1, sizeof *made + strlen(key) + 1);
     if (made)
         memcpy(made->key, key, strlen(key) + 1);

@@ -1,10 +1,11 @@
 #include "services/worker/folder_list.h"
 
-#include "common/scoped.h"
+#include "common/slice.h"
 #include "common/status.h"
 
 #include <errno.h>
 #include <fts.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,13 @@ static bool make_room(struct folder_list *self)
 
 int folder_list_add(struct folder_list *self, const char *name, uint64_t bytes)
 {
-    char *copy = strdup(name);
-    if (!copy || !make_room(self)) {
-        free(copy);
+    if (!make_room(self))
         return -ENOMEM;
-    }
-    self->items[self->count++] = (struct folder_file){ .name = copy, .bytes = bytes };
+    struct folder_file *file = &self->items[self->count];
+    *file = (struct folder_file){ .name = strdup(name), .bytes = bytes };
+    if (!file->name)
+        return -ENOMEM;
+    self->count++;
     self->bytes += bytes;
     return 0;
 }
@@ -93,9 +95,11 @@ static int read_all(FTS *tree, size_t top, size_t files_max, struct folder_list 
 int folder_list_read(const char *folder, size_t files_max, struct folder_list *ret_list,
                      char *ret_why, size_t size)
 {
-    scoped_text char *top = strdup(folder);
+    char top[PATH_MAX]; /* fts would have it changeable */
+    if (!slice_copy(slice_of(folder), top, sizeof top))
+        return -ENAMETOOLONG;
     char *const roots[] = { top, NULL };
-    FTS *tree = top ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
     if (!tree)
         return -errno;
     int r = read_all(tree, strlen(folder), files_max, ret_list, ret_why, size);

@@ -184,7 +184,7 @@ static int put_file(engine_t *engine, objects_t *objects, const struct transfer_
                     uint64_t bytes, struct transfer_done *done, char why[TRANSFER_WHY])
 {
     struct transfer_way way = { .engine = engine, .total = bytes };
-    struct object_info info;
+    struct object_info info = { 0 };
     const struct transfer_one one = { .objects = objects,
                                       .bucket = put->bucket,
                                       .key = put->key,

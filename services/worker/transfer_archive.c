@@ -28,14 +28,15 @@ static void packed_so_far(void *arg, uint64_t done, uint64_t total)
         engine_progress(self->way.engine, (double)done / (double)total);
 }
 
-static int name_key(const struct transfer_put *put, char *ret_key, char *why)
+static int name_key(const struct transfer_put *put, char *ret_key, char *ret_why)
 {
     char name[NAME_MAX + 1];
     (void)snprintf(name, sizeof name, "%.200s_compressed%s", put->archive,
                    pack_suffix(put->format));
-    int r = transfer_join(put->key, name, ret_key, OBJECTS_KEY_MAX + 1, why);
+    int r = transfer_join(put->key, name, ret_key, OBJECTS_KEY_MAX + 1, ret_why);
     if (r == 0 && !objects_key_valid(ret_key))
-        r = transfer_says(STATUS_INVALID, why, "%.300s cannot be the name of an object", ret_key);
+        r = transfer_says(STATUS_INVALID, ret_why, "%.300s cannot be the name of an object",
+                          ret_key);
     return r;
 }
 
@@ -83,12 +84,13 @@ static int pack(struct archive *self, const struct transfer_put *put, struct tra
     return 0;
 }
 
-static int absolute(const char *path, char *ret_path, char *why)
+static int make_absolute(const char *path, char *ret_path, char *ret_why)
 {
     char here[PATH_MAX];
     if (path[0] == '/')
         return snprintf(ret_path, PATH_MAX, "%s", path) < PATH_MAX ? 0 : -ENAMETOOLONG;
-    return getcwd(here, sizeof here) ? transfer_join(here, path, ret_path, PATH_MAX, why) : -errno;
+    return getcwd(here, sizeof here) ? transfer_join(here, path, ret_path, PATH_MAX, ret_why)
+                                     : -errno;
 }
 
 int transfer_put_archive(engine_t *engine, objects_t *objects, const struct transfer_put *put,
@@ -101,7 +103,7 @@ int transfer_put_archive(engine_t *engine, objects_t *objects, const struct tran
     *ret_against = true;
     int r = name_key(put, key, ret_why);
     if (r == 0)
-        r = absolute(put->path, folder, ret_why);
+        r = make_absolute(put->path, folder, ret_why);
     if (r)
         return r;
     struct archive self = { .objects = objects,

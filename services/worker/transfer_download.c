@@ -170,11 +170,21 @@ static int get_foreign(struct download *self, const char *path, struct transfer_
     return 0;
 }
 
-static int digit(char c)
+/* The value of a hexadecimal digit; 16: it is none. */
+static unsigned digit(char c)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)((at - digits) % 16) : -1;
+    return at ? (unsigned)(at - digits) % 16 : 16;
+}
+
+/* "%41" is a byte; at stands on the mark. */
+static bool read_coded(const char *at, unsigned char *ret_byte)
+{
+    if (*at != '%' || digit(at[1]) == 16 || digit(at[2]) == 16)
+        return false;
+    *ret_byte = (unsigned char)(digit(at[1]) * 16 + digit(at[2]));
+    return true;
 }
 
 /* The last part of an address's path, decoded. */
@@ -189,8 +199,9 @@ static void name_foreign(const char *url, char ret_name[NAME_BYTES])
         size--;
     const char *at = path ? path + size : "";
     for (; *at && *at != '?' && *at != '#' && used < sizeof text - 1; at++) {
-        bool coded = *at == '%' && digit(at[1]) >= 0 && digit(at[2]) >= 0;
-        text[used++] = coded ? (char)(digit(at[1]) * 16 + digit(at[2])) : *at;
+        unsigned char byte = 0;
+        bool coded = read_coded(at, &byte);
+        memcpy(&text[used++], coded ? (const void *)&byte : at, 1);
         at += coded ? 2 : 0;
     }
     bool good = utf8_is(slice_make(text, used)) && !memchr(text, '/', used);
@@ -267,7 +278,7 @@ static int get_member(struct download *self, const char *name)
 {
     char path[PATH_MAX];
     char key[OBJECTS_KEY_MAX + 1];
-    struct object_info info;
+    struct object_info info = { 0 };
     int r = transfer_join(self->get->to, name, path, sizeof path, self->why);
     if (r == 0)
         r = transfer_join(self->key, name, key, sizeof key, self->why);
@@ -359,9 +370,9 @@ int transfer_get(engine_t *engine, const struct transfer_get *get, struct transf
                              .get = get,
                              .share = 1,
                              .why = ret_why };
-    ret_why[0] = '\0';
+    self.why[0] = '\0';
     int r = get_any(&self, ret_got);
-    if (r < 0 && !ret_why[0])
+    if (r < 0 && !self.why[0])
         (void)transfer_says(r, ret_why, "%.300s: %s", get->source, strerror(-r));
     folder_list_clear(&self.list);
     return r;

@@ -110,7 +110,7 @@ static int put_one(struct folder *self, const struct folder_file *file, char *wh
         transfer_moved(&self->way, file->bytes);
         return 0;
     }
-    struct object_info info;
+    struct object_info info = { 0 };
     const struct transfer_one one = { .objects = self->objects,
                                       .bucket = self->put->bucket,
                                       .key = key,

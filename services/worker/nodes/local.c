@@ -69,7 +69,7 @@ int local_look(engine_t *engine, const char *path, bool folder, struct local *re
         return r;
     const char *name = ret_local->path + size;
     if (r || strncmp(ret_local->path, own, size) != 0 || name[0] != '/' || !name[1] ||
-        strcmp(name, "/tmp") == 0 || strncmp(name, "/tmp/", 5) == 0)
+        strcmp(name + 1, "tmp") == 0 || strncmp(name + 1, "tmp/", 4) == 0)
         return engine_refuse(engine, STATUS_DENIED, "delete_local",
                              "%.300s is not deleted: it does not lie beneath the task's own folder",
                              path);

@@ -330,3 +330,31 @@ def test_an_objects_prefix_of_another_task(town):
     assert sorted(objects(town, id_)) == sorted(f"{one}/frames/1.jpg" for one in others)
     assert town.user.ask("GET", {"id": id_}).status == NOT_FOUND and not os.path.exists(f"{town.folder}/share/{id_}")
     assert all(tree(f"{town.folder}/share/{one}") == {"frames/1.jpg": 1200} for one in others)
+
+def engines(id_):
+    """Pids of what runs for a task."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", errors="replace") as text:
+                found += [pid] if f"GANTRY_TASK_ID={id_}" in text.read().split("\0") else []
+        except OSError:
+            continue
+    return found
+
+def test_objects_of_a_forgotten_task_come_back(town):
+    """It is forgotten by force while it uploads: no more than what is on its way that moment, and asked again, FORGET takes it too."""
+    id_ = fresh()
+    own(town, id_, *(f"frames/{n:03}.jpg" for n in range(400)))
+    begun = threading.Event()
+    town.proxy.after = lambda request, status: begun.set() if request.method == "PUT" and request.key.startswith(id_) else None
+    town.user.submit(town.user.task(id_, UP, directory_path="frames"))
+    assert begun.wait(30)
+    answer = town.user.ask("FORGET", {"id": id_, "force": True})
+    assert answer.status == OK and answer.body["status"] == "success", answer
+    until(lambda: not engines(id_), 20)
+    left = objects(town, id_)
+    assert len(left) <= 1
+    assert town.user.ask("FORGET", {"id": id_}).status == (OK if left else NOT_FOUND)
+    assert objects(town, id_) == {} and not os.path.exists(f"{town.folder}/share/{id_}")
+

@@ -450,4 +450,4 @@ def test_a_worker_that_cannot_start_says_why(house):
         h.start()
     assert h.worker.wait(5) == 1
     said = open(f"{h.folder}/worker.log").read()
-    assert "what=nonsense" in said and 'known="audio_separator, ffmpeg, system"' in said
+    assert "what=nonsense" in said and 'known="audio_separator, ffmpeg, storage, system, video"' in said

@@ -11,19 +11,37 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LIST_FIRST = 64 };
+enum { LIST_FIRST = 64, NAMES_FIRST = 4096 };
 
 void folder_list_clear(struct folder_list *self)
 {
-    for (size_t i = 0; i < self->count; i++)
-        free(self->items[i].name);
+    free(self->names);
     free(self->items);
     *self = (struct folder_list){ 0 };
 }
 
-static int by_name(const void *a, const void *b)
+const char *folder_list_name(const struct folder_list *self, size_t index)
 {
-    return strcmp(((const struct folder_file *)a)->name, ((const struct folder_file *)b)->name);
+    return self->names + self->items[index].at;
+}
+
+static int by_name(const void *a, const void *b, void *names)
+{
+    return strcmp((const char *)names + ((const struct folder_file *)a)->at,
+                  (const char *)names + ((const struct folder_file *)b)->at);
+}
+
+static bool make_room_for_name(struct folder_list *self, size_t size)
+{
+    size_t room = self->names_room ? self->names_room : NAMES_FIRST;
+    while (room - self->names_size < size)
+        room *= 2;
+    char *more = room == self->names_room ? self->names : realloc(self->names, room);
+    if (!more)
+        return false;
+    self->names = more;
+    self->names_room = room;
+    return true;
 }
 
 /* Room grows at the powers of two, which the count tells of. */
@@ -40,13 +58,12 @@ static bool make_room(struct folder_list *self)
 
 int folder_list_add(struct folder_list *self, const char *name, uint64_t bytes)
 {
-    if (!make_room(self))
+    size_t size = strlen(name) + 1;
+    if (!make_room(self) || !make_room_for_name(self, size))
         return -ENOMEM;
-    struct folder_file *file = &self->items[self->count];
-    *file = (struct folder_file){ .name = strdup(name), .bytes = bytes };
-    if (!file->name)
-        return -ENOMEM;
-    self->count++;
+    memcpy(self->names + self->names_size, name, size);
+    self->items[self->count++] = (struct folder_file){ .at = self->names_size, .bytes = bytes };
+    self->names_size += size;
     self->bytes += bytes;
     return 0;
 }
@@ -110,7 +127,7 @@ int folder_list_read(const char *folder, size_t files_max, struct folder_list *r
         (void)snprintf(ret_why, size, "there is no file in the folder %.300s", folder);
         return STATUS_INVALID;
     }
-    qsort(ret_list->items, ret_list->count, sizeof *ret_list->items, by_name);
+    qsort_r(ret_list->items, ret_list->count, sizeof *ret_list->items, by_name, ret_list->names);
     return 0;
 }
 
@@ -119,7 +136,7 @@ struct folder_file *folder_list_find(struct folder_list *self, const char *name)
     size_t low = 0, high = self->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(self->items[middle].name, name);
+        int order = strcmp(folder_list_name(self, middle), name);
         if (order == 0)
             return &self->items[middle];
         low = order < 0 ? middle + 1 : low;

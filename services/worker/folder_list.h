@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct folder_file {
-    char *name; /* relative */
+    size_t at; /* of its relative name, see folder_list_name() */
     uint64_t bytes;
     bool there;        /* for who compares: another has one of this name and size, */
     char checksum[33]; /* with this MD5; "" not known */
@@ -14,6 +14,8 @@ struct folder_list {
     struct folder_file *items;
     size_t count;
     uint64_t bytes;
+    char *names; /* one behind the other */
+    size_t names_size, names_room;
 };
 void folder_list_clear(struct folder_list *self);
 
@@ -24,5 +26,7 @@ int folder_list_read(const char *folder, size_t files_max, struct folder_list *r
                      char *ret_why, size_t size);
 /* 0 or -ENOMEM. What is added unordered is not found. */
 int folder_list_add(struct folder_list *self, const char *name, uint64_t bytes);
+/* The name of item index; borrowed until something is added. */
+const char *folder_list_name(const struct folder_list *self, size_t index);
 /* NULL: no such file. */
 struct folder_file *folder_list_find(struct folder_list *self, const char *name);

@@ -296,7 +296,7 @@ static int get_prefix(struct download *self, struct transfer_got *got)
     if (r == 0 && mkdir(self->get->to, FOLDER_MODE) != 0)
         r = -errno;
     for (size_t i = 0; r == 0 && i < self->list.count; i++)
-        r = get_member(self, self->list.items[i].name);
+        r = get_member(self, folder_list_name(&self->list, i));
     got->folder = true;
     got->files = self->list.count;
     got->bytes = self->done;

@@ -94,16 +94,17 @@ static bool is_there(const struct folder *self, const struct folder_file *file, 
     return objects_verify(self->objects, self->put->bucket, key, &wanted, NULL) == 0;
 }
 
-static int put_one(struct folder *self, const struct folder_file *file, char *why)
+static int put_one(struct folder *self, size_t index, char *why)
 {
+    const struct folder_file *file = &self->list.items[index];
+    const char *name = folder_list_name(&self->list, index);
     char path[PATH_MAX];
     char key[OBJECTS_KEY_MAX + 1];
-    int r = transfer_join(self->put->path, file->name, path, sizeof path, why);
+    int r = transfer_join(self->put->path, name, path, sizeof path, why);
     if (r == 0)
-        r = transfer_join(self->put->key, file->name, key, sizeof key, why);
+        r = transfer_join(self->put->key, name, key, sizeof key, why);
     if (r == 0 && !objects_key_valid(key))
-        r = transfer_says(STATUS_INVALID, why, "%.300s cannot be the name of an object",
-                          file->name);
+        r = transfer_says(STATUS_INVALID, why, "%.300s cannot be the name of an object", name);
     if (r)
         return r;
     if (is_there(self, file, key, path)) {
@@ -115,7 +116,7 @@ static int put_one(struct folder *self, const struct folder_file *file, char *wh
                                       .bucket = self->put->bucket,
                                       .key = key,
                                       .path = path,
-                                      .content_type = transfer_type_of(file->name),
+                                      .content_type = transfer_type_of(name),
                                       .bytes = file->bytes,
                                       .verify = self->put->verify,
                                       .way = &self->way };
@@ -129,7 +130,7 @@ static void name_all(const struct folder *self, struct packed *names)
     msgpack_packer pk = packed_packer(names);
     msgpack_pack_array(&pk, count);
     for (size_t i = 0; i < count; i++)
-        pack_text(&pk, self->list.items[i].name);
+        pack_text(&pk, folder_list_name(&self->list, i));
 }
 
 static int put_all(struct folder *self, struct transfer_done *done, char *why)
@@ -141,7 +142,7 @@ static int put_all(struct folder *self, struct transfer_done *done, char *why)
     if (r == 0)
         r = list_there(self, why);
     for (size_t i = 0; r == 0 && i < self->list.count; i++)
-        r = put_one(self, &self->list.items[i], why);
+        r = put_one(self, i, why);
     if (r)
         return r;
     done->files = self->list.count;

@@ -11,12 +11,16 @@ NOT_FOUND = 2
 HISTORY_MAX = 16
 APART = ("delay_ms", "owner", "callback")  # who says one of these is taken by itself
 DELIVERY = "system.callback"
+VIDEO, VIDEO_LIMITS = "video.process", {"crashes_max": 3, "failures_max": 2, "retry_ms": 1000}  # of created tasks
+TOLD = {PENDING: "PENDING", SCHEDULED: "PENDING", RUNNING: "PROCESSING", CANCELLING: "PROCESSING", COMPLETED: "COMPLETED", SKIPPED: "COMPLETED",
+        FAILED: "FAILED", QUARANTINED: "FAILED", CANCELLED: "FAILED"}
 
 
 class Stage:
     def __init__(self):
         self.generation, self.attempt, self.history, self.checkpoint = 0, 0, [], b""
         self.waiting, self.told, self.joined = [], "", set()  # addresses; the one told last, and its delivery; tokens
+        self.made = False  # by CreateTask
 
     def begin(self, priority):
         """It is to run: its counts begin anew."""
@@ -29,13 +33,14 @@ class Stage:
 class Model:
     def __init__(self, services):
         self.stages = {}  # (id, task) -> Stage
-        self.queues = {(s, p): [] for s in (*services, "system") for p in PRIORITY_NAMES}  # (field, generation); the last is the head
+        self.queues = {(s, p): [] for s in (*services, "system", "video") for p in PRIORITY_NAMES}  # (field, generation); the last is the head
         self.held = {}  # session -> field -> hold
         self.timers = {}  # field -> the wait it was set with, or None when it is not told
         self.deadlines = set()  # (field, kind)
         self.owned, self.dead, self.paused = {}, set(), set()
         self.stale = set()  # (field, generation), in a queue
         self.ledger, self.moves = {}, []
+        self.hashes, self.outside = {}, []  # created tasks: id -> status; those that nobody has taken, the oldest first
 
     # what several rules need
 
@@ -44,6 +49,8 @@ class Model:
 
     def move(self, field, state):
         self.moves.append(("%s/%s" % field, state))
+        if self.stages[field].made and field[0] in self.hashes:
+            self.hashes[field[0]] = TOLD[state]
 
     def queue_of(self, field):
         return self.queues[field[1].split(".")[0], self.stages[field].priority]
@@ -192,6 +199,42 @@ class Model:
         self.dead.discard(field)
         return int(was)
 
+    # created tasks
+
+    def create(self, id_, created_ms):
+        """created_ms is 0 when it was made before."""
+        if id_ not in self.hashes:
+            self.hashes[id_] = "PENDING"
+            self.outside.append((id_, created_ms))
+
+    def is_external(self, id_):
+        return id_ in self.hashes and (id_, VIDEO) not in self.stages
+
+    def adopt(self, n):
+        depth = sum(len(queue) for (service, _), queue in self.queues.items() if service == "video")
+        while depth < n and self.outside and "video" not in self.paused:
+            id_, created_ms = self.outside.pop(0)
+            field = id_, VIDEO
+            if self.hashes.get(id_) != "PENDING" or field in self.stages and self.stages[field].made:
+                self.count("created_dropped")
+            elif field in self.stages:
+                self.stages[field].made = True
+                self.hashes[id_] = TOLD[self.stages[field].state]
+            else:
+                stage = self.stages[field] = Stage()
+                stage.token, stage.options, stage.created, stage.made = None, dict(VIDEO_LIMITS), created_ms, True
+                stage.begin(NORMAL)
+                self.count("accepted")
+                self.enqueue(field)
+                depth += 1
+
+    def take_outside(self):
+        """Somebody else's RPOP and HSET."""
+        if self.outside:
+            id_, _ = self.outside.pop(0)
+            if self.is_external(id_):
+                self.hashes[id_] = "PROCESSING"
+
     # claim
 
     def claim(self, n, session, service, seq, lowest_first, random8):
@@ -334,15 +377,25 @@ class Model:
                 else:
                     self.stop(field, "cancel")
                 answer[field[1]] = stage.state
+        if self.is_external(id_) and task in ("", VIDEO):
+            if any(out[0] == id_ for out in self.outside) and self.hashes[id_] == "PENDING":
+                self.hashes[id_] = "CANCELLED"  # told as FAILED, with a word
+                self.outside = [out for out in self.outside if out[0] != id_]
+            answer[VIDEO] = self.external_state(id_)
         return answer
+
+    def external_state(self, id_):
+        return {"PENDING": PENDING, "PROCESSING": RUNNING, "COMPLETED": COMPLETED, "FAILED": FAILED, "CANCELLED": CANCELLED}[self.hashes[id_]]
 
     def forget(self, id_, force):
         fields = [f for f in self.stages if f[0] == id_]
         living = [f for f in fields if self.stages[f].state < COMPLETED]
-        if not fields:
+        external = int(self.is_external(id_))
+        outside = external and int(self.hashes[id_] in ("PENDING", "PROCESSING"))
+        if not fields and not external:
             return [NOT_FOUND, 0]
-        if living and not force:
-            return [CONFLICT, len(living)]
+        if (living or outside) and not force:
+            return [CONFLICT, len(living) + outside]
         for field in living:
             if self.stages[field].state in (PENDING, SCHEDULED):
                 self.end_waiting(field, CANCELLED)
@@ -356,7 +409,9 @@ class Model:
         for field in fields:
             self.dead.discard(field)
             del self.stages[field]
-        return [OK, len(fields)]
+        if self.hashes.pop(id_, "") == "PENDING":
+            self.outside = [out for out in self.outside if out[0] != id_]
+        return [OK, len(fields) + external]
 
     def close(self, deadline):
         field, kind = deadline

@@ -3,19 +3,21 @@
 After each one the answer, the transitions, the ledger and who holds what are compared.
 GANTRY_SEED=n repeats a run, GANTRY_STEPS=n makes it longer.
 """
+import datetime
 import os
 import random
 import struct
 
-from functions_library import (CANCELLED, CAP_MS, COMPLETED, FAILED, HOUR, PRIORITY_NAMES, RETRY, RETURN, SEED, SKIPPED, SNOOZE, Gantry, back_off,
+from functions_library import (CANCELLED, CAP_MS, COMPLETED, FAILED, HOUR, LEASE_MS, PRIORITY_NAMES, RETRY, RETURN, SEED, SKIPPED, SNOOZE, Gantry, back_off,
                                entry_of, server, sid_of)
-from functions_model import Model, deadline_member
+from functions_model import TOLD, VIDEO, VIDEO_LIMITS, Model, deadline_member
 
 STEPS = int(os.environ.get("GANTRY_STEPS", "3000"))
 SERVICES = ("a", "b")
 SESSIONS = 5
 LIMITS = {"queue_max": 10, "quota_user": 2, "quota_all": 5}
 DAY = 24 * HOUR
+VIDEO_BODY = struct.pack(">BBBHBI", 0xcc, VIDEO_LIMITS["crashes_max"], 0xcd, VIDEO_LIMITS["failures_max"], 0xce, VIDEO_LIMITS["retry_ms"])
 
 
 class Walk:
@@ -24,9 +26,12 @@ class Walk:
     def __init__(self, gantry, seed):
         self.gantry, self.model, self.random = gantry, Model(SERVICES), random.Random(seed)
         self.tokens, self.created, self.seq, self.old, self.repeat = 0, 0, 0, [], None
+        gantry.know(VIDEO)
 
     def field(self, service=None):
-        service = service or self.random.choice(SERVICES)
+        service = service or self.random.choice((*SERVICES, *SERVICES, "video"))
+        if service == "video":
+            return "t%d" % self.random.randrange(25), VIDEO
         return "t%d" % self.random.randrange(25), service + "." + self.random.choice("xy")
 
     def chance(self, share):
@@ -66,13 +71,13 @@ class Walk:
         return options
 
     def submit(self):
-        service, priority = self.random.choice(SERVICES), self.random.choice(list(PRIORITY_NAMES))
+        service, priority = self.random.choice((*SERVICES, *SERVICES, "video")), self.random.choice(list(PRIORITY_NAMES))
         tasks = []
         for _ in range(self.random.randrange(1, 6)):
             id_, task = self.field(service)
             known = self.model.stages.get((id_, task))
             self.tokens += 1
-            token = known.token if known and self.chance(0.2) else self.tokens
+            token = known.token if known and known.token and self.chance(0.2) else self.tokens
             tasks.append((id_, task, token, None, self.options()))
         limits = {k: v if self.chance(0.8) else 0 for k, v in LIMITS.items() if k != "queue_max"}
         limits["queue_max"] = LIMITS["queue_max"]
@@ -88,6 +93,30 @@ class Walk:
         names = ("id", "task", "token", "attempt", "generation", "failures", "crashes", "checkpoint")
         assert [tuple(h[k] for k in names) for h in got] == self.model.claim(*args)
         self.old += [((h["id"], h["task"]), h["token"]) for h in got]
+
+    def create(self):
+        for _ in range(self.random.randrange(1, 4)):
+            id_ = "t%d" % self.random.randrange(25)
+            assert self.gantry.call("create", id_, "/in/" + id_) == int(id_ not in self.model.hashes)
+            made = self.gantry.redis.hget("task:" + id_, "created_at").decode().replace("Z", "+00:00")
+            self.model.create(id_, int(datetime.datetime.fromisoformat(made).timestamp()) * 1000)
+
+    def adopt(self):
+        """A claim of video: what is created becomes stages."""
+        self.seq += 1
+        n, session, random8 = self.random.randrange(1, 4), self.random.randrange(SESSIONS), struct.pack(">II", self.random.getrandbits(32), self.seq)
+        flat = self.gantry.call("claim", sid_of(session), "video", n, self.seq, LEASE_MS, 0, random8, "w", VIDEO_BODY)[2:]
+        self.model.adopt(n)
+        said = self.model.claim(n, session, "video", self.seq, 0, random8)
+        assert [f.decode() for f in flat[::3]] == ["%s/%s" % tuple(h[:2]) for h in said]
+        self.old += [((h[0], h[1]), h[2]) for h in said]
+
+    def take_outside(self):
+        id_ = self.gantry.redis.rpop("task:pending")
+        assert id_ == (self.model.outside[0][0].encode() if self.model.outside else None)
+        if id_ and self.model.is_external(id_.decode()):
+            self.gantry.redis.hset("task:" + id_.decode(), "status", "PROCESSING")
+        self.model.take_outside()
 
     def finish(self):
         session = self.random.randrange(SESSIONS)
@@ -196,7 +225,9 @@ class Walk:
     def look(self):
         id_ = self.field()[0]
         got = {k: (v["state"], v["generation"], v["attempt"], v["failures"], v["crashes"], [(h["attempt"], h["state"]) for h in v["history"]])
-               for k, v in self.gantry.get(id_).items()}
+               for k, v in self.gantry.get(id_).items() if not v["body"][9] & 16}
+        if self.model.is_external(id_):
+            assert self.gantry.state(id_, VIDEO) == self.model.external_state(id_)
         for field, stage in self.model.stages.items():
             if field[0] == id_:
                 callbacks = self.gantry.get(id_)[field[1]]["callbacks"]
@@ -226,7 +257,16 @@ class Walk:
         assert self.gantry.told == states
         assert self.gantry.ledger() == {k: v for k, v in self.model.ledger.items() if v}
 
+    def check_created(self):
+        found = {k.decode()[5:]: self.gantry.redis.hget(k, "status").decode() for k in self.gantry.redis.keys("task:t*")}
+        assert found == {id_: "FAILED" if status == "CANCELLED" else status for id_, status in self.model.hashes.items()}
+        assert [v.decode() for v in self.gantry.redis.lrange("task:pending", 0, -1)] == [id_ for id_, _ in self.model.outside[::-1]]
+        for field, stage in self.model.stages.items():
+            if stage.made and field[0] in self.model.hashes:
+                assert self.model.hashes[field[0]] == TOLD[stage.state]
+
     def compare(self):
+        self.check_created()
         for (service, priority), entries in self.model.queues.items():
             found, said = self.gantry.queue(service, priority), [entry_of("%s/%s" % f, g) for f, g in entries]
             assert sorted(found) == sorted(said) and (found == said or service == "system")  # deliveries of a call come in any order
@@ -242,7 +282,7 @@ class Walk:
 def test_random_operations_agree_with_the_model(server):
     server.flushall()
     walk = Walk(Gantry(server), SEED)
-    operations = [walk.submit] * 6 + [walk.claim] * 8 + [walk.finish] * 3 + [walk.put_back] * 4 + [walk.fire] * 3 + \
+    operations = [walk.create, walk.adopt, walk.adopt, walk.take_outside] + [walk.submit] * 6 + [walk.claim] * 8 + [walk.finish] * 3 + [walk.put_back] * 4 + [walk.fire] * 3 + \
         [walk.heartbeat, walk.heartbeat, walk.cancel, walk.bye, walk.expire, walk.expire, walk.look, walk.look, walk.again, walk.replay, walk.purge,
          walk.pause, walk.forget]
     for step in range(STEPS):

@@ -429,6 +429,7 @@ def test_too_many_waits_are_busy(house):
 
 def test_two_state_services_are_one(house, broker, worker):
     house.state()
+    assert broker.insist("LEDGER", peer=1).status == OK  # it has come to Redis
     submit(broker, task("a1"), peer=1)
     broker.ready.clear()
     wait = broker.begin("WAIT", {"id": "a1"}, peer=1)

@@ -26,7 +26,7 @@ struct http {
     uv_idle_t again;  /* libmicrohttpd is to be called in the next turn, */
     uv_timer_t timer; /* or after a while, although no socket says so */
     uv_timer_t tick;  /* limits, and streams that are silent */
-    int spins;        /* since a socket said so */
+    int spins;        /* since a socket said so, or bytes moved */
     bool wanted;      /* something was changed: once more, whatever libmicrohttpd says */
     struct connections connections;
     parting_t *parting;
@@ -122,6 +122,11 @@ void http_resume(http_t *self, struct MHD_Connection *connection)
         want(self);
 }
 
+void http_moved(http_t *self)
+{
+    self->spins = 0;
+}
+
 void http_move(http_t *self, struct connection *connection, enum connection_state state)
 {
     connections_move(&self->connections, connection, state, clock_ms());
@@ -187,9 +192,10 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **request)
 {
-    (void)arg;
     (void)connection;
     (void)url;
+    if (*size)
+        http_moved(arg);
     if (!*request || !request_receive(*request, method, version, data, size))
         return MHD_NO;
     return MHD_YES;

@@ -21,6 +21,8 @@ void http_stop(http_t *self, void (*ended)(void *arg), void *arg);
 
 /* It sleeps no more, which the sockets do not tell. */
 void http_resume(http_t *self, struct MHD_Connection *connection);
+/* Bytes of bodies move: that there is more is more than libmicrohttpd's word. */
+void http_moved(http_t *self);
 /* The connection does something else now. */
 void http_move(http_t *self, struct connection *connection, enum connection_state state);
 /* What is kept of its answer takes so much memory; 0: none any more. */

@@ -21,6 +21,8 @@ static ssize_t on_read(void *arg, uint64_t position, char *to, size_t most)
     const ssize_t size = self->row->read(self->arg, to, most);
     if (size == 0)
         request_sleep(request); /* else it would ask again at once */
+    if (size > 0)
+        http_moved(request->http);
     if (size >= 0)
         return size;
     return size == -ENODATA ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;

@@ -307,7 +307,7 @@ static int put_output(const struct separation *self)
         return -ENOMEM;
 
     engine_put_texts(engine, "all_audio_files", (const char *const[]){ vocals, rest }, 2);
-    engine_put_text(engine, "vocal_audio", vocals);
+    engine_put_path(engine, "vocal_audio", self->vocals);
     engine_put_text(engine, "model_used", model);
     engine_put_text(engine, "quality_mode", self->quality->name);
     engine_hand_over(engine, self->vocals);

@@ -168,6 +168,10 @@ static struct verdict judge(struct exchange *self, CURLcode code)
         say(self, "an answer whose head has no end");
         return (struct verdict){ STATUS_MALFORMED, false };
     }
+    if (code == CURLE_OK && !self->headed) { /* libcurl takes half a head for a whole one */
+        say(self, "the link broke off within an answer");
+        return (struct verdict){ STATUS_UNAVAILABLE, true };
+    }
     if (code == CURLE_OK || self->full)
         return judge_answer(self);
     say(self, self->why[0] ? self->why : curl_easy_strerror(code));

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { CONNECT_MS = 10000, UPLOAD_BUFFER = 512 << 10 };
+enum { CONNECT_MS = 10000, UPLOAD_BUFFER = 256 << 10, READ_BUFFER = 256 << 10 };
 
 /* ---- what libcurl asks of a try -------------------------------------------------------------- */
 
@@ -232,7 +232,7 @@ static int set_rules(struct exchange *self)
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_BUFFERSIZE, (long)CURL_MAX_READ_SIZE);
+    SET(CURLOPT_BUFFERSIZE, (long)READ_BUFFER);
     SET(CURLOPT_USERAGENT, "gantry/" GANTRY_VERSION);
     if (wire->ca_file)
         SET(CURLOPT_CAINFO, wire->ca_file);

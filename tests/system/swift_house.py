@@ -33,7 +33,8 @@ def keeps_attributes(folder):
 
 
 class SwiftHouse:
-    """stop(), kill() and start() keep port and data; close() ends all (an exit of the test does so too)."""
+    """stop(), kill() and start() keep port and data; close() ends all. Swift ends with the thread that started it, so that
+    nothing is left of a test that was killed."""
     access_key, secret_key, region = "test:tester", "testing", "us-east-1"
     part_least = 5 << 20
 

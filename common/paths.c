@@ -82,7 +82,7 @@ int paths_open_beneath(int folder, const char *path, int flags)
     static const int resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
     const struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC),
-        .mode = flags & O_CREAT ? 0666 : 0,
+        .mode = (flags & O_CREAT) ? 0666 : 0,
         .resolve = (unsigned)resolve,
     };
     int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);

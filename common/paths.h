@@ -23,9 +23,9 @@ bool service_valid(struct slice service);
 /* "ffmpeg" of "ffmpeg.extract_audio", borrowed; {NULL, 0} for a name that is none. */
 struct slice task_name_service(struct slice name);
 
-/* Opens a name beneath an open folder, as the kernel resolves it: never above the folder, never
+/* Opens a path beneath an open folder, as the kernel resolves it: never above the folder, never
  * through a link. A descriptor (O_CLOEXEC), or -errno: -EXDEV or -ELOOP when it would. */
-int paths_open_beneath(int folder, const char *name, int flags);
+int paths_open_beneath(int folder, const char *path, int flags);
 /* The absolute name of what is open, free of links. 0 or -errno. ret_path (PATH_MAX). */
 int paths_of_open(int fd, char *ret_path);
 

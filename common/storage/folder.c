@@ -43,15 +43,14 @@ static int open_in(int top, const char *name, bool make)
 {
     if (!make)
         return paths_open_beneath(top, name, O_PATH | O_DIRECTORY);
-    scoped_fd int folder = beneath_make(top, name);
+    int folder = beneath_make(top, name);
     if (folder < 0)
         return folder;
     scoped_fd int tmp = beneath_make(folder, "tmp");
-    if (tmp < 0)
-        return tmp;
-    int made = folder;
-    folder = -1;
-    return made;
+    if (tmp >= 0)
+        return folder;
+    (void)close(folder);
+    return tmp;
 }
 
 int storage_open(const char *root, struct slice id, bool make, int *ret_folder)

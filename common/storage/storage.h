@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 enum { STORAGE_TEMP_NAME = 96, STORAGE_SUFFIX_MAX = 32, STORAGE_MESSAGE = 256 };
-#define STORAGE_TRASH ".trash"       /* no task's id begins with a dot */
-#define STORAGE_MIGRATED ".migrated" /* of manifests {id}.jsonl: folders that came from elsewhere \
-                                      */
-#define STORAGE_PART ".part."        /* and eight hexadecimal digits: a copy on its way */
+#define STORAGE_TRASH ".trash" /* no task's id begins with a dot */
+/* Of manifests {id}.jsonl: folders that came from elsewhere. */
+#define STORAGE_MIGRATED ".migrated"
+#define STORAGE_PART ".part." /* and eight hexadecimal digits: a copy on its way */
 
 /* Opens {root}/{id} (made, with its tmp, when make is set). 0 and a descriptor (O_PATH) that the
  * caller closes; STATUS_INVALID (no task's id), STATUS_NOT_FOUND, STATUS_DENIED (a link or no

@@ -45,7 +45,9 @@ static void on_set(void *arg, int status, const redisReply *reply)
     if (!self->stopping)
         log_event(status ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "cleanup_scheduled",
                   "schedule=\"%s\" status=%s", self->settings->cleanup_schedule,
-                  status > 0 ? status_text(status) : status ? strerror(-status) : "OK");
+                  status > 0 ? status_text(status)
+                  : status   ? strerror(-status)
+                             : "OK");
 }
 
 static void set(state_t *self)
@@ -66,7 +68,8 @@ static bool is_so(const state_t *self, const redisReply *reply)
 {
     const struct m_cron plan = wanted(self);
     struct m_cron found;
-    return reply->elements == PLAN_FIELDS && cron_plan_read(reply_text(reply->element[1]), &found) &&
+    return reply->elements == PLAN_FIELDS &&
+           cron_plan_read(reply_text(reply->element[1]), &found) &&
            slice_equal(found.schedule, plan.schedule) && slice_equal(found.task, plan.task) &&
            found.zone.size == 0 && reply_whole(reply->element[2]) > 0;
 }

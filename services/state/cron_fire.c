@@ -147,10 +147,9 @@ static void look(struct due *due, const struct m_cron *plan)
         return;
     }
     r = catalogue_check(self->catalogue, plan->task, plan->input, &why, &due->refers);
-    if (r == STATUS_NOT_FOUND && self->catalogue_asked)
-        free(due); /* it is still being read: the timers name this schedule again in a moment */
-    else if (!r && must_wait(due, plan))
-        free(due);
+    const bool reading = r == STATUS_NOT_FOUND && self->catalogue_asked;
+    if (reading || (!r && must_wait(due, plan)))
+        free(due); /* the timers name this schedule again in a moment */
     else if (r)
         pass_over(due, next_ms, why.field, why.message);
     else

@@ -74,14 +74,14 @@ static size_t pack_largest(const struct usage *usage, size_t limit, msgpack_sbuf
     struct usage_user users[LIMIT_MOST];
     msgpack_packer pk;
     msgpack_packer_init(&pk, to, msgpack_sbuffer_write);
-    const size_t tasks_count = usage->tasks_count < limit ? usage->tasks_count : limit;
-    const size_t users_count = usage_top_users(usage, users, limit);
-    msgpack_pack_array(&pk, tasks_count);
-    for (size_t i = 0; i < tasks_count; i++)
+    const size_t tasks = usage->tasks_count < limit ? usage->tasks_count : limit;
+    const size_t top = usage_top_users(usage, users, limit);
+    msgpack_pack_array(&pk, tasks);
+    for (size_t i = 0; i < tasks; i++)
         pack_task(&pk, &usage->tasks[i]);
     const size_t second = to->size;
-    msgpack_pack_array(&pk, users_count);
-    for (size_t i = 0; i < users_count; i++)
+    msgpack_pack_array(&pk, top);
+    for (size_t i = 0; i < top; i++)
         pack_user(&pk, &users[i]);
     return second;
 }

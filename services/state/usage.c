@@ -51,10 +51,12 @@ static int add_task(struct usage *self, const char *name, const struct storage_u
         self->tasks = tasks;
         self->tasks_room = room;
     }
-    char *id = strdup(name);
-    if (!id)
+    struct usage_task *task = &self->tasks[self->tasks_count];
+    *task = (struct usage_task){ .bytes = found->bytes, .files = found->files };
+    task->id = slice_dup(slice_of(name));
+    if (!task->id)
         return -ENOMEM;
-    self->tasks[self->tasks_count++] = (struct usage_task){ id, NULL, found->bytes, found->files };
+    self->tasks_count++;
     self->bytes += found->bytes;
     self->files += found->files;
     return 0;

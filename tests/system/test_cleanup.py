@@ -120,11 +120,12 @@ def test_folders_without_a_record_go_after_the_grace(town):
     strange = [make(share(system, "no task at all", "a")), make(share(system, "a..b", "a")), make(share(system, "file")),
                make(share(system, ".uploads", "u1")), make(system.folder, "in", "target")]
     os.symlink("../in", share(system, "link"))
+    os.mkdir(share(system).encode() + b"/\xff\xfe")
     older()
     told = clean(client)
     assert figures(told, "orphan_folders") == (2, 0, 2) and set(told["orphan_folders"]["names"]) == {"ghost1", "ghost2"}
-    assert figures(told, "strangers") == (4, 0, 4)
-    assert set(told["strangers"]["names"]) == {"no task at all", "a..b", "file", "link"}
+    assert figures(told, "strangers") == (5, 0, 5)
+    assert set(told["strangers"]["names"]) == {"no task at all", "a..b", "file", "link", "??"}
     told = clean(client, grace_ms=1, dry_run=True)
     assert told["orphan_folders"]["found"] == 2 and all(map(os.path.exists, ghosts))
     assert figures(clean(client, grace_ms=1), "orphan_folders") == (2, 2, 0)

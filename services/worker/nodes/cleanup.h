@@ -14,8 +14,8 @@ struct cleanup_step {
     const char *name;
     uint64_t found, removed, kept, failed;
     size_t names_count;
-    char names[CLEANUP_NAMES][NAME_MAX + 1]; /* the first few */
-    char why[CLEANUP_WHY];                   /* of the first that failed */
+    char names[CLEANUP_NAMES + 1][NAME_MAX + 1]; /* the first few, and room for one */
+    char why[CLEANUP_WHY];                       /* of the first that failed */
 };
 
 /* A slice of a root's folders while it is looked up. */

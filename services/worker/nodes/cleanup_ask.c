@@ -1,7 +1,7 @@
 /* What system.cleanup asks the broker. */
 #include "services/worker/nodes/cleanup.h"
 
-#include "common/scoped.h"
+#include "common/utf8.h"
 #include "proto/codec.h"
 #include "proto/schema.h"
 
@@ -15,9 +15,11 @@ enum { ANSWER_MS = 30000, TRIES = 5, PAUSE_US = 200000 };
 
 static void found_name(struct cleanup_step *step, struct slice name)
 {
-    if (step->names_count < CLEANUP_NAMES &&
-        slice_copy(name, step->names[step->names_count], sizeof step->names[0]))
-        step->names_count++;
+    char *text = step->names[step->names_count];
+    if (step->names_count == CLEANUP_NAMES || !slice_copy(name, text, sizeof step->names[0]))
+        return;
+    utf8_clean(text); /* a file's name may be any bytes */
+    step->names_count++;
 }
 
 void cleanup_found(struct cleanup_step *step, const char *name)
@@ -29,8 +31,10 @@ void cleanup_found(struct cleanup_step *step, const char *name)
 void cleanup_failed(struct cleanup_step *step, const char *why)
 {
     step->failed++;
-    if (!step->why[0])
-        (void)snprintf(step->why, sizeof step->why, "%s", why);
+    if (step->why[0])
+        return;
+    (void)snprintf(step->why, sizeof step->why, "%s", why);
+    utf8_clean(step->why);
 }
 
 /* ---- questions --------------------------------------------------------------------------------

@@ -105,13 +105,14 @@ static int take_entry(struct cleanup *self, const char *name)
 {
     if (*name == '.')
         return 0;
-    if (!task_id_valid(slice_of(name)) || !is_folder(self->batch.root, name)) {
+    char *id = self->batch.ids[self->batch.count];
+    if (!task_id_valid(slice_of(name)) || !is_folder(self->batch.root, name) ||
+        !slice_copy(slice_of(name), id, sizeof self->batch.ids[0])) {
         cleanup_found(&self->strangers, name);
         self->strangers.kept++;
         return 0;
     }
-    (void)snprintf(self->batch.ids[self->batch.count++], sizeof self->batch.ids[0], "%s", name);
-    return self->batch.count == CLEANUP_BATCH ? look_up(self) : 0;
+    return ++self->batch.count == CLEANUP_BATCH ? look_up(self) : 0;
 }
 
 static int walk(struct cleanup *self, const char *root, bool has_tmp)
@@ -150,8 +151,9 @@ static int64_t changed_ms(const struct cleanup *self, const char *id)
         int64_t ms = 0;
         (void)snprintf(path, sizeof path, "%s/%s", roots[i], id);
         scoped_fd int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (folder >= 0 && (storage_changed(folder, &ms) || ms > latest_ms))
-            latest_ms = ms ? ms : INT64_MAX; /* what cannot be looked at is young */
+        if (folder < 0 ? errno != ENOENT : storage_changed(folder, &ms) != 0)
+            return INT64_MAX; /* what cannot be looked at is young */
+        latest_ms = ms > latest_ms ? ms : latest_ms;
     }
     return latest_ms;
 }

@@ -56,9 +56,13 @@ static int take_record(struct cleanup *self, const struct m_task_item *item)
     struct cleanup_step *step = &self->orphan_records;
     char id[TASK_ID_MAX + 1], folder[PATH_MAX];
     bool names = false;
-    if (item->living || !slice_copy(item->id, id, sizeof id) || cleanup_has_folder(self, id) ||
-        self->asked >= RECORDS_READ_MAX)
+    if (item->living || !slice_copy(item->id, id, sizeof id) || cleanup_has_folder(self, id))
         return 0;
+    if (self->asked == RECORDS_READ_MAX) {
+        (void)snprintf(step->why, sizeof step->why, "only %d records without a folder were read",
+                       RECORDS_READ_MAX);
+        return 0;
+    }
     self->asked++;
     if (snprintf(folder, sizeof folder, "%s/%s", self->root, id) >= PATH_MAX)
         return 0;

@@ -121,7 +121,7 @@ static void report(struct cleanup *self, int64_t begin_ms)
     const struct cleanup_step *const steps[] = { &self->expired,        &self->temporary,
                                                  &self->trash,          &self->orphan_folders,
                                                  &self->orphan_records, &self->strangers };
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
         put_step(self->engine, steps[i]);
     engine_put_switch(self->engine, "dry_run", self->dry_run);
     engine_put_whole(self->engine, "took_ms", (uint64_t)(clock_ms() - begin_ms));

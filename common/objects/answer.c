@@ -51,7 +51,9 @@ void answer_etag(const char *text, char ret_etag[OBJECTS_ETAG_MAX])
 /* Of a person's sort: cut and made fit for logs. */
 static void keep_text(const char *text, char *ret_text, size_t size)
 {
-    (void)snprintf(ret_text, size, "%s", text);
+    const size_t kept = utf8_cut(text, size - 1);
+    memcpy(ret_text, text, kept);
+    ret_text[kept] = '\0';
     utf8_clean(ret_text);
 }
 

@@ -33,7 +33,7 @@ static void process_args(struct media_args *args, const char *video_path,
         ADD(args, "-c:a", "copy");
     else
         ADD(args, "-c:a", "aac", "-b:a", "160k");
-    ADD(args, "-movflags", "+faststart", "-f", "mp4", "file:" RESULT);
+    ADD(args, "-movflags", "+faststart", "-f", "mp4", RESULT);
 }
 
 int video_process(engine_t *engine)

@@ -72,6 +72,8 @@ static int read_name(struct tasks_body *self, char detail[TASKS_DETAIL])
         return wrong(detail, "task_name不能为空");
     if (!task_name_valid(name))
         return wrong(detail, WRONG "task_name: %.100s " TASK_NAME_RULE, self->task.task);
+    if (slice_is(name, TASKS_CLEANUP))
+        return wrong(detail, WRONG "task_name: " TASKS_CLEANUP " cannot be asked for over HTTP");
     return slice_is(name, TASKS_DELIVERY)
                ? wrong(detail,
                        WRONG "task_name: " TASKS_DELIVERY " cannot be asked for: name a callback")

@@ -14,6 +14,9 @@ enum { TASKS_DETAIL = 512, TASKS_KEY_MAX = 255 };
 /* The node of deliveries, which only ends of other stages submit: who could over HTTP would have
  * any task's record sent anywhere. */
 #define TASKS_DELIVERY "system.callback"
+/* The node of clean-up, which an operator or its schedule submits: who could over HTTP would have
+ * all that has ended removed at once, knowing no id of it. */
+#define TASKS_CLEANUP "system.cleanup"
 /* What the id of a delivery's task begins with, and how many hex digits follow. */
 #define TASKS_DELIVERY_ID "callback-"
 enum { TASKS_DELIVERY_DIGITS = 40 };

@@ -40,7 +40,7 @@ static int add_name(json_t *services, struct slice name)
 
 static int add_node(struct listing *self, const struct m_node *node)
 {
-    if (slice_is(node->name, TASKS_DELIVERY))
+    if (slice_is(node->name, TASKS_DELIVERY) || slice_is(node->name, TASKS_CLEANUP))
         return 0;
     json_t *told = json_pack("{s:b, s:s%}", "available", node->available, "doc",
                              node->doc.size ? node->doc.data : "", node->doc.size);

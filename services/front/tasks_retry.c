@@ -91,6 +91,10 @@ static void on_record(ask_t **self_p, int status, struct slice body)
         ask_refuse(self_p, 400, "参数验证失败: task_id: %s is that of a callback", ask_id(*self_p));
         return;
     }
+    if (strcmp(stage->task, TASKS_CLEANUP) == 0) {
+        ask_refuse(self_p, 400, "参数验证失败: task_id: %s is a clean-up", ask_id(*self_p));
+        return;
+    }
     const char *state = wanted ? context_status(stage->state) : gantry_record_status(record);
     if (context_is_final(state))
         submit(self_p, stage);

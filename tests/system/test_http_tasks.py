@@ -156,6 +156,7 @@ def test_input_data_arrives_as_it_was_sent(town):
       for key in ("timeout_ms", "delay_ms", "schedule_to_start_ms", "schedule_to_close_ms") for value in (-1, 1.5, "1", True, [])),
     ({"task_name": A, "timeout_ms": 2**32}, WRONG + "timeout_ms: must be a whole number from 0 to 4294967295"),
     ({"task_name": "system.callback", "input_data": {"url": "http://127.0.0.1/"}}, WRONG + "task_name: system.callback cannot be asked for"),
+    ({"task_name": "system.cleanup", "input_data": {"retention_ms": 1}}, WRONG + "task_name: system.cleanup cannot be asked for"),
     # what the state service refuses
     ({"task_name": "py.nothing"}, WRONG + "task: no worker has ever registered a node py.nothing"),
     ({"task_name": "nobody.nothing"}, WRONG + "task: no worker has ever registered a node nobody.nothing"),

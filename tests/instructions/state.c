@@ -26,7 +26,7 @@ static uint8_t tokens[2 * TASKS][WIRE_LEASE_TOKEN_SIZE];
 static void say(uint32_t verb, uint32_t count)
 {
     bool routed = verb == VERB_SUBMIT || verb == VERB_CLAIM;
-    wire_say(broker, &(struct says){ verb, ++requests, EPOCH, routed ? "system" : NULL, count },
+    wire_speak(broker, &(struct says){ verb, ++requests, EPOCH, routed ? "system" : NULL, count },
              &body);
 }
 
@@ -178,7 +178,7 @@ static void start(void)
     if (heard.verb != VERB_HELLO)
         count_die("the state service does not introduce itself");
     body_welcome(&body, EPOCH);
-    wire_say(broker, &(struct says){ VERB_ANSWER, heard.request, EPOCH, NULL, 0 }, &body);
+    wire_speak(broker, &(struct says){ VERB_ANSWER, heard.request, EPOCH, NULL, 0 }, &body);
     for (int i = 0; i < 50; i++) {
         clock_advance(START_MS);
         settle();

@@ -75,7 +75,7 @@ static void pair_input(msgpack_packer *pk)
 
 /* ---- messages ---- */
 
-void wire_say(peer_t *peer, const struct says *says, msgpack_sbuffer *body)
+void wire_speak(peer_t *peer, const struct says *says, msgpack_sbuffer *body)
 {
     msgpack_sbuffer header;
     msgpack_sbuffer_init(&header);

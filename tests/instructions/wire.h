@@ -17,7 +17,7 @@ struct says {
     uint32_t count;
 };
 /* body NULL: none; it is emptied. */
-void wire_say(peer_t *peer, const struct says *says, msgpack_sbuffer *body);
+void wire_speak(peer_t *peer, const struct says *says, msgpack_sbuffer *body);
 
 struct heard {
     uint32_t verb;

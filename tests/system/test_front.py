@@ -175,7 +175,8 @@ def test_the_document_and_the_rows_are_the_same(start):
         methods = set(allowed.headers["allow"].lower().split(", ")) - {"head"}
         assert methods >= set(operations) - {"head"}, path  # of another row that fits too there may be more
         for method, operation in operations.items():
-            assert front.ask(method.upper(), real, body=b"{}" if method == "post" else b"").status != 404, (method, path)
+            answer = front.ask(method.upper(), real, body=b"{}" if method == "post" else b"")
+            assert answer.status != 404 or (404 in map(int, set(operation["responses"]) - {"default"}) and b"nothing at" not in answer.raw), (method, path)
             assert operation["summary"] and operation["operationId"] and set(operation["responses"]) & {"200", "201", "204"}
             wanted = {part["name"] for part in operation["parameters"] if part["in"] == "path"}
             assert wanted == set(re.findall(r"{(\w+)}", path))

@@ -152,6 +152,9 @@ static void close_folder(uv_work_t *task)
                          : is_trouble(r)   ? VERDICT_RETRY
                                            : VERDICT_FAILED;
     }
+    /* A FORGET that had not come to its end when a new task of this id began took it away. */
+    if (self->kind == VERDICT_FAILED && access(self->work, F_OK) && errno == ENOENT)
+        self->kind = VERDICT_RETRY;
     (void)tree_remove(AT_FDCWD, self->work); /* what stays is swept by clean-up */
 }
 

@@ -47,6 +47,16 @@ def test_system_fail_completes_in_the_end(house):
     assert (result["state"], result["output"]) == ("completed", {"attempt": 3, "failures": 1, "crashes": 1})
 
 
+@pytest.mark.parametrize("end", ["sys.exit(1)", say({"output": {"a": 1}, "files": [["made", "made"]]}), say({"error": {"code": "INVALID", "message": "gone"}})])
+def test_a_folder_that_was_taken_away_is_no_failure_for_good(house, end):
+    """By a FORGET of a former task of this id."""
+    h = house(PYTHON + """
+open("made", "w").close()
+os.rename(os.environ["GANTRY_FOLDER"], os.environ["GANTRY_FOLDER"] + ".trash")
+""" + end)
+    assert h.run("system.sleep", seconds=0)["state"] == "retry"
+
+
 def test_a_retry_says_when(house):
     result = house().run("system.fail", verdict="retry", after_ms=5000)
     assert (result["state"], result["retry_after_ms"]) == ("retry", 5000)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/status.h"
 #include "common/utf8.h"
 
 static const struct {
@@ -95,6 +96,13 @@ int pack_says(char message[PACK_MESSAGE], int result, const char *format, ...)
     va_end(args);
     utf8_clean(message);
     return result;
+}
+
+int pack_says_result(char message[PACK_MESSAGE], int result)
+{
+    if (result == 0 || message[0])
+        return result;
+    return pack_says(message, result, "%s", result > 0 ? status_text(result) : strerror(-result));
 }
 
 int pack_locale_init(struct pack_locale *self)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#define ZLIB_CONST /* it only reads what it is given */
 #include <zlib.h>
 
 #include "common/clock.h"
@@ -52,7 +53,7 @@ static void send(struct packing *self, const void *bytes, size_t size)
 static void send_gzip(struct packing *self, const void *bytes, size_t size, int flush)
 {
     z_stream *stream = &self->gzip;
-    stream->next_in = (unsigned char *)(uintptr_t)bytes; /* which zlib does not write to */
+    stream->next_in = bytes;
     stream->avail_in = (uInt)size;
     do {
         stream->next_out = self->squeezed;
@@ -194,28 +195,37 @@ static int trouble(const struct packing *self, const char *name, int problem)
     return pack_says(self->message, result, "%s cannot be read: %s", name, strerror(problem));
 }
 
+/* size bytes, the next ones of a member. */
+static int add_bytes(struct packing *self, size_t size)
+{
+    const bool taken = archive_write_data(self->archive, self->buffer, size) == (la_ssize_t)size;
+    self->done += size;
+    if (self->row->moved)
+        self->row->moved(self->row->arg, self->done, self->total);
+    return made(self, taken ? ARCHIVE_OK : ARCHIVE_FATAL);
+}
+
 /* size bytes: fewer or more, and it has changed. */
 static int copy(struct packing *self, int file, const char *name, uint64_t size)
 {
-    for (uint64_t left = size;;) {
+    uint64_t left = size;
+    ssize_t got = 1;
+    for (int r = 0; r == 0 && got > 0;) {
         if (self->row->stop && self->row->stop(self->row->arg))
             return -ECANCELED;
-        const ssize_t got = read(file, self->buffer, PACK_BUFFER);
+        got = read(file, self->buffer, PACK_BUFFER);
         if (got < 0)
             return trouble(self, name, errno);
-        if ((uint64_t)got > left || (got == 0 && left > 0))
-            return pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
-        if (got == 0)
-            return 0;
-        const bool taken = archive_write_data(self->archive, self->buffer, (size_t)got) == got;
-        int r = made(self, taken ? ARCHIVE_OK : ARCHIVE_FATAL);
+        if ((uint64_t)got > left)
+            break;
+        left -= (uint64_t)got;
+        r = got ? add_bytes(self, (size_t)got) : 0;
         if (r)
             return r;
-        left -= (uint64_t)got;
-        self->done += (uint64_t)got;
-        if (self->row->moved)
-            self->row->moved(self->row->arg, self->done, self->total);
     }
+    return left == 0 && got == 0
+               ? 0
+               : pack_says(self->message, STATUS_CONFLICT, "%s changed while it was read", name);
 }
 
 static int add_file(struct packing *self, const char *name)
@@ -304,6 +314,24 @@ static int next_entry(FTS *fts, FTSENT **ret_entry)
     return *ret_entry ? 0 : -errno;
 }
 
+struct step {
+    FTSENT *entry;
+    const FTSENT *last; /* the one before, while it may be a folder without entries */
+    const char *name;
+};
+
+static int take_step(struct packing *self, const struct step *step, visit_fn *visit)
+{
+    const FTSENT *entry = step->entry;
+    const int kind = entry->fts_info;
+    const bool empty = kind == FTS_DP && step->last == entry && entry->fts_level > 0;
+    if (kind == FTS_F || empty)
+        return visit(self, step->name, entry->fts_statp);
+    if (kind == FTS_D || kind == FTS_DP)
+        return 0;
+    return refuse_kind(self, entry, *step->name ? step->name : "the folder");
+}
+
 /* In memory that grows with the largest folder alone. */
 static int walk(struct packing *self, visit_fn *visit)
 {
@@ -312,20 +340,15 @@ static int walk(struct packing *self, visit_fn *visit)
     char *const tops[] = { top, NULL };
     __attribute__((cleanup(walk_end))) FTS *fts =
         fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-    const FTSENT *last = NULL; /* the entry before, while it may be an empty folder */
-    FTSENT *entry = NULL;
-    int r = fts ? next_entry(fts, &entry) : -errno;
-    while (r == 0 && entry) {
-        const char *name = entry->fts_path + top_size;
-        name += *name == '/';
-        const int kind = entry->fts_info;
-        if (kind == FTS_F || (kind == FTS_DP && last == entry && entry->fts_level > 0))
-            r = visit(self, name, entry->fts_statp);
-        else if (kind != FTS_D && kind != FTS_DP)
-            r = refuse_kind(self, entry, *name ? name : "the folder");
-        last = kind == FTS_D ? entry : NULL;
+    struct step step = { .last = NULL };
+    int r = fts ? next_entry(fts, &step.entry) : -errno;
+    while (r == 0 && step.entry) {
+        step.name = step.entry->fts_path + top_size;
+        step.name += *step.name == '/';
+        r = take_step(self, &step, visit);
+        step.last = step.entry->fts_info == FTS_D ? step.entry : NULL;
         if (r == 0)
-            r = next_entry(fts, &entry);
+            r = next_entry(fts, &step.entry);
     }
     return r;
 }
@@ -358,11 +381,8 @@ int pack_folder(const struct pack_row *row, struct pack_stats *ret_stats,
     ret_message[0] = '\0';
     int r = run(&self);
     packing_end(&self);
-    if (r) {
-        if (!ret_message[0])
-            (void)pack_says(ret_message, r, "%s", r > 0 ? status_text(r) : strerror(-r));
-        return r;
-    }
+    if (r)
+        return pack_says_result(ret_message, r);
     self.stats.seconds = (double)(clock_ns() - begun) / 1e9;
     *ret_stats = self.stats;
     return 0;

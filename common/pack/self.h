@@ -13,6 +13,8 @@ const char *pack_name_wrong(struct slice name);
 /* Writes a sentence, of which foreign bytes are made fit to be shown; answers result. */
 int pack_says(char message[PACK_MESSAGE], int result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same of a result that nothing was said of yet. */
+int pack_says_result(char message[PACK_MESSAGE], int result);
 
 /* libarchive takes names for text in the locale's encoding: in the C locale, which services run in,
  * those with other letters than ASCII are NULL. So this thread's is UTF-8 meanwhile; setlocale()

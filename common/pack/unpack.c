@@ -154,11 +154,8 @@ int unpack(const struct unpack_row *row, struct pack_stats *ret_stats,
     if (r == 0)
         r = unpack_in(&self, top);
     unpacking_clear(&self);
-    if (r) {
-        if (!ret_message[0])
-            (void)pack_says(ret_message, r, "%s", r > 0 ? status_text(r) : strerror(-r));
-        return r;
-    }
+    if (r)
+        return pack_says_result(ret_message, r);
     self.stats.seconds = (double)(clock_ns() - begun) / 1e9;
     *ret_stats = self.stats;
     return 0;

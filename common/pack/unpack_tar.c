@@ -71,23 +71,27 @@ static int advance(struct gunzip *self)
     return 0;
 }
 
+/* Goes on with bytes that are there, or are read now. *ret_ended: there are none. */
+static int go_on(struct gunzip *self, bool *ret_ended)
+{
+    int r = self->stream.avail_in ? 0 : fill(self);
+    if (r)
+        return r;
+    *ret_ended = self->stream.avail_in == 0;
+    if (*ret_ended)
+        return self->within ? malformed(self, "the archive is cut off") : 0;
+    r = self->within ? 0 : skip_zeros(self);
+    return r == 0 && self->within ? advance(self) : r;
+}
+
 /* More bytes of the tar in out, *ret_size 0 at its end. */
 static int produce(struct gunzip *self, size_t *ret_size)
 {
+    bool ended = false;
     self->stream.next_out = self->out;
     self->stream.avail_out = sizeof self->out;
-    for (int r = 0; self->stream.avail_out == sizeof self->out;) {
-        if (self->stream.avail_in == 0)
-            r = fill(self);
-        if (r)
-            return r;
-        if (self->stream.avail_in == 0 && self->within)
-            return malformed(self, "the archive is cut off");
-        if (self->stream.avail_in == 0)
-            break;
-        r = self->within ? 0 : skip_zeros(self);
-        if (r == 0 && self->within)
-            r = advance(self);
+    while (!ended && self->stream.avail_out == sizeof self->out) {
+        int r = go_on(self, &ended);
         if (r)
             return r;
     }
@@ -134,10 +138,9 @@ static int fill_up(const struct gunzip *self, uint8_t *buffer, uint64_t left)
 
 static int copy(const struct gunzip *self, struct archive *archive, uint8_t *buffer, uint64_t size)
 {
-    const struct pack_stats *stats = &self->unpacking->stats;
-    const uint64_t before = stats->original_bytes;
+    uint64_t made = 0;
     la_ssize_t got = 1;
-    for (int r = 0; got > 0;) {
+    for (int r = 0; got > 0; made += (uint64_t)got) {
         got = archive_read_data(archive, buffer, PACK_BUFFER);
         if (got < 0)
             return failed(self, archive);
@@ -145,7 +148,6 @@ static int copy(const struct gunzip *self, struct archive *archive, uint8_t *buf
         if (r)
             return r;
     }
-    const uint64_t made = stats->original_bytes - before;
     return made < size ? fill_up(self, buffer, size - made) : 0;
 }
 

@@ -63,20 +63,26 @@ static int inflate_some(struct unzip *self, size_t size, bool *ret_ended)
                                                : 0;
 }
 
-static int read_bytes(struct unzip *self, uint64_t offset)
+/* size bytes of the member, at most a buffer. */
+static int read_some(struct unzip *self, uint64_t offset, size_t size, bool *ended)
 {
     const bool deflated = self->member.method == METHOD_DEFLATED;
-    bool ended = !deflated;
+    const int64_t got = unpacking_read(self->unpacking, offset, self->in, size);
+    if (got < 0)
+        return (int)got;
+    if ((size_t)got != size)
+        return malformed(self, "is cut off");
+    if (deflated && *ended)
+        return malformed(self, "ends before the archive says so");
+    return deflated ? inflate_some(self, size, ended) : took(self, self->in, size);
+}
+
+static int read_bytes(struct unzip *self, uint64_t offset)
+{
+    bool ended = self->member.method != METHOD_DEFLATED;
     for (uint64_t left = self->member.packed; left;) {
         const size_t size = left < sizeof self->in ? (size_t)left : sizeof self->in;
-        const int64_t got = unpacking_read(self->unpacking, offset, self->in, size);
-        if (got < 0)
-            return (int)got;
-        if ((size_t)got != size)
-            return malformed(self, "is cut off");
-        if (deflated && ended)
-            return malformed(self, "ends before the archive says so");
-        int r = deflated ? inflate_some(self, size, &ended) : took(self, self->in, size);
+        int r = read_some(self, offset, size, &ended);
         if (r == 0)
             r = unpacking_moved(self->unpacking, self->sum - left + size);
         if (r)

@@ -69,10 +69,9 @@ static int charge(struct unpacking *self)
 /* The part of a folder that is open, made when it is missing, takes its place. */
 static int descend(struct unpacking *self, int *folder, const char *part)
 {
-    int r = 0;
     int next = paths_open_beneath(*folder, part, O_PATH | O_DIRECTORY);
     if (next == -ENOENT) {
-        r = charge(self);
+        int r = charge(self);
         if (r == 0 && mkdirat(*folder, part, 0755))
             r = trouble(self, errno);
         if (r)
@@ -139,7 +138,7 @@ static int make_file(struct unpacking *self, unsigned mode)
     if (r)
         return r;
     self->file = openat(self->parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        mode & S_IXUSR ? 0755 : 0644);
+                        (mode & S_IXUSR) ? 0755 : 0644);
     return self->file < 0 ? trouble(self, errno) : 0;
 }
 

@@ -36,5 +36,5 @@ void unpacking_clear(struct unpacking *self);
 /* Up to size bytes of the archive from there; fewer only at its end. Negative: -errno. */
 int64_t unpacking_read(struct unpacking *self, uint64_t offset, void *ret_bytes, size_t size);
 
-int unpack_zip(struct unpacking *self);
-int unpack_tar_gz(struct unpacking *self);
+int unpack_zip(struct unpacking *unpacking);
+int unpack_tar_gz(struct unpacking *unpacking);

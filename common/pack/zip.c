@@ -76,8 +76,8 @@ static int find_end(struct unpacking *unpacking, uint8_t ret_end[END_SIZE], uint
 /* A large archive says more in a record before; none leaves all as it is. */
 static int read_end64(struct zip_directory *self, uint64_t *end_at, uint64_t *size)
 {
-    uint8_t locator[LOCATOR_SIZE];
-    uint8_t end[END64_SIZE];
+    uint8_t locator[LOCATOR_SIZE] = { 0 };
+    uint8_t end[END64_SIZE] = { 0 };
     if (*end_at < LOCATOR_SIZE)
         return 0;
     int r = read_all(self->unpacking, *end_at - LOCATOR_SIZE, locator, sizeof locator);
@@ -101,7 +101,7 @@ static int read_end64(struct zip_directory *self, uint64_t *end_at, uint64_t *si
 int zip_directory_open(struct unpacking *unpacking, struct zip_directory *ret_directory)
 {
     struct zip_directory self = { .unpacking = unpacking };
-    uint8_t end[END_SIZE];
+    uint8_t end[END_SIZE] = { 0 };
     uint64_t end_at = 0;
     int r = find_end(unpacking, end, &end_at);
     if (r)
@@ -200,7 +200,7 @@ static void read_record(const uint8_t *record, struct zip_member *ret_member)
 
 int zip_directory_next(struct zip_directory *self, struct zip_member *ret_member)
 {
-    uint8_t record[RECORD_SIZE];
+    uint8_t record[RECORD_SIZE] = { 0 };
     uint8_t extra[COMMENT_MAX];
     struct unpacking *unpacking = self->unpacking;
     if (self->end - self->at < RECORD_SIZE)
@@ -243,7 +243,7 @@ int zip_directory_close(const struct zip_directory *self)
 int zip_member_begin(const struct zip_directory *self, const struct zip_member *member,
                      uint64_t *ret_offset)
 {
-    uint8_t head[HEAD_SIZE];
+    uint8_t head[HEAD_SIZE] = { 0 };
     char name[PACK_NAME_MAX];
     struct unpacking *unpacking = self->unpacking;
     if (self->begin < HEAD_SIZE || member->head > self->begin - HEAD_SIZE)

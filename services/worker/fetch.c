@@ -80,12 +80,12 @@ static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t u
 
 static int set_request(struct fetching *self, struct curl_slist *headers)
 {
-    char range[32];
     CURLcode code = CURLE_OK;
     SET(CURLOPT_URL, self->url);
     SET(CURLOPT_USERAGENT, "gantry/" GANTRY_VERSION);
     SET(CURLOPT_HTTPHEADER, headers);
     if (self->got > 0) {
+        char range[32];
         (void)snprintf(range, sizeof range, "%" PRIu64 "-", self->got);
         SET(CURLOPT_RANGE, range);
     }
@@ -159,7 +159,6 @@ static int read_host(struct fetching *self)
 
 static int request(struct fetching *self)
 {
-    char condition[FETCH_VALIDATOR_MAX + 16];
     struct curl_slist *headers = NULL;
     int r = read_host(self);
     if (r == 0 && self->got > 0 && !self->validator[0])
@@ -167,6 +166,7 @@ static int request(struct fetching *self)
     if (r)
         return r;
     if (self->got > 0) {
+        char condition[FETCH_VALIDATOR_MAX + 16];
         (void)snprintf(condition, sizeof condition, "If-Range: %s", self->validator);
         headers = curl_slist_append(NULL, condition);
         if (!headers)

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -94,16 +95,33 @@ static int judge_whole(struct fetching *self)
     return 0;
 }
 
+/* The number at *at and the mark behind it, which is stepped over. */
+static bool read_number(const char **at, char mark, uint64_t *ret_number)
+{
+    char *end = NULL;
+    if (**at < '0' || **at > '9')
+        return false;
+    errno = 0;
+    *ret_number = strtoull(*at, &end, 10);
+    if (errno || *end != mark)
+        return false;
+    *at = end + (mark != '\0');
+    return true;
+}
+
 /* "bytes 100-199/200": it must go on where the file ends, to the same end. */
 static int judge_rest(struct fetching *self)
 {
-    char text[FETCH_VALIDATOR_MAX];
-    uint64_t first = 0;
-    uint64_t last = 0;
-    uint64_t total = 0;
+    static const char unit[] = "bytes ";
+    char text[FETCH_VALIDATOR_MAX] = "";
+    const char *at = text + sizeof unit - 1;
+    uint64_t first;
+    uint64_t last;
+    uint64_t total;
     header_of(self, "Content-Range", text, sizeof text);
-    const int found = sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &first, &last, &total);
-    if (self->got > 0 && found == 3 && first == self->got && last + 1 == total &&
+    if (self->got > 0 && strncmp(text, unit, sizeof unit - 1) == 0 &&
+        read_number(&at, '-', &first) && read_number(&at, '/', &last) &&
+        read_number(&at, '\0', &total) && first == self->got && last + 1 == total &&
         (self->total == 0 || self->total == total)) {
         self->total = total;
         return 0;

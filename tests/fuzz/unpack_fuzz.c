@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#define ZLIB_CONST
 #include <zlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,7 +44,7 @@ static void write_all(int file, const void *bytes, size_t size)
 
 static void write_gzip(int file, const uint8_t *data, size_t size)
 {
-    z_stream stream = { .next_in = (uint8_t *)(uintptr_t)data, .avail_in = (uInt)size };
+    z_stream stream = { .next_in = data, .avail_in = (uInt)size };
     if (deflateInit2(&stream, 0, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         abort();
     const size_t room = deflateBound(&stream, (uLong)size);

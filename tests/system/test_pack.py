@@ -267,8 +267,7 @@ def test_it_stops_when_told(folder, kind):
 
 # ---- many and large ------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_seventy_thousand_files(tmp_path, kind):
+def test_seventy_thousand_files(tmp_path):
     """More than a zip without zip64 can have."""
     for folder in range(70):
         os.makedirs(tmp_path / "in" / f"{folder:02}")
@@ -279,13 +278,12 @@ def test_seventy_thousand_files(tmp_path, kind):
             os.close(file)
         os.close(top)
     os.makedirs(tmp_path / "out")
-    assert pack(kind, "fast", tmp_path / "in", tmp_path / "archive")[0] == 70000
+    assert pack("zip", "store", tmp_path / "in", tmp_path / "archive")[0] == 70000
     assert unpack(tmp_path / "archive", tmp_path / "out")[0] == 70000
-    subprocess.run(["diff", "-r", tmp_path / "in", tmp_path / "out"], check=True)
-    if kind == "zip":
-        with zipfile.ZipFile(tmp_path / "archive") as made:
-            assert len(made.namelist()) == 70000 and made.read("69/000999.txt") == b"999"
-        subprocess.run(["unzip", "-tq", tmp_path / "archive"], check=True, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "out" / "69" / "000999.txt").read_text() == "999"
+    with zipfile.ZipFile(tmp_path / "archive") as made:
+        assert len(made.namelist()) == 70000 and made.read("69/000999.txt") == b"999"
+    subprocess.run(["unzip", "-tq", tmp_path / "archive"], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_more_than_four_gib(tmp_path):

@@ -16,7 +16,7 @@
 enum {
     LIMIT_DEFAULT = 20,
     LIMIT_MOST = 1000,
-    OWNERS_A_CALL = 250,
+    OWNERS_A_CALL = 100,
     FRESH_MS = 60000,
     IDLE_TIMES = 20, /* of what measuring takes, it is not done again on its own */
     RETRY_USER_MS = FRESH_MS,

@@ -1,7 +1,8 @@
 -- Tasks, each as a whole: all there are, in slices, or those of some ids.
 
 do
-  local LOOK_MAX, LOOK_BYTES = 4000, 1048576 -- stages looked at in one call, and bytes of their bodies
+  local LOOK_MAX, LOOK_BYTES = 1000, 1048576 -- stages looked at in one call, and bytes of their bodies
+  local TASKS_MAX = 100 -- told in one call of a walk: each costs some 20 us
   local NAMES_MAX = 100000 -- fields asked for in one call: every node's name may be a stage
   local SCAN_STEP, KEYS_STEP = 16, 250
 
@@ -109,7 +110,7 @@ do
     for i = 1, n do
       if args[3 + i] == '' or #args[3 + i] > 128 then refuse('tasks', 'id') end
     end
-    local walk = { prefix = keys[1], names = call('HKEYS', keys[1] .. 'nodes'), before = before, limit = limit, seen = {}, reply = { '0' },
+    local walk = { prefix = keys[1], names = call('HKEYS', keys[1] .. 'nodes'), before = before, limit = math.min(limit, TASKS_MAX), seen = {}, reply = { '0' },
       count = 0, looked = 0, bytes = 0, work = 0 }
     if n == 0 then walk.reply[1] = walk_on(walk, cursor) end
     for i = 1, n do add(walk, args[3 + i]) end

@@ -7,7 +7,7 @@
 #include "proto/message.h"
 #include "services/worker/engine.h"
 
-enum { CLEANUP_NAMES = 5, CLEANUP_BATCH = 200, CLEANUP_WHY = 256 };
+enum { CLEANUP_NAMES = 5, CLEANUP_BATCH = 100, CLEANUP_WHY = 256 };
 
 /* What one step found. found = removed + kept + failed, unless it is a dry run. */
 struct cleanup_step {

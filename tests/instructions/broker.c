@@ -25,8 +25,8 @@ static void say(struct end *end, uint32_t verb, uint32_t count)
 {
     bool routed = verb == VERB_SUBMIT;
     wire_speak(end->peer,
-             &(struct says){ verb, ++end->request, end->epoch, routed ? "system" : NULL, count },
-             &body);
+               &(struct says){ verb, ++end->request, end->epoch, routed ? "system" : NULL, count },
+               &body);
 }
 
 /* Turns until something comes; dies when it is not that. */
@@ -60,8 +60,8 @@ static void answer(const struct end *ends, uint32_t verb, unsigned count,
     for (unsigned i = 0; i < peers; i++) {
         hear(&state, verb, &heard);
         write(i, count);
-        wire_speak(state.peer, &(struct says){ VERB_ANSWER, heard.request, state.epoch, NULL, count },
-                 &body);
+        wire_speak(state.peer,
+                   &(struct says){ VERB_ANSWER, heard.request, state.epoch, NULL, count }, &body);
     }
     for (unsigned i = 0; i < peers; i++)
         hear(&ends[i], VERB_ANSWER, &heard);
@@ -121,7 +121,8 @@ static void lone(unsigned count)
     hear(&state, VERB_WAIT, &asked);
     done(count);
     body_record(&body, 0);
-    wire_speak(state.peer, &(struct says){ VERB_ANSWER, asked.request, state.epoch, NULL, 0 }, &body);
+    wire_speak(state.peer, &(struct says){ VERB_ANSWER, asked.request, state.epoch, NULL, 0 },
+               &body);
     hear(&clients[0], VERB_ANSWER, &heard);
 }
 

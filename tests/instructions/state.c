@@ -27,7 +27,7 @@ static void say(uint32_t verb, uint32_t count)
 {
     bool routed = verb == VERB_SUBMIT || verb == VERB_CLAIM;
     wire_speak(broker, &(struct says){ verb, ++requests, EPOCH, routed ? "system" : NULL, count },
-             &body);
+               &body);
 }
 
 static void round_trip(void)

@@ -18,6 +18,8 @@ if __name__ == "__main__":  # by hand: everything lies in the current folder
 
 from harness import until
 from http_house import House
+from swift_house import SwiftHouse
+from tus_peer import BYTES, TUS, form, metadata
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "http.md"
 ECHO, AUDIO, FRAMES = "system.echo", "ffmpeg.extract_audio", "ffmpeg.extract_keyframes"
@@ -29,6 +31,8 @@ EACH_TIME = ((r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-31T03:00:00.1
              (r"-retry-[0-9a-f]{8}", "-retry-5d1e0f7a"), (r"callback-[0-9a-f]{40}", "callback-8a1f…"),
              (r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
              (r"X-Request-Id: [0-9a-f]{32}", "X-Request-Id: 4bc37f4170d91349e8e6c0d5fdf417e5"), (r"(?m)^id: \d+$", "id: 4711"),
+             (r"\?X-Amz-[^\s\"]+", "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=…"),
+             (r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", "Sat, 31 Jan 2026 03:00:00 GMT"),
              (r'("duration": ?)[0-9.e-]+', r"\g<1>0.25"), (r"t=\d+,v1=[0-9a-f]{64}", "t=1769828400,v1=5257a869…"))
 DURATIONS = re.compile(r"(^|_)(duration|time|progress|seconds)$")
 
@@ -39,7 +43,7 @@ class Story:
     def __init__(self, house):
         self.house, self.http, self.blocks = house, house.http, {}
         self.words = ((house.folder + "/share", "/share/workflows"), (house.folder + "/in", "/videos"),
-                      (f"http://127.0.0.1:{house.receiver.port}", "http://127.0.0.1:9000"))
+                      (f"http://127.0.0.1:{house.receiver.port}", "http://127.0.0.1:9000"), (house.settings["objects_endpoint"], "http://minio:9000"))
 
     # ---- the same each time
 
@@ -55,7 +59,7 @@ class Story:
             return {self.text(name): self.normal(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [self.normal(item, key) for item in value]
-        if isinstance(value, float) and DURATIONS.search(key):
+        if isinstance(value, float) and DURATIONS.search(key) and not (key == "progress" and value in (0.5, 1.0)):
             return 0.25
         return self.text(value) if isinstance(value, str) else value
 
@@ -193,8 +197,52 @@ class Story:
             lines.append(f"| {shown} | {reply.status} | {self.text(reply.body['detail'])} |")
         self.blocks["errors"] = "\n".join(lines) + "\n"
 
+    # ---- files
+
+    def said(self, reply, *names):
+        """An answer's head, and its body if it is text."""
+        lines = [f"{reply.status}", *(self.text(f"{name}: {reply.headers[name]}") for name in names if name in reply.headers)]
+        return "```http\n" + "\n".join(lines) + ("\n\n" + self.json(reply.body) if reply.body else "") + "\n```\n"
+
+    def files(self):
+        body, kind = form(("file_path", None, b"videos/talk.mp4"), ("bucket", None, b"gantry"), ("file", "talk.mp4", b"a talk"), boundary="x")
+        reply = self.http.call("POST", "/v1/files/upload", body, kind)
+        assert reply.status == 200, reply
+        self.blocks["upload"] = "```http\nPOST /v1/files/upload\nContent-Type: multipart/form-data; boundary=x\n\n" + \
+            body.decode().replace("\r\n", "\n") + "```\n\n" + self.answer(reply.body)
+        self.tus()
+        reply = self.http.get("/v1/files/download/videos/talk.mp4", headers={"Range": "bytes=2-"})
+        assert (reply.status, reply.raw) == (206, b"talk")
+        names = ("Content-Type", "Content-Length", "Content-Range", "ETag", "Last-Modified", "Accept-Ranges", "Content-Disposition", "X-Content-Type-Options")
+        self.blocks["download"] = self.request("GET", "/v1/files/download/videos/talk.mp4?bucket=gantry", Range="bytes=2-") + "\n" + \
+            self.said(reply, *names).removesuffix("```\n") + "\ntalk\n```\n"
+        self.blocks["presigned"] = self.answer(self.call("GET", "/v1/files/presigned/videos/talk.mp4?seconds=60").body)
+        for path in ("videos/a", "videos/b"):
+            assert self.http.call("POST", "/v1/files/upload", *form(("file_path", None, path.encode()), ("file", "a", b"a"))).status == 200
+        self.blocks["files removed"] = "\n".join(
+            self.request("DELETE", path) + "\n" + self.answer(self.call("DELETE", path).body)
+            for path in ("/v1/files/videos/talk.mp4", "/v1/files/directories?directory_path=videos"))
+
+    def tus(self):
+        """A file in two steps."""
+        begin = {**TUS, "Upload-Length": "6", "Upload-Metadata": metadata(file_path="videos/talk.mp4", content_type="video/mp4")}
+        created = self.http.call("POST", "/v1/files/uploads", headers=begin)
+        place = created.headers["Location"]
+        half = {**BYTES, "Upload-Offset": "0"}
+        steps = [("POST", "/v1/files/uploads", begin, created), ("PATCH", place, half, self.http.call("PATCH", place, b"a t", half)),
+                 ("HEAD", place, TUS, self.http.call("HEAD", place, headers=TUS))]
+        lines = []
+        for method, path, headers, reply in steps:
+            lines.append("```http\n" + self.text("\n".join([f"{method} {path}", *(f"{name}: {value}" for name, value in headers.items())])) +
+                         ("\n\na t" if method == "PATCH" else "") + "\n```\n\n" + self.said(reply, "Location", "Upload-Offset", "Upload-Length", "Tus-Resumable"))
+        lines.append("`GET` of the same address, at any time:\n\n" + self.answer(self.call("GET", place).body))
+        assert self.http.call("PATCH", place, b"alk", {**half, "Upload-Offset": "3"}).status == 204
+        until(lambda: self.http.get(place).body["status"] == "completed", 30)
+        lines.append("and once it is in the store:\n\n" + self.answer(self.call("GET", place).body))
+        self.blocks["tus"] = "\n".join(lines)
+
     def tell(self):
-        for part in (self.nodes, self.calls, self.life, self.cancel, self.events, self.supported, self.errors):
+        for part in (self.nodes, self.calls, self.life, self.cancel, self.events, self.supported, self.errors, self.files):
             part()
 
 
@@ -208,9 +256,10 @@ def films(folder):
 
 def told():
     """The story, after its end."""
-    with House("doc", media="ffmpeg,audio_separator", callback_secret=SECRET) as house:
+    with SwiftHouse("swift") as store, House("doc", media="ffmpeg,audio_separator,storage", callback_secret=SECRET, storage_low_bytes=0,
+                                             **{f"objects_{name}": getattr(store, name) for name in ("endpoint", "access_key", "secret_key")}) as house:
         films(house.folder + "/in/")
-        house.knows(ECHO, AUDIO, VOCALS)
+        house.knows(ECHO, AUDIO, VOCALS, "storage.upload_file")
         story = Story(house)
         story.tell()
         return story

@@ -121,7 +121,8 @@ def a_killed_worker(town):
     submit(town, "system.sleep", "killed", wait=False, seconds=1)
     eventually(lambda: tmp_of(town, "killed"))
     workers = [pid for pid, words in worker_pids(town).items() if b"--worker-services=system" in words]
-    killed = [min(workers)]  # the others have just been forked, and are no engine yet
+    # the others have just been forked by it, and are no engine yet
+    killed = [pid for pid in workers if int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) not in workers]
     os.kill(killed[0], 9)
     eventually(lambda: not alive(killed))
     assert town.run("wait", "killed").returncode == 0

@@ -166,6 +166,32 @@ static int on_bytes(void *arg, const void *bytes, size_t size)
     return fwrite(bytes, 1, size, arg) == size ? 0 : -errno;
 }
 
+struct within {
+    objects_t *objects;
+    char **args;
+};
+
+static int ask_within(void *arg, const void *bytes, size_t size)
+{
+    const struct within *self = arg;
+    struct object_info info;
+    (void)bytes;
+    (void)size;
+    return objects_head(self->objects, self->args[0], self->args[1], &info);
+}
+
+/* BUCKET KEY: a read whose sink asks the same store */
+static int call_within(objects_t *objects, char **args, json_t *out)
+{
+    struct within within = { objects, args };
+    struct object_info info;
+    const struct objects_get get = {
+        .bucket = args[0], .key = args[1], .sink = ask_within, .arg = &within
+    };
+    (void)out;
+    return objects_read(objects, &get, &info);
+}
+
 /* BUCKET KEY FILE OFFSET BYTES */
 static int call_read(objects_t *objects, char **args, json_t *out)
 {
@@ -236,6 +262,7 @@ static const struct {
     { "write", call_write, 3 },     { "get", call_get, 3 },
     { "read", call_read, 5 },       { "verify", call_verify, 5 },
     { "presign", call_presign, 5 }, { "url", call_url, 2 },
+    { "within", call_within, 2 },
 };
 
 /* ---- the store ------------------------------------------------------------------------------- */

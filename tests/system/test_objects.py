@@ -171,6 +171,11 @@ def test_a_file_that_is_there_is_left_alone(ask, tmp_path):
     assert target.read_text() == "mine"
 
 
+def test_a_sink_may_not_ask_the_same_store(ask, tmp_path):
+    ask("put", "gantry", "within", a_file(tmp_path / "in", 100))
+    assert ask("within", "gantry", "within")["status"] == "EDEADLK"
+
+
 def test_verify_reads_back(ask, swift, tmp_path):
     source = a_file(tmp_path / "in", PART + 5)
     put = ask("put", "gantry", "checked", source, part_bytes=PART)

@@ -23,7 +23,7 @@ void files_presigned(request_t *request);        /* files_store.c */
 void files_delete(request_t *request);           /* files_store.c */
 void files_delete_directory(request_t *request); /* files_store.c */
 
-enum { FILES_LINK_SECONDS = 86400, FILES_AGAIN_MS = 1000 };
+enum { FILES_LINK_SECONDS = 86400, FILES_AGAIN_MS = 1000, FILES_DISK_AGAIN_MS = 10000 };
 
 struct files {
     struct front *front;

@@ -155,7 +155,7 @@ void files_upload(request_t *request)
     if (!files_has_store(request) || !files_has_broker(request))
         return;
     if (!files_space(request_front(request), length, detail)) {
-        request_refuse(request, 503, 10 * FILES_AGAIN_MS, "%s", detail);
+        request_refuse(request, 503, FILES_DISK_AGAIN_MS, "%s", detail);
         return;
     }
     if (!files_new_id(about.id) || !(self = calloc(1, sizeof *self))) {

@@ -71,7 +71,7 @@ static void on_created(void *arg)
 {
     struct creation *self = arg;
     if (self->result == -ENOSPC || self->result == -EDQUOT) {
-        request_refuse(self->request, 503, 10 * FILES_AGAIN_MS, "the shared disk is full");
+        request_refuse(self->request, 503, FILES_DISK_AGAIN_MS, "the shared disk is full");
     } else if (self->result) {
         request_refuse_status(self->request, self->result, "", 0, "");
     } else {
@@ -104,7 +104,7 @@ static bool read_size(request_t *request, uint64_t *ret_size)
     else if (size > most)
         request_refuse(request, 413, 0, "the file is larger than %" PRIu64 " bytes", most);
     else if (!files_space(request_front(request), size, detail))
-        request_refuse(request, 503, 10 * FILES_AGAIN_MS, "%s", detail);
+        request_refuse(request, 503, FILES_DISK_AGAIN_MS, "%s", detail);
     else
         *ret_size = size;
     return *ret_size != 0;

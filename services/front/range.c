@@ -77,7 +77,7 @@ void range_disposition(const char *path, char ret_text[RANGE_NAME])
         const bool simple = byte < 0x7f && (isalnum(byte) || strchr("!#$&+-.^_`|~", byte));
         const bool safe = simple || strchr(" ()[]{}@,;=", byte);
         if (plain_size + 1 < sizeof plain && (byte & 0xc0) != 0x80)
-            plain[plain_size++] = safe ? *c : '_';
+            plain[plain_size++] = (char)(safe ? *c : '_');
         if (simple)
             encoded[encoded_size++] = *c;
         else

@@ -15,14 +15,14 @@ struct route {
                           * stands last, one or several */
     const char *summary; /* one line */
     route_fn *handle;
-    bool streamed;         /* handle is called before the body comes: request_take() */
     const char *body;      /* name of the schema that the body must be of (schemas.h); NULL: none */
     const char *body_type; /* its media type; NULL: application/json, if there is one */
     const char *answer;    /* schema of the answer; NULL: it is of answer_type */
     const char *answer_type;                /* NULL: text/event-stream; "": it has no body */
-    int success;                            /* HTTP status of the answer, when that is not 200 */
     int answers[ROUTE_ANSWERS_MAX];         /* further HTTP statuses it answers; ends with 0 */
     const char *queries[ROUTE_QUERIES_MAX]; /* query parameters it reads; ends with NULL */
+    int success;                            /* HTTP status of the answer, when that is not 200 */
+    bool streamed; /* handle is called before the body comes: request_take() */
 };
 
 /* Tables of rows; each ends with a row whose method is NULL. */

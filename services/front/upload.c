@@ -84,7 +84,7 @@ static void refuse_disk(struct upload *self, int error)
 {
     log_event_seldom(LOG_LEVEL_ERROR, "upload_failed", "why=%s", strerror(-error));
     if (error == -ENOSPC || error == -EDQUOT)
-        upload_refuse(self, 503, 10 * FILES_AGAIN_MS, "the shared disk is full");
+        upload_refuse(self, 503, FILES_DISK_AGAIN_MS, "the shared disk is full");
     else
         upload_refuse(self, 500, 0, "the shared disk: %s", strerror(-error));
 }
@@ -283,7 +283,7 @@ bool upload_put(struct upload *self, struct slice bytes)
 {
     char detail[256];
     if (!files_space(self->front, 0, detail)) {
-        upload_refuse(self, 503, 10 * FILES_AGAIN_MS, "%s", detail);
+        upload_refuse(self, 503, FILES_DISK_AGAIN_MS, "%s", detail);
         return false;
     }
     spool_put(&self->spool, bytes);

@@ -124,6 +124,13 @@ static int enter(const char *root, const char *id, struct upload_about *about, i
     return r;
 }
 
+static int hand_on(int *file)
+{
+    const int given = *file;
+    *file = -1;
+    return given;
+}
+
 /* The file that has its bytes, wherever it is in its life. 0, STATUS_NOT_FOUND or -errno. */
 static int find_file(int folder, int flags, struct upload_about *about, int *ret_file)
 {
@@ -178,8 +185,7 @@ int upload_disk_open(const char *root, const char *id, struct upload_about *ret_
         return -errno;
     about.offset = (uint64_t)info.st_size;
     *ret_about = about;
-    *ret_file = file;
-    file = -1;
+    *ret_file = hand_on(&file);
     return 0;
 }
 
@@ -196,8 +202,7 @@ int upload_disk_make(const char *root, const struct upload_about *about, int *re
     r = write_state(folder, about);
     if (r)
         return r;
-    *ret_file = file;
-    file = -1;
+    *ret_file = hand_on(&file);
     return 0;
 }
 

@@ -53,15 +53,15 @@ static void fuzz_type(struct slice bytes)
 
 static void fuzz_range(struct slice bytes)
 {
-    scoped_text char *text = slice_dup(bytes);
+    scoped_text char *given = slice_dup(bytes);
     char range[RANGE_TEXT], again[RANGE_TEXT], name[RANGE_NAME];
-    assert(text);
-    if (range_read(text, range)) {
+    assert(given);
+    if (range_read(given, range)) {
         assert(range_read(range, again));
         assert(strcmp(range, again) == 0);
     }
-    (void)range_etag_listed(text, "a");
-    range_disposition(text, name);
+    (void)range_etag_listed(given, "a");
+    range_disposition(given, name);
     for (const char *c = name; *c; c++)
         assert(*c >= ' ' && *c < 0x7f);
 }

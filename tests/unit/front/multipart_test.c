@@ -20,6 +20,8 @@ struct read {
 static void add(struct read *self, struct slice bytes)
 {
     CHECK(self->size + bytes.size < sizeof self->text);
+    if (!bytes.data)
+        return;
     memcpy(self->text + self->size, bytes.data, bytes.size);
     self->size += bytes.size;
     self->text[self->size] = '\0';

@@ -1,4 +1,4 @@
-"""tests/bench/run and http: every command with small numbers. What it prints is whole and makes sense; how fast it is, is no matter."""
+"""tests/bench/run, http and storage: every command with small numbers. What it prints is whole and makes sense; how fast it is, is no matter."""
 import json
 import os
 import pathlib
@@ -12,7 +12,8 @@ import pytest
 from harness import BIN
 
 SOURCE = pathlib.Path(os.environ["GANTRY_SOURCE"])
-BENCH, HTTP, ROOM = SOURCE / "tests" / "bench" / "run", SOURCE / "tests" / "bench" / "http", SOURCE / "build" / "bench"
+BENCH, HTTP, STORAGE = (SOURCE / "tests" / "bench" / name for name in ("run", "http", "storage"))
+ROOM = SOURCE / "build" / "bench"
 SERVER = {"redis", "state", "broker"}
 
 
@@ -158,3 +159,13 @@ def test_ctrl_c_ends_every_process():
 def test_a_program_that_is_missing():
     process = subprocess.run([BENCH, "latency", "--bin", "."], capture_output=True, text=True, timeout=20)
     assert process.returncode == 1 and "has no gantry-bench" in process.stderr
+
+
+def test_storage():
+    found = rows("--images", "30", "--bytes", "600000", "--rounds", "2", "--ways", "ours,zip,pack", program=STORAGE)
+    assert found["folder"] == [{"images": 30, "bytes": found["folder"][0]["bytes"]}] and found["folder"][0]["bytes"] > 400000
+    assert [row["way"] for row in found["round"]] == ["ours", "zip", "pack", "zip", "pack", "ours"]
+    assert [row["way"] for row in found["median"]] == ["ours", "zip", "pack"]
+    for row in found["round"]:
+        assert 0 < row["seconds"] < 40 and 0 < row["peak_kib"] < 1 << 20, row
+        assert row["way"] == "pack" or row["bytes"] > 400000, row

@@ -272,17 +272,16 @@ def test_seventy_thousand_files(tmp_path):
     for folder in range(70):
         os.makedirs(tmp_path / "in" / f"{folder:02}")
         top = os.open(tmp_path / "in" / f"{folder:02}", os.O_RDONLY)
-        for number in range(1000):
-            file = os.open(f"{number:06}.txt", os.O_WRONLY | os.O_CREAT, dir_fd=top)
-            os.write(file, b"%d" % number)
-            os.close(file)
+        (tmp_path / "in" / f"{folder:02}" / "000000.txt").write_text(f"of {folder}")
+        for number in range(1, 1000):  # names of one file, which are made sooner
+            os.link("000000.txt", f"{number:06}.txt", src_dir_fd=top, dst_dir_fd=top)
         os.close(top)
     os.makedirs(tmp_path / "out")
     assert pack("zip", "store", tmp_path / "in", tmp_path / "archive")[0] == 70000
     assert unpack(tmp_path / "archive", tmp_path / "out")[0] == 70000
-    assert (tmp_path / "out" / "69" / "000999.txt").read_text() == "999"
+    assert (tmp_path / "out" / "69" / "000999.txt").read_text() == "of 69"
     with zipfile.ZipFile(tmp_path / "archive") as made:
-        assert len(made.namelist()) == 70000 and made.read("69/000999.txt") == b"999"
+        assert len(made.namelist()) == 70000 and made.read("69/000999.txt") == b"of 69"
     subprocess.run(["unzip", "-tq", tmp_path / "archive"], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -184,6 +184,23 @@ def test_records_whose_folder_is_gone_go_after_the_grace(town):
     assert [known(client, id_) for id_ in ("t1", "t2", "t3", "t4")] == [False, True, True, True]
 
 
+def test_a_disk_that_is_not_mounted_loses_no_records(town):
+    """What runs meanwhile makes folders beneath the empty place, and videos may lie on another disk."""
+    system, client = town
+    lost = ["t%d" % i for i in range(1, 6)]
+    for id_ in lost:
+        client.run(id_, ECHO, value=share(system, id_, "a.wav"))
+        shutil.rmtree(share(system, id_), ignore_errors=True)
+        make(system.folder, "local", "videos", id_, "original.mp4")
+    client.run("new", ECHO, value=1)
+    make(share(system, "new", "a"))
+    older()
+    told = clean(client, grace_ms=1)
+    assert figures(told, "orphan_records") == (5, 0, 5) and "mounted" in told["orphan_records"]["why"]
+    assert all(known(client, id_) for id_ in lost)
+    assert figures(clean(client, grace_ms=1, many=True), "orphan_records") == (5, 5, 0)
+
+
 def test_what_comes_meanwhile_stays(town):
     """Folders of no record are removed while tasks of their names come: whoever was told that it is kept has its record."""
     system, client = town
@@ -259,9 +276,10 @@ def test_wrong_inputs(town, input_, field):
 def test_created_tasks_expire_with_their_video(town):
     system, client = town
     id_ = "0b1f1f6e-0000-4000-8000-000000000001"
-    for status, gone in (("PENDING", False), ("COMPLETED", True)):
+    for status, at, gone in (("PENDING", "2025-01-01T00:00:00Z", False), ("COMPLETED", "2025-01-01T00:00:00Z", True),
+                             ("COMPLETED", "2025-01-01 00:00:00.000000", True)):
         system.db.hset("task:" + id_, mapping={"task_id": id_, "status": status, "original_file_path": "x", "result_file_path": "",
-                                               "error_message": "", "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"})
+                                               "error_message": "", "created_at": "2025-01-01T00:00:00Z", "updated_at": at})
         video = make(system.folder, "local", "videos", id_, "original.mp4")
         clean(client, retention_ms=1, grace_ms=1)
         assert os.path.exists(video) != gone and known(client, id_) != gone

@@ -27,7 +27,7 @@ struct cleanup_batch {
     bool has_tmp;
 };
 
-/* Ids of folders without a record. */
+/* Ids of folders without a record, or of records without a folder. */
 struct cleanup_orphans {
     char (*ids)[TASK_ID_MAX + 1];
     size_t count, room;
@@ -43,9 +43,10 @@ struct cleanup {
     int64_t retention_ms, grace_ms, tmp_ms, now_ms;
     struct cleanup_step expired, temporary, trash, orphan_folders, orphan_records, strangers;
     struct cleanup_batch batch;
-    struct cleanup_orphans orphans;
-    uint64_t known; /* folders that have a record */
-    uint64_t asked; /* records that were read whole */
+    struct cleanup_orphans orphans, lost; /* folders; records */
+    uint64_t known;                       /* folders that have a record */
+    uint64_t here;                        /* those of them beneath root */
+    uint64_t asked;                       /* records that were read whole */
 };
 
 /* Keeps the name for the report. */
@@ -79,7 +80,12 @@ int cleanup_names_files(struct cleanup *self, const char *id, const char *folder
 int cleanup_folders(struct cleanup *self);
 int cleanup_orphans(struct cleanup *self);
 int cleanup_trash(struct cleanup *self);
+/* False only where it is certain that there is none. */
 bool cleanup_has_folder(const struct cleanup *self, const char *id);
+/* 0 or -ENOMEM. */
+int cleanup_add_orphan(struct cleanup_orphans *self, const char *id);
+/* Each id once: it may have two folders, and a walk may tell a task more than once. */
+void cleanup_each_once(struct cleanup_orphans *self);
 
 /* cleanup_records.c: the records. */
 int cleanup_expired(struct cleanup *self);

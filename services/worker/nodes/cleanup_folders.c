@@ -19,8 +19,8 @@ bool cleanup_has_folder(const struct cleanup *self, const char *id)
 {
     char path[PATH_MAX];
     struct stat info;
-    return snprintf(path, sizeof path, "%s/%s", self->root, id) < PATH_MAX &&
-           lstat(path, &info) == 0;
+    return snprintf(path, sizeof path, "%s/%s", self->root, id) >= PATH_MAX ||
+           lstat(path, &info) == 0 || errno != ENOENT;
 }
 
 /* ---- what a known task left -------------------------------------------------------------------
@@ -58,12 +58,14 @@ static int take_known(struct cleanup *self, const struct m_task_item *item)
             self->batch.known[i] = true;
     if (strcmp(id, self->self) != 0)
         self->known++;
+    if (strcmp(id, self->self) != 0 && self->batch.has_tmp)
+        self->here++;
     if (!item->living && self->batch.has_tmp)
         sweep(self, id);
     return 0;
 }
 
-static int add_orphan(struct cleanup_orphans *self, const char *id)
+int cleanup_add_orphan(struct cleanup_orphans *self, const char *id)
 {
     if (self->count == ORPHANS_MAX)
         return 0; /* the next pass sees to them */
@@ -79,6 +81,22 @@ static int add_orphan(struct cleanup_orphans *self, const char *id)
     return 0;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+void cleanup_each_once(struct cleanup_orphans *self)
+{
+    size_t kept = 0;
+    if (self->count)
+        qsort(self->ids, self->count, sizeof *self->ids, by_id);
+    for (size_t i = 0; i < self->count; i++)
+        if (!kept || strcmp(self->ids[kept - 1], self->ids[i]) != 0)
+            memmove(self->ids[kept++], self->ids[i], sizeof *self->ids);
+    self->count = kept;
+}
+
 static int look_up(struct cleanup *self)
 {
     memset(self->batch.known, 0, sizeof self->batch.known);
@@ -86,7 +104,7 @@ static int look_up(struct cleanup *self)
                             self->batch.count, take_known);
     for (size_t i = 0; i < self->batch.count && r == 0; i++)
         if (!self->batch.known[i])
-            r = add_orphan(&self->orphans, self->batch.ids[i]);
+            r = cleanup_add_orphan(&self->orphans, self->batch.ids[i]);
     self->batch.count = 0;
     return r;
 }
@@ -164,10 +182,10 @@ static bool is_kept_migrated(const struct cleanup *self, const char *id)
 {
     char path[PATH_MAX];
     struct stat info;
-    if (snprintf(path, sizeof path, "%s/" STORAGE_MIGRATED "/%s.jsonl", self->root, id) >=
-            PATH_MAX ||
-        lstat(path, &info))
-        return false;
+    if (snprintf(path, sizeof path, "%s/" STORAGE_MIGRATED "/%s.jsonl", self->root, id) >= PATH_MAX)
+        return true;
+    if (lstat(path, &info))
+        return errno != ENOENT; /* what cannot be looked at is young */
     const int64_t came_ms = (int64_t)info.st_mtim.tv_sec * 1000;
     return self->retention_ms == 0 || came_ms > clock_wall_ms() - self->retention_ms;
 }
@@ -195,6 +213,7 @@ static bool too_many(const struct cleanup *self)
 int cleanup_orphans(struct cleanup *self)
 {
     struct cleanup_step *step = &self->orphan_folders;
+    cleanup_each_once(&self->orphans);
     const bool leave = too_many(self);
     int r = 0;
     for (size_t i = 0; i < self->orphans.count && r == 0; i++) {

@@ -26,7 +26,9 @@ static int walk(struct cleanup *self, uint64_t before_ms, cleanup_item_fn *each)
 /* ---- expired ones ------------------------------------------------------------------------------
  */
 
-/* It goes only as it was seen: one that ran again since has ended later, or lives. */
+/* It goes only as it was seen: one that ran again since has ended later, or lives. Where nobody can
+ * tell when it ended (an outside processor may write times in its own way), nothing of it may have
+ * ended since it expired. */
 static int expire(struct cleanup *self, const struct m_task_item *item)
 {
     const int64_t before_ms = self->now_ms - self->retention_ms;
@@ -34,7 +36,8 @@ static int expire(struct cleanup *self, const struct m_task_item *item)
         item->created_ms >= (uint64_t)before_ms)
         return 0;
     if (!item->living)
-        return cleanup_forget(self, &self->expired, item->id, item->ended_ms + 1);
+        return cleanup_forget(self, &self->expired, item->id,
+                              item->ended_ms ? item->ended_ms + 1 : (uint64_t)before_ms);
     self->expired.found++;
     self->expired.kept++;
     return 0;
@@ -69,20 +72,34 @@ static int take_record(struct cleanup *self, const struct m_task_item *item)
     int r = cleanup_names_files(self, id, folder, &names);
     if (r || !names)
         return r;
-    const bool old = item->ended_ms <= (uint64_t)(self->now_ms - self->grace_ms);
-    /* Without any folder of a known task the disk may just not be mounted. */
-    if (old && self->known)
-        return cleanup_forget(self, step, item->id, item->ended_ms + 1);
+    if (item->ended_ms <= (uint64_t)(self->now_ms - self->grace_ms))
+        return cleanup_add_orphan(&self->lost, id);
     cleanup_found(step, id);
     step->kept++;
-    if (old)
-        (void)snprintf(step->why, sizeof step->why,
-                       "no task has a folder in %s: is it mounted? The records were left",
-                       self->root);
     return 0;
 }
 
+/* Where more tasks lack their folder than have one, the disk may just not be mounted, and what runs
+ * meanwhile makes a few folders all the same. Their objects would go too, and be the last copy. */
 int cleanup_orphan_records(struct cleanup *self)
 {
-    return walk(self, 0, take_record);
+    struct cleanup_step *step = &self->orphan_records;
+    int r = walk(self, 0, take_record);
+    cleanup_each_once(&self->lost);
+    const bool leave = !self->many && self->lost.count > self->here;
+    const uint64_t before_ms = (uint64_t)(self->now_ms - self->grace_ms) + 1;
+    for (size_t i = 0; i < self->lost.count && r == 0; i++) {
+        if (!leave) {
+            r = cleanup_forget(self, step, slice_of(self->lost.ids[i]), before_ms);
+            continue;
+        }
+        cleanup_found(step, self->lost.ids[i]);
+        step->kept++;
+    }
+    if (leave)
+        (void)snprintf(step->why, sizeof step->why,
+                       "%zu records without their folder, and %llu with one in %.100s: is it "
+                       "mounted? All were left; many=true removes them",
+                       self->lost.count, (unsigned long long)self->here, self->root);
+    return r;
 }

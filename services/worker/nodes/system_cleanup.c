@@ -147,5 +147,6 @@ int system_cleanup(engine_t *engine)
     if (self.client)
         gantry_client_destroy(&self.client);
     free(self.orphans.ids);
+    free(self.lost.ids);
     return r;
 }

@@ -50,28 +50,25 @@ static void on_set(void *arg, int status, const redisReply *reply)
                              : "OK");
 }
 
-static void set(state_t *self)
+static void set(state_t *self, const struct m_cron *plan)
 {
-    const struct m_cron plan = wanted(self);
     int64_t next_ms = 0;
-    if (cron_plan_next(&plan, state_now_ms(self), &next_ms))
+    if (cron_plan_next(plan, state_now_ms(self), &next_ms))
         return; /* out of memory */
     struct command *command = store_function(self->store, "cron_set");
     command_text(command, NAME);
-    cron_plan_pack(&plan, state_packer(self));
+    cron_plan_pack(plan, state_packer(self));
     command_arg(command, state_packed(self));
     command_whole(command, (uint64_t)next_ms);
     (void)store_call(self->store, command, on_set, self);
 }
 
-static bool is_so(const state_t *self, const redisReply *reply)
+/* The schedule as Redis has it; false: there is none, or it is another node's. */
+static bool find(const redisReply *reply, struct m_cron *ret_found)
 {
-    const struct m_cron plan = wanted(self);
-    struct m_cron found;
     return reply->elements == PLAN_FIELDS &&
-           cron_plan_read(reply_text(reply->element[1]), &found) &&
-           slice_equal(found.schedule, plan.schedule) && slice_equal(found.task, plan.task) &&
-           found.zone.size == 0 && reply_whole(reply->element[2]) > 0;
+           cron_plan_read(reply_text(reply->element[1]), ret_found) &&
+           slice_is(ret_found->task, NODE);
 }
 
 static void on_read(void *arg, int status, const redisReply *reply)
@@ -79,8 +76,17 @@ static void on_read(void *arg, int status, const redisReply *reply)
     state_t *self = arg;
     if (status || self->stopping || !reply_has(reply, 0))
         return;
-    if (!is_so(self, reply))
-        set(self);
+    struct m_cron plan = wanted(self), found;
+    if (find(reply, &found)) {
+        if (slice_equal(found.schedule, plan.schedule) && found.zone.size == 0 &&
+            reply_whole(reply->element[2]) > 0)
+            return;
+        found.name = plan.name;
+        found.schedule = plan.schedule;
+        found.zone = (struct slice){ 0 };
+        plan = found;
+    }
+    set(self, &plan);
 }
 
 void cron_cleanup_see(state_t *self)

@@ -52,6 +52,9 @@ def test_an_operators_inputs_stay(house):
     begun(house, cleanup_schedule=USUAL)
     house.broker.pump(0.3)
     assert schedules(house)["cleanup"]["input"] == {"dry_run": True}
+    begun(house, cleanup_schedule="3 4 * * *")  # only when it runs is another
+    until(lambda: schedules(house)["cleanup"]["schedule"] == "3 4 * * *")
+    assert schedules(house)["cleanup"]["input"] == {"dry_run": True}
 
 
 def test_none_is_none(house):

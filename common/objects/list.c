@@ -243,19 +243,47 @@ static int abort_upload(void *arg, const struct answer_row *row)
     return r == STATUS_NOT_FOUND ? 0 : r;
 }
 
-static int abort_uploads(struct deletes *self, const char *prefix)
+static int walk_uploads(objects_t *objects, const char *bucket, const char *prefix,
+                        answer_row_fn *each, void *arg)
 {
-    struct walk uploads = { .objects = self->objects,
-                            .bucket = self->bucket,
+    struct walk uploads = { .objects = objects,
+                            .bucket = bucket,
                             .prefix = prefix,
                             .root = "ListMultipartUploadsResult",
                             .mode = { "uploads", "" },
                             .size_field = { "max-uploads", "1000" },
                             .next_name = "key-marker",
                             .next_upload_name = "upload-id-marker",
-                            .each = abort_upload,
-                            .arg = self };
+                            .each = each,
+                            .arg = arg };
     return walk(&uploads);
+}
+
+struct unfinished {
+    const char *key;
+    char *upload;
+};
+
+static int keep_upload(void *arg, const struct answer_row *row)
+{
+    const struct unfinished *self = arg;
+    if (strcmp(row->key, self->key) == 0)
+        (void)slice_copy(slice_of(row->upload), self->upload, OBJECTS_UPLOAD_MAX);
+    return 0;
+}
+
+int objects_unfinished(objects_t *self, const char *bucket, const char *key,
+                       char ret_upload[OBJECTS_UPLOAD_MAX])
+{
+    char upload[OBJECTS_UPLOAD_MAX] = "";
+    struct unfinished found = { key, upload };
+    int r = store_check(self, bucket, key);
+    r = r ? r : walk_uploads(self, bucket, key, keep_upload, &found);
+    if (r == 0 && !upload[0])
+        r = STATUS_NOT_FOUND;
+    if (r == 0)
+        memcpy(ret_upload, upload, sizeof upload);
+    return r;
 }
 
 int objects_delete_prefix(objects_t *self, const char *bucket, const char *prefix,
@@ -270,7 +298,7 @@ int objects_delete_prefix(objects_t *self, const char *bucket, const char *prefi
     r = r ? r : walk_objects(self, bucket, prefix, add_key, &deletes);
     r = r ? r : flush(&deletes);
     forget(&deletes);
-    r = r ? r : abort_uploads(&deletes, prefix);
+    r = r ? r : walk_uploads(self, bucket, prefix, abort_upload, &deletes);
     if (r == 0)
         *ret_count = deletes.done;
     return r;

@@ -85,6 +85,10 @@ struct objects_put {
     void (*began)(void *arg, const char *upload);
     struct objects_watch watch; /* watch.arg is began's too */
 };
+/* The id of an upload of this key that was begun and neither ended nor given up: of several the one
+ * that the store names last. NOT_FOUND: none. For who was killed before it could keep it. */
+int objects_unfinished(objects_t *self, const char *bucket, const char *key,
+                       char ret_upload[OBJECTS_UPLOAD_MAX]);
 int objects_writer_new(objects_t *objects, const struct objects_put *put,
                        objects_writer_t **ret_writer);
 int objects_write(objects_writer_t *self, const void *bytes, size_t size);

@@ -105,16 +105,19 @@ static bool is_text(struct slice map, const char *key, const char *text)
     return codec_find(map, key, &value) && codec_str(value, &found) && slice_is(found, text);
 }
 
-void transfer_kept(const engine_t *engine, const char *bucket, const char *key,
+void transfer_kept(const engine_t *engine, objects_t *objects, const char *bucket, const char *key,
                    char ret_upload[OBJECTS_UPLOAD_MAX])
 {
     struct slice kept, value, text;
     ret_upload[0] = '\0';
-    if (!engine_checkpoint(engine, &kept) || !is_text(kept, "bucket", bucket) ||
-        !is_text(kept, "key", key))
-        return;
-    if (codec_find(kept, "upload", &value) && codec_str(value, &text))
-        (void)slice_copy(text, ret_upload, OBJECTS_UPLOAD_MAX);
+    if (engine_checkpoint(engine, &kept) && is_text(kept, "bucket", bucket) &&
+        is_text(kept, "key", key)) {
+        if (codec_find(kept, "upload", &value) && codec_str(value, &text))
+            (void)slice_copy(text, ret_upload, OBJECTS_UPLOAD_MAX);
+    } else if (objects && engine_count(engine, "attempt") > 1) {
+        /* whoever was killed left no checkpoint, but the store knows what was begun */
+        (void)objects_unfinished(objects, bucket, key, ret_upload);
+    }
 }
 
 void transfer_keep(engine_t *engine, const char *bucket, const char *key, const char *upload)
@@ -142,7 +145,8 @@ int transfer_put_one(const struct transfer_one *one, struct object_info *ret_inf
                      char ret_why[TRANSFER_WHY])
 {
     char upload[OBJECTS_UPLOAD_MAX];
-    transfer_kept(one->way->engine, one->bucket, one->key, upload);
+    const bool parts = one->bytes > (uint64_t)engine_settings(one->way->engine)->objects_part_bytes;
+    transfer_kept(one->way->engine, parts ? one->objects : NULL, one->bucket, one->key, upload);
     one->way->bucket = one->bucket;
     one->way->key = one->key;
     const struct objects_watch watch = { .moved = transfer_moved, .arg = one->way };

@@ -110,7 +110,7 @@ int transfer_put_archive(engine_t *engine, objects_t *objects, const struct tran
                             .way = { .engine = engine, .bucket = put->bucket, .key = key } };
     struct transfer_put whole = *put;
     whole.path = folder;
-    transfer_kept(engine, put->bucket, key, upload);
+    transfer_kept(engine, objects, put->bucket, key, upload);
     const struct objects_put row = { .bucket = put->bucket,
                                      .key = key,
                                      .content_type = transfer_type_of(key),

@@ -10,7 +10,7 @@ int transfer_says(int result, char ret_why[TRANSFER_WHY], const char *format, ..
 
 /* An upload of parts that an earlier attempt had begun of the same object, "" for none; and the one
  * under way, left for the next attempt. */
-void transfer_kept(const engine_t *engine, const char *bucket, const char *key,
+void transfer_kept(const engine_t *engine, objects_t *objects, const char *bucket, const char *key,
                    char ret_upload[OBJECTS_UPLOAD_MAX]);
 void transfer_keep(engine_t *engine, const char *bucket, const char *key, const char *upload);
 

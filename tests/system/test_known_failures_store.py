@@ -303,6 +303,26 @@ def test_object_store_down_in_the_middle(town):
     assert stage["output"]["sha256"] == hashlib.sha256(data).hexdigest()
 
 
+def test_worker_down_in_the_middle(town):
+    """It is killed between two parts, before anybody knew of the upload but the store: the next attempt finds it there."""
+    id_, data = fresh(), os.urandom(4 * PART + 1000)
+    put(f"{own(town, id_)}/film.bin", data)
+    key, killed = f"{id_}/film.bin", []
+
+    def die(request, status):
+        if "partNumber=2" in request.query and not killed:
+            killed.append(town.workers[0])
+            town.workers[0].kill()
+
+    town.proxy.after = die
+    again(town, id_, FILE, file_path="film.bin")
+    until(lambda: killed and not town.workers[0].alive(), 60)
+    town.workers[0].start()
+    until(lambda: town.user.stage(id_, FILE)["state"] == "completed", 90)
+    assert town.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == data
+    assert town.proxy.parts(key).count(1) == town.proxy.parts(key).count(2) == 1, town.proxy.parts(key)
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_local_files_deleted_before_the_store_has_them(town, compress):
     """Every answer by which the upload could be verified is lost."""

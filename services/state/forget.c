@@ -26,7 +26,7 @@ struct forgetting {
     uv_work_t work;
     ask_t *ask;
     state_t *state;
-    bool had_record;
+    bool had_record, forced;
     struct slice id; /* in the ask's body */
     struct removal removal;
 };
@@ -127,10 +127,10 @@ static void on_removed(uv_work_t *work, int status)
 static void remove_rest(uv_work_t *work)
 {
     struct forgetting *self = work->data;
-    removal_run(self->state->settings, self->id, self->had_record, &self->removal);
+    removal_run(self->state->settings, self->id, self->had_record, self->forced, &self->removal);
 }
 
-static void forget_rest(ask_t *ask, struct slice id, bool had_record)
+static void forget_rest(ask_t *ask, const struct m_forget *said, bool had_record)
 {
     state_t *state = ask->state;
     struct forgetting *self = calloc(1, sizeof *self);
@@ -141,8 +141,9 @@ static void forget_rest(ask_t *ask, struct slice id, bool had_record)
     self->work.data = self;
     self->ask = ask;
     self->state = state;
-    self->id = id;
+    self->id = said->id;
     self->had_record = had_record;
+    self->forced = said->force && had_record;
     int r = uv_queue_work(program_loop(state->program), &self->work, remove_rest, on_removed);
     if (r == 0) {
         state_keep(state);
@@ -185,7 +186,7 @@ static void on_forgotten(void *arg, int status, const redisReply *reply)
     if (ask->state->stopping) /* no new thread */
         ask_drop(&ask);
     else
-        forget_rest(ask, said.id, word != STATUS_NOT_FOUND);
+        forget_rest(ask, &said, word != STATUS_NOT_FOUND);
 }
 
 static int time_check(uint64_t at_ms, struct refusal *why)

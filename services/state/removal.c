@@ -107,7 +107,7 @@ static void take_note_away(const char *root, const char *name)
         (void)unlinkat(fd, name, AT_REMOVEDIR);
 }
 
-void removal_run(const struct settings *settings, struct slice id, bool known,
+void removal_run(const struct settings *settings, struct slice id, bool known, bool forced,
                  struct removal *ret_removal)
 {
     char name[TASK_ID_MAX + 1];
@@ -119,7 +119,7 @@ void removal_run(const struct settings *settings, struct slice id, bool known,
     if (note)
         leave_note(settings->storage_root, name);
     remove_objects(settings, id, &ret_removal->objects);
-    if (note && ret_removal->objects.fate != STORAGE_FAILED)
+    if (note && !forced && ret_removal->objects.fate != STORAGE_FAILED)
         take_note_away(settings->storage_root, name);
 }
 

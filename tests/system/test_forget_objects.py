@@ -100,6 +100,19 @@ def test_what_a_store_that_is_away_keeps_is_found_again(town, swift):
     assert keys(store) == [] and not os.path.exists(os.path.join(share, "t2"))
 
 
+def test_what_a_killed_run_still_sends_is_found_again(town):
+    """A forced FORGET does not wait for the worker that it takes the task from: what lands behind it goes with the next clean-up."""
+    system, client, store = town
+    share = os.path.join(system.folder, "share")
+    client.run("t3", ECHO, value=1)
+    fill(store, "t3/a")
+    assert forget(client, "t3", force=True)[0] == "success" and keys(store) == []
+    fill(store, "t3/late")
+    told = client.run("clean3", CLEAN, seconds=60, retention_ms=0, grace_ms=0, tmp_ms=3600000)["output"]
+    assert told["orphan_folders"]["names"] == ["t3"] and keys(store) == []
+    assert not os.path.exists(os.path.join(share, "t3"))
+
+
 def test_expired_tasks_take_their_objects_along(town):
     system, client, store = town
     ids = ["e%d" % i for i in range(20)]

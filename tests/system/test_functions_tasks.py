@@ -112,6 +112,9 @@ def test_what_others_wrote_is_no_task(tools):
     tools.keep("bodies", "no field at all", "x")
     tools.keep("bodies", "t3/b.unknown", "x" * 60)
     tools.keep("bodies", "t4/a.x", "x")
+    tools.keep("bodies", "t..5/a.x", "x" * 60)
+    for id_ in ("a..b", "-c", "d" * 129, "e f"):  # a client would refuse the whole answer
+        tools.redis.hset(tools.key("task:" + id_), mapping={"status": "FAILED", "created_at": "2025-11-04T08:00:00Z"})
     found, _ = walk(tools)
     assert set(found) == {"t1", "t2", "t4"}
     assert (found["t4"]["created"], found["t2"]["living"], found["t2"]["ended"]) == (0, 0, 0)

@@ -5,7 +5,7 @@
 -- every string that comes into being here is hashed, a nanosecond each: so few strings a task, and short ones.
 -- The files are one chunk, which may have 200 locals: files from 30 on keep theirs between `do` and `end`.
 
-local VERSION = 3101 -- major * 1000 + minor; raise it with every change of these files
+local VERSION = 3102 -- major * 1000 + minor; raise it with every change of these files
 
 local PENDING, SCHEDULED, RUNNING, CANCELLING = 0, 1, 2, 3
 local COMPLETED, SKIPPED, FAILED, QUARANTINED, CANCELLED = 4, 5, 6, 7, 8

@@ -7,6 +7,7 @@ created.SERVICE, created.TASK, created.PENDING = 'video', 'video.process', 'task
 do -- what follows is this file's own: one chunk has room for 200 locals
 
 local TEXT_MOST, WORD_MOST = 4096, 64
+local ID, ID_MOST = '^%w[%w._-]*$', 128
 local DAY_S = 86400
 local USUAL_LIMITS = '\204\3\205\0\5\206\0\0\0\0' -- crashes_max, failures_max, retry_ms, as in a body
 local FIELDS = { 'status', 'original_file_path', 'result_file_path', 'error_message', 'created_at', 'updated_at' }
@@ -18,6 +19,11 @@ local FLAG_EXTERNAL = 16 -- of a body that is in answers only
 local CANCELLED_TEXT = 'cancelled' -- the task service knows no such state: it has failed, and says this
 
 created.key = function(P, id) return P .. 'task:' .. id end
+
+-- As task_id_valid() has it: what outsiders write may be called anything, and no message could carry that.
+created.id = function(id)
+  return id and #id <= ID_MOST and id ~= 'pending' and find(id, ID) and not find(id, '..', 1, true)
+end
 
 -- RFC 3339, UTC.  Years begin in March here, so that a leap day is their last.
 created.time = function(ms)

@@ -6,17 +6,13 @@ local POPS_MAX = 4096 -- ids that one claim looks at
 local DROPPED_KEPT = 1000
 local LIMITS_SIZE = 10
 local LATEST_MOST = 256
-local ID, ID_MOST, PATH_MOST = '^%w[%w._-]*$', 128, 4096
-
-local function task_id(id)
-  return id and #id <= ID_MOST and id ~= 'pending' and find(id, ID) and not find(id, '..', 1, true)
-end
+local DROPPED_MOST, PATH_MOST = 128, 4096
 
 -- 1: made; 0: it was made before, by the same call.
 local function create(keys, args)
   local P, id, path = keys[1], args[1], args[2]
   if #args ~= 2 then refuse('create', 'number of arguments') end
-  if not task_id(id) then refuse('create', 'id') end
+  if not created.id(id) then refuse('create', 'id') end
   if text('create', 'path', path, PATH_MOST) == '' then refuse('create', 'path') end
   local key, pending = created.key(P, id), P .. created.PENDING
   local kind, list = call('TYPE', key).ok, call('TYPE', pending).ok
@@ -41,7 +37,7 @@ end
 -- Whatever is taken from the list and is no task that waits stays to be seen.
 local function drop(change, id, why)
   local key = change.prefix .. 'created_dropped'
-  redis.pcall('LPUSH', key, sub(id, 1, ID_MOST) .. ' ' .. why)
+  redis.pcall('LPUSH', key, sub(id, 1, DROPPED_MOST) .. ' ' .. why)
   redis.pcall('LTRIM', key, 0, DROPPED_KEPT - 1)
   change_count(change, 'created_dropped')
 end
@@ -62,7 +58,7 @@ end
 
 local function adopt_one(change, entries, id, limits)
   local P = change.prefix
-  local said = task_id(id) and created.hash(P, id)
+  local said = created.id(id) and created.hash(P, id)
   if not said then return drop(change, id, 'no record') end
   if said[1] ~= 'PENDING' then return drop(change, id, 'its status is ' .. said[1]) end
   local field = id .. '/' .. created.TASK

@@ -65,7 +65,7 @@ do
       for i = 1, #flat, 2 do
         walk.looked, walk.bytes = walk.looked + 1, walk.bytes + #flat[i + 1]
         local id = match(flat[i], FIELD)
-        if id and (walk.before == 0 or body_created(flat[i + 1]) < walk.before) then add(walk, id) end
+        if created.id(id) and (walk.before == 0 or body_created(flat[i + 1]) < walk.before) then add(walk, id) end
       end
       cursor = page[1]
     until cursor == '0' or full(walk)
@@ -81,7 +81,7 @@ do
       walk.looked = walk.looked + KEYS_STEP
       for _, key in ipairs(page[2]) do
         local id = sub(key, #head + 1)
-        if #id <= 128 and find(id, '^[%w][%w._-]*$') then add(walk, id) end
+        if created.id(id) then add(walk, id) end
       end
       cursor = page[1]
     until cursor == '0' or full(walk)

@@ -261,7 +261,7 @@ static struct creation *creation_new(ask_t *ask, const struct m_create_task *sai
     self->video.local = settings->storage_local;
     self->video.roots = settings->storage_input_roots;
     self->video.given = said->temp_file_path;
-    self->video.folder = -1;
+    self->video.folder = self->video.above = -1;
     return self;
 }
 

@@ -17,7 +17,12 @@
 #define ORIGINAL "original.mp4"
 #define FIELD "temp_file_path"
 
-enum { FOLDER_MODE = 0777, RETRY_UNDER_WAY_MS = 200, RETRY_FULL_MS = 10000 };
+enum {
+    FOLDER_MODE = 0777,
+    OPEN_NAME = sizeof "/proc/self/fd/-2147483648/" + NAME_MAX,
+    RETRY_UNDER_WAY_MS = 200,
+    RETRY_FULL_MS = 10000
+};
 
 void video_id(const unsigned char token[16], char ret_id[VIDEO_ID_TEXT])
 {
@@ -36,6 +41,7 @@ static int trouble(struct refusal *why, int problem, const char *what)
 {
     switch (problem) {
     case -ENOENT:
+    case -ENOTDIR:
         return refusal_say(why, STATUS_NOT_FOUND, FIELD, "there is no such file");
     case -EACCES:
     case -EPERM:
@@ -72,11 +78,39 @@ static bool is_taken(const struct video *self)
     return strncmp(self->from, videos, (size_t)size) == 0;
 }
 
-static int look_at_size(const struct video *self, struct refusal *why)
+static const char *name_of(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+/* From here on the file is named in a folder that is open: whoever swaps a folder above it for a
+ * link moves nothing of what the link leads to. */
+static int open_above(struct video *self)
+{
+    char folder[PATH_MAX] = ".";
+    const size_t size = (size_t)(name_of(self->from) - self->from);
+    scoped_fd int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return -errno;
+    if (size > 1)
+        (void)slice_copy(slice_make(self->from + 1, size - 1), folder, sizeof folder);
+    self->above = paths_open_beneath(top, folder, O_PATH | O_DIRECTORY);
+    return self->above < 0 ? self->above : 0;
+}
+
+static void name_open(const struct video *self, char ret_path[OPEN_NAME])
+{
+    (void)snprintf(ret_path, OPEN_NAME, "/proc/self/fd/%d/%s", self->above, name_of(self->from));
+}
+
+static int look_at_size(struct video *self, struct refusal *why)
 {
     struct stat info;
-    if (stat(self->from, &info))
-        return trouble(why, -errno, "it cannot be looked at");
+    int r = open_above(self);
+    if (r == 0 && fstatat(self->above, name_of(self->from), &info, AT_SYMLINK_NOFOLLOW))
+        r = -errno;
+    if (r)
+        return trouble(why, r, "it cannot be looked at");
     if (info.st_size == 0)
         return refusal_say(why, STATUS_INVALID, FIELD, "is empty: 0 bytes");
     return 0;
@@ -182,11 +216,23 @@ static bool in_place(const struct video *self)
 /* ---- both -------------------------------------------------------------------------------------
  */
 
+/* A link or a folder that was put in the file's place while we took it. */
+static int put_back(struct video *self, const char *from, struct refusal *why)
+{
+    (void)storage_rename_new(self->place, from);
+    drop_own(self);
+    return refusal_say(why, STATUS_DENIED, FIELD, "is no file any more: it was replaced meanwhile");
+}
+
 static int move(struct video *self, struct refusal *why)
 {
+    char from[OPEN_NAME];
     if (in_place(self))
         return 0;
-    const int r = storage_hand_over_new(self->from, self->place);
+    name_open(self, from);
+    const int r = storage_hand_over_new(from, self->place);
+    if (r == 0 && !in_place(self))
+        return put_back(self, from, why);
     if (r == 0) {
         self->moved = true;
         return 0;
@@ -224,7 +270,12 @@ int video_take(struct video *self, struct refusal *why)
 
 int video_give_back(struct video *self)
 {
-    const int r = self->moved ? storage_hand_over_new(self->place, self->from) : 0;
+    char from[OPEN_NAME];
+    int r = 0;
+    if (self->moved) {
+        name_open(self, from);
+        r = storage_hand_over_new(self->place, from);
+    }
     self->moved = self->moved && r;
     if (r)
         video_close(self);
@@ -237,5 +288,7 @@ void video_close(struct video *self)
 {
     if (self->folder >= 0)
         (void)close(self->folder);
-    self->folder = -1;
+    if (self->above >= 0)
+        (void)close(self->above);
+    self->folder = self->above = -1;
 }

@@ -14,6 +14,7 @@ struct video {
     bool again;                /* an earlier call may have begun with this id */
     char id[VIDEO_ID_TEXT];
     int folder;           /* its folder, locked; -1 for none */
+    int above;            /* the folder that it was in; -1 for none */
     bool moved;           /* by this call */
     char from[PATH_MAX];  /* where it was, free of links; "" unless it was there */
     char place[PATH_MAX]; /* where it is: absolute */
@@ -29,5 +30,5 @@ int video_take(struct video *self, struct refusal *why);
 /* Undoes it: what this call moved goes back where it was, unless something is there by now, and the
  * folder goes. 0 or -errno: the file is where it is. */
 int video_give_back(struct video *self);
-/* A zeroed video needs folder = -1; again is harmless. */
+/* A zeroed video needs folder and above = -1; again is harmless. */
 void video_close(struct video *self);

@@ -59,7 +59,7 @@ def test_what_a_new_task_writes_outlasts_the_old_ones_removal(town):
     asker.join()
     assert answers[0].body["status"] == "success", answers
     assert os.listdir(folder) == ["audio"] and os.listdir(f"{folder}/audio") == ["new.wav"]
-    assert not [name for name in os.listdir(f"{town.folder}/share") if name.startswith(".")]
+    assert os.listdir(f"{town.folder}/share/.trash") == []
 
 
 def test_a_folder_half_removed_goes_with_the_next_try(town):

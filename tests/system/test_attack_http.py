@@ -62,13 +62,6 @@ def test_what_a_new_task_writes_outlasts_the_old_ones_removal(town):
     assert os.listdir(f"{town.folder}/share/.trash") == []
 
 
-def test_a_folder_half_removed_goes_with_the_next_try(town):
-    for name in (".forgotten.half", "half"):
-        os.makedirs(f"{town.folder}/share/{name}/deep")
-    assert town.http.post("/v1/tasks/half/delete", {}).body["status"] == "success"
-    assert not [name for name in os.listdir(f"{town.folder}/share") if "half" in name]
-
-
 def test_a_folder_that_stays_is_logged_in_one_word(town):
     open(f"{town.folder}/share/file", "w").close()
     assert town.http.post("/v1/tasks/file/delete", {}).body["status"] == "failed"

@@ -81,6 +81,10 @@ int storage_empty_trash(const char *root, int64_t age_ms, uint64_t *ret_count);
 /* How many that would remove. */
 int storage_trash_look(const char *root, int64_t age_ms, uint64_t *ret_count);
 
+/* 0: neither path lies in the other, links followed, whether they are there yet or not;
+ * STATUS_CONFLICT: they are one, or one does; -errno. */
+int storage_apart(const char *first, const char *second);
+
 /* Of the file system that path lies on. 0 or -errno. */
 struct storage_space {
     uint64_t total, available; /* bytes; available to us */

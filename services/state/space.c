@@ -117,7 +117,7 @@ static void on_time(uv_timer_t *timer)
     state_keep(self->state);
 }
 
-static int check(const struct settings *settings)
+static int check_marks(const struct settings *settings)
 {
     if (settings->storage_low_bytes <= settings->storage_high_bytes)
         return 0;
@@ -125,6 +125,29 @@ static int check(const struct settings *settings)
               "setting=storage.low_bytes why=\"%lld is above storage.high_bytes, %lld\"",
               (long long)settings->storage_low_bytes, (long long)settings->storage_high_bytes);
     return -EINVAL;
+}
+
+/* The folder of created tasks' videos would be a task's folder, or have such: its removal is a
+ * FORGET or a clean-up away. */
+static int check_folders(const struct settings *settings)
+{
+    char videos[PATH_MAX];
+    if (snprintf(videos, sizeof videos, "%s/videos", settings->storage_local) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    if (storage_apart(settings->storage_root, videos) != STATUS_CONFLICT)
+        return 0;
+    log_event(
+        LOG_LEVEL_ERROR, "start_failed",
+        "setting=storage.local why=\"its folder videos, %s, and storage.root, %s, are one, or "
+        "one lies in the other: give storage.local a folder of its own\"",
+        videos, settings->storage_root);
+    return -EINVAL;
+}
+
+static int check(const struct settings *settings)
+{
+    const int r = check_marks(settings);
+    return r ? r : check_folders(settings);
 }
 
 int space_new(state_t *state, space_t **ret_space)

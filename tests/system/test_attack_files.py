@@ -2,12 +2,13 @@
 import contextlib
 import ctypes
 import os
+import subprocess
 import threading
 import time
 
 import pytest
 
-from state_house import OK, House, broker  # noqa: F401: a fixture
+from state_house import BIN, OK, House, broker  # noqa: F401: a fixture
 
 SWAP_S = 3
 
@@ -93,3 +94,16 @@ def test_a_file_that_becomes_a_link_is_no_video(house, broker):  # noqa: F811
             assert not place or not os.path.islink(place), answer
     for id_ in os.listdir("storage/videos"):
         assert os.listdir(f"storage/videos/{id_}") == ["original.mp4"] and not os.path.islink(f"storage/videos/{id_}/original.mp4")
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize("root, local", [("both", "both"), ("share", "share/local"), ("local/videos", "local"), ("link", "there"), ("share/", "./share/../share")])
+def test_videos_are_no_tasks_folder(tmp_path, monkeypatch, root, local):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("there")
+    os.symlink("there", "link")
+    done = subprocess.run([os.path.join(BIN, "gantry-state"), "--redis-addr", "none", "--storage-root", root, "--storage-local", local],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "setting=storage.local" in done.stderr and "folder of its own" in done.stderr, done

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/config.h"
@@ -134,6 +135,12 @@ static int show(const struct cli *cli, const struct migration_row *row,
 /* ---- the verb ----------------------------------------------------------------------------------
  */
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static int say_problem(const struct cli *cli, const struct migration_row *row, int problem)
 {
     if (problem == -EBUSY)
@@ -141,6 +148,9 @@ static int say_problem(const struct cli *cli, const struct migration_row *row, i
     if (problem == -EINVAL)
         return cli_say(cli, CLI_USAGE, "%s and %s are one folder, or one lies in the other",
                        row->from, row->to);
+    if (!is_folder(row->from) || !is_folder(row->to))
+        return cli_say(cli, CLI_AWAY, "No such file or directory: %s must be a folder",
+                       is_folder(row->from) ? row->to : row->from);
     return cli_say(cli, CLI_AWAY, "%s, %s: %s; say it again to go on", row->from, row->to,
                    strerror(-problem));
 }

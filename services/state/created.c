@@ -37,7 +37,7 @@ static void on_look(void *arg, int status, const redisReply *reply)
         return;
     const int64_t dropped = reply_whole(reply->element[1]) + 1;
     if (self->created_dropped && dropped > self->created_dropped)
-        log_event(LOG_LEVEL_WARN, "created_dropped", "count=%lld latest=\"%.*s\"",
+        log_event(LOG_LEVEL_WARN, "created_dropped", "count=%lld latest=%.*s",
                   (long long)(dropped - self->created_dropped),
                   SLICE_ARG(reply_text(reply->element[2])));
     self->created_dropped = dropped;

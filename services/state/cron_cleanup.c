@@ -32,7 +32,7 @@ int cron_cleanup_check(const state_t *self)
         r = cron_plan_next(&plan, state_now_ms(self), &next_ms);
     if (r == 0 && next_ms)
         return 0;
-    log_event(LOG_LEVEL_ERROR, "start_failed", "setting=cleanup.schedule why=\"%s\"",
+    log_event(LOG_LEVEL_ERROR, "start_failed", "setting=cleanup.schedule why=%s",
               *why.message ? why.message : "it never comes");
     return r < 0 ? r : -EINVAL;
 }
@@ -44,7 +44,7 @@ static void on_set(void *arg, int status, const redisReply *reply)
     (void)reply;
     if (!self->stopping)
         log_event(status ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "cleanup_scheduled",
-                  "schedule=\"%s\" status=%s", self->settings->cleanup_schedule,
+                  "schedule=%s status=%s", self->settings->cleanup_schedule,
                   status > 0 ? status_text(status)
                   : status   ? strerror(-status)
                              : "OK");

@@ -124,7 +124,7 @@ static bool must_wait(const struct due *due, const struct m_cron *plan)
     if (!self->space_asked || !catalogue_space(self->catalogue, plan->task) ||
         !space_check(self->space, &why))
         return false;
-    log_event_seldom(LOG_LEVEL_WARN, "cron_waits", "schedule=%s slot_ms=%lld why=\"%s\"", due->name,
+    log_event_seldom(LOG_LEVEL_WARN, "cron_waits", "schedule=%s slot_ms=%lld why=%s", due->name,
                      (long long)due->slot_ms, why.message);
     return true;
 }

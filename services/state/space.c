@@ -136,11 +136,10 @@ static int check_folders(const struct settings *settings)
         return -ENAMETOOLONG;
     if (storage_apart(settings->storage_root, videos) != STATUS_CONFLICT)
         return 0;
-    log_event(
-        LOG_LEVEL_ERROR, "start_failed",
-        "setting=storage.local why=\"its folder videos, %s, and storage.root, %s, are one, or "
-        "one lies in the other: give storage.local a folder of its own\"",
-        videos, settings->storage_root);
+    log_event(LOG_LEVEL_ERROR, "start_failed",
+              "setting=storage.local videos=%s root=%s why=\"both are one, or one lies in the "
+              "other: give storage.local a folder of its own\"",
+              videos, settings->storage_root);
     return -EINVAL;
 }
 

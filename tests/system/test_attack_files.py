@@ -107,3 +107,19 @@ def test_videos_are_no_tasks_folder(tmp_path, monkeypatch, root, local):
     done = subprocess.run([os.path.join(BIN, "gantry-state"), "--redis-addr", "none", "--storage-root", root, "--storage-local", local],
                           capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "setting=storage.local" in done.stderr and "folder of its own" in done.stderr, done
+
+
+def test_a_log_lines_value_is_quoted_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([os.path.join(BIN, "gantry-state"), "--redis-addr", "none", "--cleanup-schedule", "every day"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and 'setting=cleanup.schedule why="must be five' in done.stderr and '""' not in done.stderr, done
+
+
+@pytest.mark.parametrize("missing, there", [("--from", "--to"), ("--to", "--from")])
+def test_migrate_says_which_folder_is_missing(tmp_path, monkeypatch, missing, there):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("there")
+    done = subprocess.run([os.path.join(BIN, "gantry"), "migrate", "single_tasks", missing, "missing", there, "there"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 4 and "missing must be a folder" in done.stderr and "there" not in done.stderr, done

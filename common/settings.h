@@ -165,7 +165,7 @@ enum {
     WHOLE (quota_user_bytes, "quota.user_bytes", 0, 0, 1152921504606846976, NULL, USED_BY_STATE,              \
            "most bytes of all folders of one owner's tasks: further tasks are BUSY; 0: no limit")                          \
     TEXT  (cleanup_schedule, "cleanup.schedule", "17 * * * *", NULL, USED_BY_STATE,                                           \
-           "when system.cleanup runs, as five fields of cron, UTC; empty: never")                                  \
+           "when system.cleanup runs, as five fields of cron, UTC; empty: none is set")                                  \
     WHOLE (cleanup_grace_ms, "cleanup.grace_ms", 86400000, 0, 315360000000, NULL, USED_BY_WORKER,             \
            "age at which folders without a record, and records whose folder is gone, are removed; before that they are only told of") \
     WHOLE (cleanup_tmp_ms,   "cleanup.tmp_ms",   3600000, 0, 315360000000, NULL, USED_BY_WORKER,              \

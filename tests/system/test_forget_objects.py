@@ -122,3 +122,19 @@ def test_expired_tasks_take_their_objects_along(town):
     told = client.run("clean", CLEAN, seconds=60, retention_ms=1, grace_ms=3600000)["output"]
     assert told["expired"]["removed"] >= 20 and told["expired"]["failed"] == 0
     assert keys(store) == ["kept/x"]
+
+
+def test_clean_up_does_not_wait_for_a_store_again_and_again(town, swift):
+    """Of twenty expired tasks it has tried a few when it leaves the rest, with their records, for another attempt."""
+    system, client, store = town
+    ids = ["a%d" % i for i in range(20)]
+    for id_ in ids:
+        client.run(id_, ECHO, value=1)
+    swift.stop()
+    try:
+        client.submit({**client.task("clean4", CLEAN, retention_ms=1, grace_ms=3600000), "failures_max": 2, "retry_ms": 1000000})
+        until(lambda: client.stage("clean4", CLEAN).get("history"), 90)
+        assert "is away" in client.stage("clean4", CLEAN)["history"][-1]["error"]["message"]
+        assert 0 < sum(client.ask("GET", {"id": id_}).status == NOT_FOUND for id_ in ids) <= 6
+    finally:
+        swift.start()

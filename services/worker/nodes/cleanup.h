@@ -7,7 +7,7 @@
 #include "proto/message.h"
 #include "services/worker/engine.h"
 
-enum { CLEANUP_NAMES = 5, CLEANUP_BATCH = 100, CLEANUP_WHY = 256 };
+enum { CLEANUP_NAMES = 5, CLEANUP_BATCH = 100, CLEANUP_WHY = 256, CLEANUP_AWAY_MAX = 5 };
 
 /* What one step found. found = removed + kept + failed, unless it is a dry run. */
 struct cleanup_step {
@@ -47,6 +47,7 @@ struct cleanup {
     uint64_t known;                       /* folders that have a record */
     uint64_t here;                        /* those of them beneath root */
     uint64_t asked;                       /* records that were read whole */
+    uint32_t away; /* removals in a row that failed and may not the next time */
 };
 
 /* Keeps the name for the report. */

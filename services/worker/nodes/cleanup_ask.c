@@ -153,12 +153,14 @@ int cleanup_look_up(struct cleanup *self, const char (*ids)[TASK_ID_MAX + 1], si
 /* ---- FORGET ----------------------------------------------------------------------------------
  */
 
-/* What stands in the way, of the first part that failed. */
-static void take_failure(struct cleanup_step *step, struct slice results)
+/* What stands in the way, of the first part that failed. Answers whether it may not the next time.
+ */
+static bool take_failure(struct cleanup_step *step, struct slice results)
 {
     struct reader reader;
-    struct slice value, status, message = { 0 };
+    struct slice value, status, again, message = { 0 };
     uint32_t count = 0;
+    bool retriable = false;
     char why[CLEANUP_WHY] = "a part of it could not be removed";
     if (!codec_array(results, &reader, &count))
         count = 0;
@@ -168,22 +170,30 @@ static void take_failure(struct cleanup_step *step, struct slice results)
             slice_is(text, "failed") && codec_find(value, "message", &message) &&
             codec_str(message, &message)) {
             (void)snprintf(why, sizeof why, "%.*s", SLICE_ARG(message));
+            retriable = codec_find(value, "retriable", &again) && slice_is(again, "\xc3");
             break;
         }
     }
     cleanup_failed(step, why);
+    return retriable;
 }
 
-static void take_forgotten(struct cleanup_step *step, const struct answer *answer)
+/* Each waits for the store, or the disk, that is away, and takes a thread of the state service for
+ * so long: after a few in a row the pass is left for another attempt. */
+static int take_forgotten(struct cleanup *self, struct cleanup_step *step,
+                          const struct answer *answer)
 {
     struct m_forgotten said = { 0 };
     const struct slice bytes = slice_make(answer->bytes, answer->size);
     const bool good =
         codec_check(bytes) == 0 && message_decode(&m_forgotten_layout, bytes, &said, NULL) == 0;
-    if (good && slice_is(said.status, "success"))
+    if (good && slice_is(said.status, "success")) {
         step->removed++;
-    else
-        take_failure(step, said.results);
+        self->away = 0;
+    } else if (take_failure(step, said.results) && ++self->away == CLEANUP_AWAY_MAX) {
+        return engine_retry(self->engine, -1, "what is to be removed is away: %s", step->why);
+    }
+    return 0;
 }
 
 int cleanup_forget(struct cleanup *self, struct cleanup_step *step, struct slice id,
@@ -197,7 +207,7 @@ int cleanup_forget(struct cleanup *self, struct cleanup_step *step, struct slice
         return 0;
     int r = ask_message(self, VERB_FORGET, &m_forget_layout, &forget, &answer);
     if (r == 0)
-        take_forgotten(step, &answer);
+        r = take_forgotten(self, step, &answer);
     else if (r == STATUS_NOT_FOUND) /* somebody else was quicker */
         step->removed++;
     else if (r == STATUS_CONFLICT) /* it lives, or was begun anew since it was looked at */

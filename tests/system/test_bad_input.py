@@ -119,7 +119,9 @@ def test_the_sound_ones_of_a_batch_are_kept(system, client):
     ("DENIED", "{in}/link.mp4"),
     ("INVALID", "{in}/folder"),
     ("INVALID", "{in}/empty.mp4"),
-    ("UNSUPPORTED", "http://localhost/a.mp4"),
+    ("DENIED", "http://localhost/a.mp4"),
+    ("UNSUPPORTED", "ftp://localhost/a.mp4"),
+    ("UNSUPPORTED", "minio://gantry/a.mp4"),
 ])
 def test_a_file_that_cannot_be_read(system, client, code, path):
     folder = system.folder + "/in"

@@ -16,9 +16,32 @@
 #include "common/storage/storage.h"
 
 #define STATE "upload.json"
-#define STATE_NEW "tmp/upload.json"
-#define DATA "tmp/upload.data"
-enum { STATE_MAX = 16384 };
+#define STATE_NEW "upload.json" /* in TMP */
+#define TMP "tmp"
+#define DATA "upload.data" /* in TMP */
+enum { STATE_MAX = 16384, OPEN_NAME = sizeof "/proc/self/fd/-2147483648/" + NAME_MAX };
+
+static int hand_on(int *file)
+{
+    const int given = *file;
+    *file = -1;
+    return given;
+}
+
+/* Others write to the disk too: neither a link nor what is no file is opened, nor waited for. A
+ * descriptor or -errno. */
+static int open_file(int folder, const char *name, int flags)
+{
+    struct stat info;
+    scoped_fd int file = paths_open_beneath(folder, name, flags | O_NONBLOCK);
+    if (file < 0)
+        return file;
+    if (fstat(file, &info))
+        return -errno;
+    if (!S_ISREG(info.st_mode))
+        return -EBADMSG;
+    return hand_on(&file);
+}
 
 const char *upload_disk_name(const struct upload_about *about)
 {
@@ -46,14 +69,16 @@ static int write_all(int file, const char *text, size_t size)
 /* Readers see the old or the new. */
 static int put_state(int folder, const char *text)
 {
-    scoped_fd int file =
-        openat(folder, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    scoped_fd int tmp = paths_open_beneath(folder, TMP, O_PATH | O_DIRECTORY);
+    if (tmp < 0)
+        return tmp;
+    scoped_fd int file = open_file(tmp, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC);
     if (file < 0)
-        return -errno;
+        return file;
     int r = write_all(file, text, strlen(text));
     if (r == 0 && fdatasync(file))
         r = -errno;
-    if (r == 0 && renameat(folder, STATE_NEW, folder, STATE))
+    if (r == 0 && renameat(tmp, STATE_NEW, folder, STATE))
         r = -errno;
     return r;
 }
@@ -83,7 +108,8 @@ static int parse_state(const char *text, size_t size, struct upload_about *about
         json_unpack(state, "{s:s, s:s, s:s, s:I, s:b, s:b}", "file_path", &path, "bucket", &bucket,
                     "content_type", &type, "size", &bytes, "resumable", &resumable, "submitted",
                     &submitted) ||
-        bytes < 0 || !copy(path, about->file_path, sizeof about->file_path) ||
+        bytes < 0 || (resumable && (bytes == 0 || !objects_key_valid(path))) ||
+        !copy(path, about->file_path, sizeof about->file_path) ||
         !copy(bucket, about->bucket, sizeof about->bucket) ||
         !copy(type, about->content_type, sizeof about->content_type))
         return -EBADMSG;
@@ -97,9 +123,9 @@ static int parse_state(const char *text, size_t size, struct upload_about *about
 static int read_state(int folder, struct upload_about *about)
 {
     char text[STATE_MAX];
-    scoped_fd int file = openat(folder, STATE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    scoped_fd int file = open_file(folder, STATE, O_RDONLY);
     if (file < 0)
-        return errno == ENOENT ? STATUS_NOT_FOUND : -errno;
+        return file == -ENOENT ? STATUS_NOT_FOUND : file;
     const ssize_t size = read(file, text, sizeof text);
     return size < 0 ? -errno : parse_state(text, (size_t)size, about);
 }
@@ -124,24 +150,17 @@ static int enter(const char *root, const char *id, struct upload_about *about, i
     return r;
 }
 
-static int hand_on(int *file)
-{
-    const int given = *file;
-    *file = -1;
-    return given;
-}
-
 /* The file that has its bytes, wherever it is in its life. 0, STATUS_NOT_FOUND or -errno. */
 static int find_file(int folder, int flags, struct upload_about *about, int *ret_file)
 {
     struct stat info;
-    int file = openat(folder, DATA, flags | O_CLOEXEC | O_NOFOLLOW);
-    if (file < 0 && errno == ENOENT) {
+    int file = open_file(folder, TMP "/" DATA, flags);
+    if (file == -ENOENT) {
         about->handed = true;
-        file = openat(folder, upload_disk_name(about), flags | O_CLOEXEC | O_NOFOLLOW);
+        file = open_file(folder, upload_disk_name(about), flags);
     }
     if (file < 0)
-        return errno == ENOENT ? STATUS_NOT_FOUND : -errno;
+        return file == -ENOENT ? STATUS_NOT_FOUND : file;
     if (fstat(file, &info)) {
         const int r = -errno;
         (void)close(file);
@@ -195,9 +214,10 @@ int upload_disk_make(const char *root, const struct upload_about *about, int *re
     int r = storage_open(root, slice_of(about->id), true, &folder);
     if (r)
         return r > 0 ? -EACCES : r;
-    scoped_fd int file =
-        openat(folder, DATA, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (file < 0 || flock(file, LOCK_EX | LOCK_NB))
+    scoped_fd int file = open_file(folder, TMP "/" DATA, O_WRONLY | O_CREAT | O_EXCL);
+    if (file < 0)
+        return file;
+    if (flock(file, LOCK_EX | LOCK_NB))
         return -errno;
     r = write_state(folder, about);
     if (r)
@@ -208,7 +228,7 @@ int upload_disk_make(const char *root, const struct upload_about *about, int *re
 
 int upload_disk_finish(const char *root, const struct upload_about *about, int file)
 {
-    char from[PATH_MAX], to[PATH_MAX];
+    char from[OPEN_NAME], to[OPEN_NAME];
     scoped_fd int folder = -1;
     if (fsync(file))
         return -errno;
@@ -218,8 +238,11 @@ int upload_disk_finish(const char *root, const struct upload_about *about, int f
     r = write_state(folder, about);
     if (r || about->handed)
         return r;
-    (void)snprintf(from, sizeof from, "%s/%s/" DATA, root, about->id);
-    (void)snprintf(to, sizeof to, "%s/%s/%s", root, about->id, upload_disk_name(about));
+    scoped_fd int tmp = paths_open_beneath(folder, TMP, O_PATH | O_DIRECTORY);
+    if (tmp < 0)
+        return tmp;
+    (void)snprintf(from, sizeof from, "/proc/self/fd/%d/" DATA, tmp);
+    (void)snprintf(to, sizeof to, "/proc/self/fd/%d/%s", folder, upload_disk_name(about));
     return storage_hand_over(from, to);
 }
 

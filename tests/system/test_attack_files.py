@@ -1,6 +1,7 @@
 """What was broken once about files, by peers that mean harm and by operators that are tired."""
 import contextlib
 import ctypes
+import json
 import os
 import subprocess
 import threading
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from front_house import start  # noqa: F401: a fixture
 from state_house import BIN, OK, House, broker  # noqa: F401: a fixture
 
 SWAP_S = 3
@@ -123,3 +125,55 @@ def test_migrate_says_which_folder_is_missing(tmp_path, monkeypatch, missing, th
     done = subprocess.run([os.path.join(BIN, "gantry"), "migrate", "single_tasks", missing, "missing", there, "there"],
                           capture_output=True, text=True, timeout=20)
     assert done.returncode == 4 and "missing must be a folder" in done.stderr and "there" not in done.stderr, done
+
+
+# ---- uploads over HTTP: what others put on the shared disk
+
+
+def forge(id_, **more):
+    """A task's folder that passes for an upload."""
+    os.makedirs(f"share/{id_}")
+    state = {"file_path": "a", "bucket": "gantry", "content_type": "x/y", "size": 5, "resumable": True, "submitted": False, **more}
+    put(f"share/{id_}/upload.json", json.dumps(state))
+    return f"share/{id_}"
+
+
+TUS = b"Tus-Resumable: 1.0.0\r\n"
+
+
+def patch(front, id_):
+    headers = TUS + b"Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n"
+    return front.ask("PATCH", f"/v1/files/uploads/{id_}", headers, b"abcde").status
+
+
+@pytest.fixture
+def front(start):  # noqa: F811
+    return start(storage_root=os.path.abspath("share"), objects_endpoint="http://127.0.0.1:1", objects_access_key="a", objects_secret_key="b",
+                 storage_low_bytes=0)
+
+
+def test_an_upload_writes_through_no_link(front):
+    os.mkdir("elsewhere")
+    put("elsewhere/upload.data", "")
+    os.symlink(os.path.abspath("elsewhere"), forge("linked") + "/tmp")
+    assert patch(front, "linked") == 500
+    assert os.listdir("elsewhere") == ["upload.data"] and os.path.getsize("elsewhere/upload.data") == 0
+
+
+def test_a_pipe_is_no_upload_and_is_not_waited_for(front):
+    os.mkdir(forge("data") + "/tmp")
+    os.mkfifo("share/data/tmp/upload.data")
+    os.makedirs("share/state/tmp")
+    os.mkfifo("share/state/upload.json")
+    for _ in range(20):  # more than there are threads
+        for id_ in ("data", "state"):
+            assert front.ask("HEAD", f"/v1/files/uploads/{id_}", TUS).status == 500
+            assert patch(front, id_) == 500
+    assert front.ask("GET", "/v1/files/uploads/none").status == 404
+
+
+def test_an_uploads_state_says_what_could_have_been_asked_for(front):
+    for n, wrong in enumerate(({"file_path": "../../x"}, {"file_path": ""}, {"size": 0}, {"size": -1})):
+        os.mkdir(forge(f"wrong{n}", **wrong) + "/tmp")
+        put(f"share/wrong{n}/tmp/upload.data", "")
+        assert patch(front, f"wrong{n}") == 500

@@ -9,27 +9,33 @@
 #include "common/scoped.h"
 #include "common/status.h"
 
+/* The size of path without its last name, "a/" of "a/b" and of "a/b/"; 0: it is one name. */
+static size_t above(const char *path, size_t size)
+{
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    return size;
+}
+
 /* What is not there yet is named in what is: free of links as far as it exists. */
 static int canonical(const char *path, char ret_path[PATH_MAX])
 {
     char head[PATH_MAX];
-    scoped_text char *found = realpath(path, NULL);
-    if (found)
-        return slice_copy(slice_of(found), ret_path, PATH_MAX) ? 0 : -ENAMETOOLONG;
     if (!slice_copy(slice_of(path), head, sizeof head))
         return -ENAMETOOLONG;
     size_t size = strlen(head);
+    scoped_text char *found = realpath(head, NULL);
     while (!found && size > 0) {
-        while (size > 0 && head[size - 1] == '/')
-            size--;
-        while (size > 0 && head[size - 1] != '/')
-            size--;
+        size = above(head, size);
         head[size] = '\0';
         found = realpath(size > 0 ? head : ".", NULL);
     }
     if (!found)
         return -errno;
-    const int length = snprintf(ret_path, PATH_MAX, "%s/%s", found[1] ? found : "", path + size);
+    const int length =
+        snprintf(ret_path, PATH_MAX, "%s%s%s", found, path[size] ? "/" : "", path + size);
     return length < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -43,7 +49,7 @@ static bool lies_in(const char *path, const char *folder)
 
 int storage_apart(const char *first, const char *second)
 {
-    char one[PATH_MAX], other[PATH_MAX];
+    char one[PATH_MAX] = "", other[PATH_MAX] = "";
     int r = canonical(first, one);
     if (r == 0)
         r = canonical(second, other);

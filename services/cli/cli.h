@@ -40,7 +40,8 @@ struct cli_verb {
 /* One a file. */
 cli_verb_fn cli_up, cli_submit, cli_create, cli_show, cli_wait, cli_list, cli_cancel, cli_status,
     cli_workers, cli_queues, cli_nodes, cli_help, cli_dead, cli_cron, cli_pause, cli_resume,
-    cli_drain, cli_undrain, cli_ledger, cli_audit, cli_why, cli_events, cli_delete, cli_disk, cli_migrate;
+    cli_drain, cli_undrain, cli_ledger, cli_audit, cli_why, cli_events, cli_delete, cli_disk,
+    cli_migrate;
 
 /* Ends with a row without a name. */
 extern const struct cli_verb cli_verbs[];

@@ -1,9 +1,8 @@
 /* The storage room from outside, for tests that kill it: one call a run. Exit code 0, 1 when the
  * call failed (its answer is printed), 2 when it was not understood.
  *
- *   storage_tool hand-over|hand-over-new FROM TO [-]  prints the answer and the microseconds; with -
- *                                                     says "ready" first and waits for a line
- *   storage_tool remove ROOT ID                       prints fate and message
+ *   storage_tool hand-over|hand-over-new FROM TO [-]  prints the answer and the microseconds; with
+ * - says "ready" first and waits for a line storage_tool remove ROOT ID prints fate and message
  *   storage_tool empty ROOT AGE_MS
  *   storage_tool churn ROOT ROUNDS ID...              a thread an id, each made and removed again
  * and again

@@ -17,12 +17,9 @@ static const char aside[] = "sent"; /* in the attempt's folder, where nobody els
 #define FNV_START UINT64_C(14695981039346656037)
 #define FNV_PRIME UINT64_C(1099511628211)
 
-static uint64_t mixed(uint64_t hash, const void *bytes, size_t size)
+static uint64_t mixed(uint64_t hash, uint64_t value)
 {
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ at[i]) * FNV_PRIME;
-    return hash;
+    return (hash ^ value) * FNV_PRIME;
 }
 
 /* What tells a file from another of its name, and from itself after a write: the time of its last
@@ -30,10 +27,14 @@ static uint64_t mixed(uint64_t hash, const void *bytes, size_t size)
 static uint64_t stamp_of(const char *name, const struct stat *info)
 {
     const bool folder = S_ISDIR(info->st_mode);
-    const int64_t facts[] = { (int64_t)info->st_ino, folder ? 0 : (int64_t)info->st_size,
-                              folder ? 0 : (int64_t)info->st_ctim.tv_sec,
-                              folder ? 0 : (int64_t)info->st_ctim.tv_nsec };
-    return mixed(mixed(FNV_START, name, strlen(name) + 1), facts, sizeof facts);
+    uint64_t hash = mixed(FNV_START, (uint64_t)info->st_ino);
+    for (const char *at = name; *at; at++)
+        hash = mixed(hash, (unsigned char)*at);
+    if (folder)
+        return hash;
+    hash = mixed(hash, (uint64_t)info->st_size);
+    hash = mixed(hash, (uint64_t)info->st_ctim.tv_sec);
+    return mixed(hash, (uint64_t)info->st_ctim.tv_nsec);
 }
 
 /* The sum of all beneath, whatever their order. What is moved keeps it: a move alone changes the
@@ -121,7 +122,7 @@ static int remove_from(engine_t *engine, int parent, const char *base, const str
 
 int local_remove(engine_t *engine, const struct local *self)
 {
-    const char *base = NULL;
+    const char *base = self->name;
     scoped_fd int parent = open_parent(engine, self->name, &base);
     int r = parent < 0 ? parent : remove_from(engine, parent, base, self);
     return r < 0

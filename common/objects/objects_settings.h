@@ -7,3 +7,6 @@
  * (ret_why says which); -ENOMEM. */
 int objects_of_settings(const struct settings *settings, objects_t **ret_objects,
                         char ret_why[256]);
+/* For who starts: no store, or one that can be, else STATUS_INVALID or -ENOMEM, and it was logged.
+ */
+int objects_settings_check(const struct settings *settings);

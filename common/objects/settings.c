@@ -1,6 +1,8 @@
 #include "common/objects/objects_settings.h"
 
+#include "common/log.h"
 #include "common/objects/name.h"
+#include "common/scoped.h"
 #include "common/status.h"
 
 #include <errno.h>
@@ -43,4 +45,15 @@ int objects_of_settings(const struct settings *settings, objects_t **ret_objects
                        why ? why
                            : "objects.region, access_key and secret_key must be one word each");
     return r;
+}
+
+int objects_settings_check(const struct settings *settings)
+{
+    char why[256] = "";
+    scoped(objects) objects = NULL;
+    const int r = objects_of_settings(settings, &objects, why);
+    if (r == 0 || r == STATUS_UNSUPPORTED)
+        return 0;
+    log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", *why ? why : strerror(-r));
+    return r < 0 ? r : -EINVAL;
 }

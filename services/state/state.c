@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/objects/objects_settings.h"
 #include "common/status.h"
 #include "proto/codec.h"
 #include "services/state/disk.h"
@@ -291,9 +292,10 @@ static void state_destroy(void *arg)
 
 static int state_start(program_t *program, const struct settings *settings, void **ret_self)
 {
-    state_t *self = calloc(1, sizeof *self);
+    const int wrong = objects_settings_check(settings);
+    state_t *self = wrong ? NULL : calloc(1, sizeof *self);
     if (!self)
-        return -ENOMEM;
+        return wrong ? wrong : -ENOMEM;
     self->program = program;
     self->settings = settings;
     msgpack_sbuffer_init(&self->packed);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/objects/objects_settings.h"
 #include "common/paths.h"
 #include "common/status.h"
 #include "proto/attach.h"
@@ -252,7 +253,9 @@ static int connect_broker(struct worker *self)
 static int worker_start(program_t *program, const struct settings *settings, void **ret_self)
 {
     char programs[PATH_MAX];
-    int r = find_programs(programs);
+    int r = objects_settings_check(settings);
+    if (r == 0)
+        r = find_programs(programs);
     if (r)
         return r;
     struct worker *self = calloc(1, sizeof *self);

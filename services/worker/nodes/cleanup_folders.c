@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ORPHANS_MAX = 100000, ORPHANS_FEW = 100 };
+enum { ORPHANS_MAX = 100000, ORPHANS_FEW = 10 };
 
 bool cleanup_has_folder(const struct cleanup *self, const char *id)
 {

@@ -36,7 +36,7 @@ static const struct gantry_input cleanup_inputs[] = {
     { "retention_ms", "whole", false, NONE, "age at which a task goes once all of it has ended; 0: never; else storage.retention_ms", NULL },
     { "grace_ms", "whole", false, NONE, "age of folders without a record, and of records without their folder; else the larger of cleanup.grace_ms and front.upload_ms", NULL },
     { "tmp_ms", "whole", false, NONE, "age of temporary files and of trash; else cleanup.tmp_ms", NULL },
-    { "many", "switch", false, NODE_PACKED("\xc2"), "true: removes folders without a record also when there are more than 100 of them, and fewer with one; and records without their folder also when there are more of these than folders with a record", NULL },
+    { "many", "switch", false, NODE_PACKED("\xc2"), "true: removes folders without a record also when there are more than 10 of them, and fewer with one; and records without their folder also when there are more of these than folders with a record", NULL },
 };
 static const char *const cleanup_outputs[] = { "expired", "temporary", "trash", "orphan_folders", "orphan_records", "strangers", "dry_run", "took_ms", NULL };
 

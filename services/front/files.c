@@ -194,6 +194,8 @@ int files_new(struct front *front, struct files **ret_files)
         return -ENOMEM;
     pool_size(THREADS);
     self->front = front;
+    (void)uv_timer_init(front->loop, &self->sweeping);
+    self->sweeping.data = self;
     link_init(&self->downloads);
     self->curl = curl_loop_new(front->loop, download_ended);
     int r = self->curl ? objects_of_settings(front->settings, &self->objects, self->why) : -ENOMEM;
@@ -206,8 +208,6 @@ int files_new(struct front *front, struct files **ret_files)
         files_destroy(&self);
         return r > 0 ? -EINVAL : r;
     }
-    (void)uv_timer_init(front->loop, &self->sweeping);
-    self->sweeping.data = self;
     (void)uv_timer_start(&self->sweeping, on_sweeping, 0, SWEEP_MS);
     *ret_files = self;
     return 0;
@@ -217,7 +217,12 @@ void files_stop(struct files *self)
 {
     downloads_stop(self);
     curl_loop_destroy(&self->curl);
-    uv_close((uv_handle_t *)&self->sweeping, NULL);
+    (void)uv_timer_stop(&self->sweeping);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
 }
 
 void files_destroy(struct files **self_p)
@@ -227,7 +232,7 @@ void files_destroy(struct files **self_p)
     if (!self)
         return;
     objects_destroy(&self->objects);
-    free(self);
+    uv_close((uv_handle_t *)&self->sweeping, on_closed);
 }
 
 #define UPLOADS "/v1/files/uploads"

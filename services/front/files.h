@@ -43,7 +43,7 @@ struct files {
 int files_new(struct front *front, struct files **ret_files);
 /* Nothing more is begun; downloads end. */
 void files_stop(struct files *self);
-/* Once nothing is in the pool. */
+/* Once nothing is in the pool; memory goes in the loop's next turns. */
 void files_destroy(struct files **self_p);
 
 /* A store is configured; else the request was refused, 503. */

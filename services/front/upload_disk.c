@@ -177,10 +177,14 @@ int upload_disk_look(const char *root, const char *id, struct upload_about *ret_
     scoped_fd int folder = -1;
     scoped_fd int file = -1;
     int r = enter(root, id, &about, &folder);
-    if (r == 0 && about.submitted)
+    if (r)
+        return r;
+    r = about.submitted ? STATUS_NOT_FOUND : find_file(folder, O_RDONLY, &about, &file);
+    if (r == STATUS_NOT_FOUND) { /* only its task takes the file away, before it is marked even */
+        about.submitted = true;
         about.offset = about.size;
-    else if (r == 0)
-        r = find_file(folder, O_RDONLY, &about, &file);
+        r = 0;
+    }
     if (r == 0)
         *ret_about = about;
     return r;
@@ -199,16 +203,18 @@ int upload_disk_open(const char *root, const char *id, struct upload_about *ret_
         r = errno == EWOULDBLOCK ? STATUS_BUSY : -errno;
     if (r)
         return r;
-    struct stat info; /* who had the lock may have written after we looked */
-    if (fstat(file, &info))
-        return -errno;
-    about.offset = (uint64_t)info.st_size;
-    *ret_about = about;
+    struct upload_about now; /* who had the lock may have ended it after we looked */
+    r = upload_disk_look(root, id, &now);
+    if (r == 0 && (now.submitted || now.handed != about.handed))
+        r = STATUS_BUSY;
+    if (r)
+        return r;
+    *ret_about = now;
     *ret_file = hand_on(&file);
     return 0;
 }
 
-int upload_disk_make(const char *root, const struct upload_about *about, int *ret_file)
+static int make(const char *root, const struct upload_about *about, int *ret_file)
 {
     scoped_fd int folder = -1;
     int r = storage_open(root, slice_of(about->id), true, &folder);
@@ -226,9 +232,36 @@ int upload_disk_make(const char *root, const struct upload_about *about, int *re
     return 0;
 }
 
-int upload_disk_finish(const char *root, const struct upload_about *about, int file)
+int upload_disk_make(const char *root, const struct upload_about *about, int *ret_file)
+{
+    int r = make(root, about, ret_file);
+    if (r && r != -EEXIST) /* that would be another's */
+        (void)upload_disk_remove(root, about->id);
+    return r;
+}
+
+static int hand_over(int folder, const struct upload_about *about)
 {
     char from[OPEN_NAME], to[OPEN_NAME];
+    scoped_fd int tmp = paths_open_beneath(folder, TMP, O_PATH | O_DIRECTORY);
+    if (tmp < 0)
+        return tmp;
+    (void)snprintf(from, sizeof from, "/proc/self/fd/%d/" DATA, tmp);
+    (void)snprintf(to, sizeof to, "/proc/self/fd/%d/%s", folder, upload_disk_name(about));
+    return storage_hand_over(from, to);
+}
+
+/* A rename outlives the machine's fall only so: who sent the bytes is told that we have them. */
+static int sync_names(int folder)
+{
+    scoped_fd int file = paths_open_beneath(folder, ".", O_RDONLY | O_DIRECTORY);
+    if (file < 0)
+        return file;
+    return fsync(file) ? -errno : 0;
+}
+
+int upload_disk_finish(const char *root, const struct upload_about *about, int file)
+{
     scoped_fd int folder = -1;
     if (fsync(file))
         return -errno;
@@ -236,14 +269,9 @@ int upload_disk_finish(const char *root, const struct upload_about *about, int f
     if (r)
         return r > 0 ? -ENOENT : r;
     r = write_state(folder, about);
-    if (r || about->handed)
-        return r;
-    scoped_fd int tmp = paths_open_beneath(folder, TMP, O_PATH | O_DIRECTORY);
-    if (tmp < 0)
-        return tmp;
-    (void)snprintf(from, sizeof from, "/proc/self/fd/%d/" DATA, tmp);
-    (void)snprintf(to, sizeof to, "/proc/self/fd/%d/%s", folder, upload_disk_name(about));
-    return storage_hand_over(from, to);
+    if (r == 0 && !about->handed)
+        r = hand_over(folder, about);
+    return r ? r : sync_names(folder);
 }
 
 int upload_disk_submitted(const char *root, const struct upload_about *about)

@@ -17,7 +17,7 @@ struct upload_about {
     char content_type[UPLOAD_TYPE_SIZE];
     uint64_t size;   /* when it is whole; 0: that shows at its end */
     bool resumable;  /* tus; else it lives no longer than its request */
-    bool submitted;  /* its task is kept */
+    bool submitted;  /* its task is kept, or has taken the file already */
     uint64_t offset; /* bytes that are there; not kept */
     bool handed;     /* it lies at its place; not kept */
 };
@@ -25,7 +25,8 @@ struct upload_about {
 /* Its file's name in the task's folder: the last segment of its path, where that can be one. */
 const char *upload_disk_name(const struct upload_about *about);
 
-/* A new one, with a folder of its own; *ret_file is open for writing and locked. 0 or -errno. */
+/* A new one, with a folder of its own; *ret_file is open for writing and locked. 0 or -errno, and
+ * nothing of it is left. */
 int upload_disk_make(const char *root, const struct upload_about *about, int *ret_file);
 /* 0, STATUS_NOT_FOUND or -errno. */
 int upload_disk_look(const char *root, const char *id, struct upload_about *ret_about);

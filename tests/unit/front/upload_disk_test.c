@@ -95,6 +95,39 @@ TEST(whole_it_lies_at_its_place_and_its_task_ends_it)
     CHECK(about.submitted && about.offset == 5);
 }
 
+TEST(a_file_that_its_task_took_before_it_was_marked_has_been_submitted)
+{
+    UNUSED;
+    const char *root = fresh();
+    struct upload_about about = about_of("one");
+    char path[512];
+    int file = make(root, "one");
+    CHECK_INT(write(file, "abcde", 5), 5);
+    CHECK_INT(upload_disk_finish(root, &about, file), 0);
+    (void)close(file);
+    (void)snprintf(path, sizeof path, "%s/one/a.mp4", root);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(upload_disk_look(root, "one", &about), 0);
+    CHECK(about.submitted && about.offset == 5);
+    CHECK_INT(upload_disk_open(root, "one", &about, &file), STATUS_NOT_FOUND);
+}
+
+TEST(of_one_that_cannot_be_made_nothing_is_left)
+{
+    UNUSED;
+    const char *root = fresh();
+    const struct upload_about about = about_of("one");
+    char path[512];
+    int file = -1;
+    (void)snprintf(path, sizeof path, "%s/one", root);
+    CHECK_INT(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/one/upload.json", root);
+    CHECK_INT(mkdir(path, 0700), 0);
+    CHECK_INT(upload_disk_make(root, &about, &file), -EISDIR);
+    (void)snprintf(path, sizeof path, "%s/one", root);
+    CHECK_INT(access(path, F_OK), -1);
+}
+
 TEST(names_that_cannot_be_are_replaced)
 {
     UNUSED;
@@ -151,6 +184,8 @@ int main(void)
         HOLDS(an_upload_is_found_again_with_all_that_is_known_of_it),
         HOLDS(one_writes_at_a_time),
         HOLDS(whole_it_lies_at_its_place_and_its_task_ends_it),
+        HOLDS(a_file_that_its_task_took_before_it_was_marked_has_been_submitted),
+        HOLDS(of_one_that_cannot_be_made_nothing_is_left),
         HOLDS(names_that_cannot_be_are_replaced),
         HOLDS(what_nobody_wrote_to_for_long_goes),
         HOLDS(a_state_that_is_none_is_an_error),

@@ -72,7 +72,7 @@ void range_disposition(const char *path, char ret_text[RANGE_NAME])
     static const char hex[] = "0123456789ABCDEF";
     char plain[256], encoded[3 * 1024 + 1];
     size_t plain_size = 0, encoded_size = 0;
-    for (const char *c = name; *c && encoded_size + 4 < sizeof encoded; c++) {
+    for (const char *c = name; *c && encoded_size + 4 <= sizeof encoded; c++) {
         const unsigned char byte = (unsigned char)*c;
         const bool simple = byte < 0x7f && (isalnum(byte) || strchr("!#$&+-.^_`|~", byte));
         const bool safe = simple || strchr(" ()[]{}@,;=", byte);

@@ -62,13 +62,24 @@ TEST(a_name_to_save_it_by_is_safe)
     CHECK_TEXT(text, "attachment; filename=\"____.srt\"; filename*=UTF-8''%E4%B8%AD%22%5C%7F.srt");
 }
 
+TEST(the_longest_name_is_whole)
+{
+    UNUSED;
+    char name[1025] = "", text[RANGE_NAME];
+    for (size_t i = 0; i + 2 < sizeof name; i += 2)
+        memcpy(name + i, "\xc3\xa9", 3);
+    range_disposition(name, text);
+    const char *coded = strstr(text, "UTF-8''");
+    CHECK(coded);
+    CHECK_INT(strlen(coded), strlen("UTF-8''") + 3 * 1024);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HOLDS(one_range_is_read),
-        HOLDS(all_is_given_to_who_asks_for_none_or_several),
-        HOLDS(an_etag_is_found_in_a_list),
-        HOLDS(a_name_to_save_it_by_is_safe),
+        HOLDS(one_range_is_read),          HOLDS(all_is_given_to_who_asks_for_none_or_several),
+        HOLDS(an_etag_is_found_in_a_list), HOLDS(a_name_to_save_it_by_is_safe),
+        HOLDS(the_longest_name_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

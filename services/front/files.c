@@ -11,11 +11,10 @@
 #include "common/status.h"
 #include "proto/mint.h"
 #include "services/front/download.h"
-#include "services/front/pool.h"
 #include "services/front/route.h"
 #include "services/front/upload_disk.h"
 
-enum { SPACE_KNOWN_MS = 1000, SWEEP_MS = 3600000, THREADS = 16 };
+enum { LOOK_MS = 1000, SWEEP_MS = 3600000, THREADS = 16 };
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
@@ -56,14 +55,8 @@ void files_leave(struct front *front)
 
 bool files_space(struct front *front, uint64_t wanted, char detail[256])
 {
-    struct files *self = front->files;
+    const struct files *self = front->files;
     const uint64_t low = (uint64_t)front->settings->storage_low_bytes;
-    const int64_t now = clock_ms();
-    if (!self->space_ms || now - self->space_ms >= SPACE_KNOWN_MS) {
-        self->space_ms = now;
-        if (storage_space(front->settings->storage_root, &self->space))
-            self->space = (struct storage_space){ UINT64_MAX, UINT64_MAX }; /* writes will tell */
-    }
     if (self->space.available >= wanted && self->space.available - wanted >= low)
         return true;
     (void)snprintf(detail, 256,
@@ -149,40 +142,52 @@ void files_link(const struct front *front, const char *bucket, const char *path,
         ret_url[0] = '\0';
 }
 
-/* ---- uploads that nobody comes back for ------------------------------------------------------ */
+/* ---- the shared disk: its space, and uploads that nobody comes back for -----------------------
+ */
 
-struct sweep {
-    struct pool_call call;
-    struct front *front;
-    uint64_t count;
-};
+/* In a thread, as a disk over the network may not answer for long. */
+static void run_look(void *arg)
+{
+    struct files *self = arg;
+    if (storage_space(self->front->settings->storage_root, &self->seen))
+        self->seen = (struct storage_space){ UINT64_MAX, UINT64_MAX }; /* writes will tell */
+}
+
+static void on_looked(void *arg)
+{
+    struct files *self = arg;
+    self->space = self->seen;
+    self->looking = false;
+}
 
 static void run_sweep(void *arg)
 {
-    struct sweep *sweep = arg;
-    const struct settings *settings = sweep->front->settings;
-    (void)upload_disk_sweep(settings->storage_root, settings->front_upload_ms, &sweep->count);
+    struct files *self = arg;
+    const struct settings *settings = self->front->settings;
+    self->swept = 0;
+    (void)upload_disk_sweep(settings->storage_root, settings->front_upload_ms, &self->swept);
 }
 
 static void on_swept(void *arg)
 {
-    struct sweep *sweep = arg;
-    if (sweep->count)
-        log_event(LOG_LEVEL_INFO, "uploads_expired", "count=%llu",
-                  (unsigned long long)sweep->count);
-    sweep->front->files->swept = false;
-    free(sweep);
+    struct files *self = arg;
+    if (self->swept)
+        log_event(LOG_LEVEL_INFO, "uploads_expired", "count=%llu", (unsigned long long)self->swept);
+    self->sweeping = false;
 }
 
-static void on_sweeping(uv_timer_t *timer)
+static void on_tick(uv_timer_t *timer)
 {
     struct files *self = timer->data;
-    struct sweep *sweep = self->swept ? NULL : calloc(1, sizeof *sweep);
-    if (!sweep)
-        return;
-    self->swept = true;
-    sweep->front = self->front;
-    pool_begin(self->front, &sweep->call, run_sweep, on_swept, sweep);
+    if (!self->looking) {
+        self->looking = true;
+        pool_begin(self->front, &self->look, run_look, on_looked, self);
+    }
+    if (!self->sweeping && clock_ms() >= self->sweep_ms) {
+        self->sweeping = true;
+        self->sweep_ms = clock_ms() + SWEEP_MS;
+        pool_begin(self->front, &self->sweep, run_sweep, on_swept, self);
+    }
 }
 
 /* ---- its life -------------------------------------------------------------------------------- */
@@ -194,8 +199,8 @@ int files_new(struct front *front, struct files **ret_files)
         return -ENOMEM;
     pool_size(THREADS);
     self->front = front;
-    (void)uv_timer_init(front->loop, &self->sweeping);
-    self->sweeping.data = self;
+    (void)uv_timer_init(front->loop, &self->tick);
+    self->tick.data = self;
     link_init(&self->downloads);
     self->curl = curl_loop_new(front->loop, download_ended);
     int r = self->curl ? objects_of_settings(front->settings, &self->objects, self->why) : -ENOMEM;
@@ -208,7 +213,9 @@ int files_new(struct front *front, struct files **ret_files)
         files_destroy(&self);
         return r > 0 ? -EINVAL : r;
     }
-    (void)uv_timer_start(&self->sweeping, on_sweeping, 0, SWEEP_MS);
+    run_look(self); /* nobody waits yet */
+    self->space = self->seen;
+    (void)uv_timer_start(&self->tick, on_tick, 0, LOOK_MS);
     *ret_files = self;
     return 0;
 }
@@ -217,7 +224,7 @@ void files_stop(struct files *self)
 {
     downloads_stop(self);
     curl_loop_destroy(&self->curl);
-    (void)uv_timer_stop(&self->sweeping);
+    (void)uv_timer_stop(&self->tick);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -232,7 +239,7 @@ void files_destroy(struct files **self_p)
     if (!self)
         return;
     objects_destroy(&self->objects);
-    uv_close((uv_handle_t *)&self->sweeping, on_closed);
+    uv_close((uv_handle_t *)&self->tick, on_closed);
 }
 
 #define UPLOADS "/v1/files/uploads"

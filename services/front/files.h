@@ -5,6 +5,7 @@
 #include "common/storage/storage.h"
 #include "proto/list.h"
 #include "services/front/front.h"
+#include "services/front/pool.h"
 #include "services/front/request.h"
 #include "services/front/upload_disk.h"
 
@@ -33,10 +34,14 @@ struct files {
     struct link downloads;
     size_t transfers;   /* bytes of so many uploads and downloads are moving */
     size_t store_calls; /* of threads that wait for the store */
-    int64_t space_ms;   /* when space was looked at; 0: never */
-    struct storage_space space;
-    uv_timer_t sweeping; /* uploads that nobody comes back for */
-    bool swept;          /* a sweep is under way */
+    uv_timer_t tick;
+    struct storage_space space; /* as it was a second ago, unless the disk does not answer */
+    struct storage_space seen;  /* the pool's, while it looks */
+    bool looking;
+    bool sweeping;    /* uploads that nobody comes back for */
+    int64_t sweep_ms; /* when that is due */
+    uint64_t swept;   /* the pool's, while it sweeps */
+    struct pool_call look, sweep;
 };
 
 /* 0 or -errno. */

@@ -41,7 +41,7 @@ def s3(swift):
 @pytest.fixture(scope="module")
 def house(swift):
     more = {"objects_endpoint": swift.endpoint, "objects_access_key": swift.access_key, "objects_secret_key": swift.secret_key}
-    with House("house", media="storage", worker_slots=4, **SECRET, **more) as system:
+    with House("house", media="storage", worker_slots=4, env={"ASAN_OPTIONS": "quarantine_size_mb=4"}, **SECRET, **more) as system:
         system.knows("storage.upload_file")
         yield system
 

@@ -68,11 +68,11 @@ static void refuse_method(request_t *self, const char *method, const char *allow
         request_header_add(self->response, "Allow", allow);
 }
 
-/* Parameters behind the type may be anything. */
+/* Parameters behind the type may be anything; NULL is none. */
 static bool is_type(const char *type, const char *wanted)
 {
-    const size_t size = strcspn(type, "; \t");
-    return size == strlen(wanted) && strncasecmp(type, wanted, size) == 0;
+    const size_t size = type ? strcspn(type, "; \t") : 0;
+    return size > 0 && size == strlen(wanted) && strncasecmp(type, wanted, size) == 0;
 }
 
 static void look_at_type(request_t *self)
@@ -80,7 +80,7 @@ static void look_at_type(request_t *self)
     const struct route *row = self->match.route;
     const char *type = request_header(self, "Content-Type");
     const char *wanted = row->body_type;
-    if (wanted ? !type || !is_type(type, wanted) : row->body && type && !is_json(type))
+    if (wanted ? !is_type(type, wanted) : row->body && type && !is_json(type))
         request_refuse(self, 415, 0, "the body is to be %s", wanted ? wanted : "application/json");
 }
 

@@ -124,8 +124,8 @@ static void refuse(struct download *self, int http, int64_t retry_after_ms, cons
 static void read_etag(const struct download *self, char etag[OBJECTS_ETAG_MAX])
 {
     const char *value = header(self, "ETag");
-    const char *start = value ? strchr(value, '"') : NULL;
-    struct slice bare = start ? slice_make(start + 1, strcspn(start + 1, "\"")) : slice_of(value);
+    const char *quote = value ? strchr(value, '"') : NULL;
+    struct slice bare = quote ? slice_make(quote + 1, strcspn(quote + 1, "\"")) : slice_of(value);
     if (!slice_copy(bare, etag, OBJECTS_ETAG_MAX))
         etag[0] = '\0';
 }

@@ -34,7 +34,7 @@ void files_presigned(request_t *request)
 {
     struct front *front = request_front(request);
     const char *path = request_part(request, "path");
-    char url[OBJECTS_URL_MAX], text[CLOCK_TEXT];
+    char url[OBJECTS_URL_MAX];
     uint32_t seconds = 0;
     if (!files_has_store(request) || !files_path(request, path) || !read_seconds(request, &seconds))
         return;
@@ -47,12 +47,14 @@ void files_presigned(request_t *request)
                                        .key = path,
                                        .seconds = seconds };
     int r = objects_presign(front->files->objects, &link, url);
-    if (r)
+    if (r) {
         request_refuse_status(request, r, "", 0, "");
-    else
-        request_answer(request, 200,
-                       json_pack("{s:s, s:s}", "download_url", url, "expires_at",
-                                 clock_text(clock_wall_ms() + (int64_t)seconds * 1000, text)));
+        return;
+    }
+    char until[CLOCK_TEXT];
+    request_answer(request, 200,
+                   json_pack("{s:s, s:s}", "download_url", url, "expires_at",
+                             clock_text(clock_wall_ms() + (int64_t)seconds * 1000, until)));
 }
 
 /* ---- removals -------------------------------------------------------------------------------- */

@@ -129,7 +129,6 @@ static json_t *progress_of(const struct upload_about *about, const char *status,
 
 static void tell_stage(const struct look *self, const struct gantry_stage *stage)
 {
-    char url[OBJECTS_URL_MAX], sum[65] = "";
     const bool good = strcmp(stage->state, "completed") == 0;
     const bool over = context_is_final(context_status(stage->state));
     json_t *body = progress_of(&self->about,
@@ -138,6 +137,7 @@ static void tell_stage(const struct look *self, const struct gantry_stage *stage
                                       : "storing",
                                good ? 1.0 : stage->progress);
     if (good) {
+        char url[OBJECTS_URL_MAX], sum[65] = "";
         files_link(self->front, self->about.bucket, self->about.file_path, url);
         (void)push_output(stage, "sha256", sum, sizeof sum);
         (void)json_object_set_new(body, "download_url", json_string(url));

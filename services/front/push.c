@@ -16,11 +16,11 @@ struct submit {
 
 static void on_submitted(void *arg, int status, const struct gantry_receipt *receipts, size_t count)
 {
-    struct submit submit = *(struct submit *)arg;
+    const struct submit call = *(struct submit *)arg;
     (void)status; /* stands in the receipt too */
     (void)count;
     free(arg);
-    submit.kept(submit.arg, &receipts[0]);
+    call.kept(call.arg, &receipts[0]);
 }
 
 static int pack_input(const struct upload_about *about, msgpack_sbuffer *buffer)

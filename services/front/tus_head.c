@@ -32,7 +32,8 @@ static bool decode(struct slice text, uint8_t *bytes, size_t room, size_t *ret_s
         return false;
     while (filling < 2 && filling < text.size && c[text.size - 1 - filling] == '=')
         filling++;
-    for (size_t i = 0; i < text.size - filling; i++) {
+    const char *end = c + (text.size - filling);
+    for (size_t i = 0; c + i != end; i++) {
         const int value = digit(c[i]);
         if (value < 0)
             return false;
@@ -71,7 +72,7 @@ static bool is_text(struct slice text)
 int tus_metadata_read(const char *header, const char *key, char ret_value[TUS_VALUE_MAX + 1])
 {
     struct slice rest = trimmed(slice_of(header));
-    uint8_t value[TUS_VALUE_MAX];
+    uint8_t value[TUS_VALUE_MAX] = { 0 };
     size_t size = 0;
     bool found = false;
     while (rest.size) {

@@ -270,9 +270,9 @@ int video_take(struct video *self, struct refusal *why)
 
 int video_give_back(struct video *self)
 {
-    char from[OPEN_NAME];
     int r = 0;
     if (self->moved) {
+        char from[OPEN_NAME];
         name_open(self, from);
         r = storage_hand_over_new(self->place, from);
     }

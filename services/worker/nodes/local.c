@@ -41,9 +41,11 @@ static uint64_t stamp_of(const char *name, const struct stat *info)
  * top's own times, and those of a file. */
 static int stamp(const char *path, uint64_t *ret_stamp)
 {
-    scoped_text char *top = strdup(path);
+    char top[PATH_MAX];
     char *const tops[] = { top, NULL };
-    FTS *tree = top ? fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    if (!slice_copy(slice_of(path), top, sizeof top))
+        return -ENAMETOOLONG;
+    FTS *tree = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
     if (!tree)
         return -errno;
     const size_t size = strlen(path);
@@ -54,11 +56,12 @@ static int stamp(const char *path, uint64_t *ret_stamp)
             sum += stamp_of(entry->fts_path + size, entry->fts_statp);
         errno = 0;
     }
-    const int r = -errno;
+    const int problem = errno;
     (void)fts_close(tree);
-    if (r == 0)
-        *ret_stamp = sum;
-    return r;
+    if (problem)
+        return -problem;
+    *ret_stamp = sum;
+    return 0;
 }
 
 int local_look(engine_t *engine, const char *path, bool folder, struct local *ret_local)

@@ -612,12 +612,11 @@ def test_an_object_as_input(place, s3, swift, film, task):
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket="gantry")
     s3.put_object(Bucket="gantry", Key=f"{task}/in/谈话 1.mp4", Body=film.read_bytes())
-    for source in (f"minio://gantry/{task}/in/谈话 1.mp4", f"s3://gantry/{task}/in/谈话 1.mp4"):
-        h.progress.clear()
-        out = done(run(h, AUDIO, task, video_path=source))
-        assert out["audio_path"] == str(own(h, task, "audio/谈话 1.wav")) and os.path.getsize(out["audio_path"]) > 1000
-    assert h.progress[task] == sorted(h.progress[task])
-    assert sorted(os.listdir(own(h, task, ""))) == ["audio", "tmp"]  # what was fetched is gone
+    for id_, scheme in ((task, "minio"), (f"{task}-s3", "s3")):  # a beat of the first may come behind its end
+        out = done(run(h, AUDIO, id_, video_path=f"{scheme}://gantry/{task}/in/谈话 1.mp4"))
+        assert out["audio_path"] == str(own(h, id_, "audio/谈话 1.wav")) and os.path.getsize(out["audio_path"]) > 1000
+        assert h.progress.get(id_, []) == sorted(h.progress.get(id_, []))
+        assert sorted(os.listdir(own(h, id_, ""))) == ["audio", "tmp"]  # what was fetched is gone
     refused(run(h, AUDIO, task, video_path=f"{swift.endpoint}/gantry/{task}/in/nothing.mp4"), "NOT_FOUND", "video_path")
     refused(run(h, AUDIO, task, video_path=f"minio://gantry/{task}/in"), "NOT_FOUND", "video_path")  # no folders
     refused(run(h, AUDIO, task, video_path="minio://others/x.mp4"), "DENIED", "video_path")

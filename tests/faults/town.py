@@ -191,7 +191,9 @@ class Town:
         for kind in ("broker", "state", "worker", "sdk"):
             for n in range(self.counts[kind]):
                 getattr(self, kind)(n)
-        self.until(lambda: self.db.hlen("nodes") >= (2 if self.counts["worker"] else 0) + (self.counts["sdk"] > 0), "the nodes", 30)
+        nodes = {"worker": (b"system.echo", b"system.sleep"), "sdk": (b"faults.work",)}
+        wanted = {node for kind, names in nodes.items() if self.counts[kind] for node in names}
+        self.until(lambda: wanted <= set(self.db.hkeys("nodes")), "the nodes", 30)
         return self
 
     def __enter__(self):

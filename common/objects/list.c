@@ -21,7 +21,8 @@ struct walk {
     const char *next_name, *next_upload_name;
     answer_row_fn *each;
     void *arg;
-    uint64_t rows; /* of this page */
+    uint64_t rows;                                          /* of this page */
+    char highest[ANSWER_TEXT_MAX], before[ANSWER_TEXT_MAX]; /* key: of this page, of those before */
 };
 
 static int on_row(void *arg, const struct answer_row *row)
@@ -33,6 +34,8 @@ static int on_row(void *arg, const struct answer_row *row)
         return STATUS_MALFORMED; /* it might be deleted next */
     }
     self->rows++;
+    if (strcmp(row->key, self->highest) > 0)
+        memcpy(self->highest, row->key, sizeof row->key);
     return self->each(self->arg, row);
 }
 
@@ -45,6 +48,9 @@ static int read_page(struct walk *self, struct answer_page *page)
     plain->body_size = 0;
     plain->body_room = 0;
     self->rows = 0;
+    if (self->highest[0])
+        memcpy(self->before, self->highest, sizeof self->before);
+    self->highest[0] = '\0';
     self->objects->wire.error[0] = '\0';
     const int r = answer_read(self->root, xml, page, on_row, self);
     free(body);
@@ -71,11 +77,16 @@ static int ask_page(struct walk *self, const struct answer_page *before)
     return exchange_run(self->objects->plain, &ask, NULL);
 }
 
-/* A store that sends us in a circle is left. */
-static bool goes_on(const struct answer_page *before, const struct answer_page *page)
+/* A store that sends us in a circle is left. Keys come in the order of their bytes, so a page that
+ * has some goes beyond those before; of one key there may be many uploads. */
+static bool goes_on(const struct walk *self, const struct answer_page *before,
+                    const struct answer_page *page)
 {
-    return page->next[0] && (strcmp(before->next, page->next) != 0 ||
-                             strcmp(before->next_upload, page->next_upload) != 0);
+    const bool again = strcmp(before->next, page->next) == 0 &&
+                       strcmp(before->next_upload, page->next_upload) == 0;
+    const int further = strcmp(self->highest, self->before);
+    return page->next[0] && !again &&
+           (self->rows == 0 || further > 0 || (further == 0 && self->next_upload_name));
 }
 
 static int walk(struct walk *self)
@@ -88,7 +99,7 @@ static int walk(struct walk *self)
         r = r ? r : read_page(self, page);
         if (r || !page->truncated)
             return r;
-        if (!goes_on(before, page))
+        if (!goes_on(self, before, page))
             break;
         empty = self->rows ? 0 : empty + 1;
         before = page;

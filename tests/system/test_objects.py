@@ -461,6 +461,9 @@ LIES = [
     (("list", "b", ""), [http_answer(200)], "MALFORMED"),
     (("list", "b", ""), [xml(LIST % ("true", "x", ""))], "MALFORMED"),  # the same page for ever
     (("list", "b", ""), [xml(LIST % ("true", "", ""))], "MALFORMED"),  # more, and no way to it
+    (("list", "b", ""), [xml(LIST % ("true", token, f"<Contents><Key>{token}</Key></Contents>")) for token in "xyxyxyxy"], "MALFORMED"),  # a circle
+    (("list", "b", ""), [xml(LIST % ("true", token, "<Contents><Key>x</Key></Contents>")) for token in "abcdefgh"], "MALFORMED"),  # and one in disguise
+    (("list", "b", ""), [xml(LIST % ("true", token, f"<Contents><Key>{token}</Key></Contents>")) for token in "ab"] + [xml(LIST % ("false", "", ""))], "OK"),
     (("list", "b", ""), [endless(b"HTTP/1.1 200 OK\r\n\r\n")], "MALFORMED"),
     (("list", "b", ""), [endless(b"HTTP/1.1 200 OK\r\n")], "MALFORMED"),
     (("list", "b", ""), [endless(b"HTTP/1.1 503 X\r\n\r\n")], "UNAVAILABLE"),

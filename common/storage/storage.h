@@ -38,8 +38,9 @@ int storage_temp_open(int folder, const char *suffix, char ret_name[STORAGE_TEMP
  * (reflink, else copy_file_range) beside the place, fsync, rename, and only then is the source
  * removed. A reader sees the old or the whole new one, whatever is killed when, and the source is
  * there unless the new one is whole; what a kill leaves is named .part.{uuid8} in the place's
- * folder, for storage_sweep. A link is refused (-ELOOP). 0 or -errno; -ENOSPC leaves all as it was.
- */
+ * folder, for storage_sweep. A rename is not synced: what it moves is on the disk when the system
+ * writes it, as with any program that does not wait. A link is refused (-ELOOP). 0 or -errno;
+ * -ENOSPC leaves all as it was. */
 int storage_hand_over(const char *from, const char *to);
 /* The same, but what stands at the place stays: -EEXIST. Of files only. */
 int storage_hand_over_new(const char *from, const char *to);

@@ -77,6 +77,19 @@ struct slice task_name_service(struct slice name)
     return valid ? service : none;
 }
 
+bool paths_plain(const char *path)
+{
+    for (const char *at = path;; at++) {
+        size_t size = strcspn(at, "/");
+        if (size == 0 || size > NAME_MAX || (size == 1 && at[0] == '.') ||
+            (size == 2 && memcmp(at, "..", 2) == 0))
+            return false;
+        at += size;
+        if (!*at)
+            return true;
+    }
+}
+
 int paths_open_beneath(int folder, const char *path, int flags)
 {
     static const int resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;

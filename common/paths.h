@@ -23,6 +23,10 @@ bool service_valid(struct slice service);
 /* "ffmpeg" of "ffmpeg.extract_audio", borrowed; {NULL, 0} for a name that is none. */
 struct slice task_name_service(struct slice name);
 
+/* Relative, of plain names that stay beneath whatever folder it is taken in: none is empty, ".",
+ * ".." or longer than NAME_MAX. What the names are there, links say, the kernel alone can tell. */
+bool paths_plain(const char *path);
+
 /* Opens a path beneath an open folder, as the kernel resolves it: never above the folder, never
  * through a link. A descriptor (O_CLOEXEC), or -errno: -EXDEV or -ELOOP when it would. */
 int paths_open_beneath(int folder, const char *path, int flags);

@@ -107,6 +107,11 @@ int storage_attempt_folder(const char *folder, const char *task_name, uint32_t a
     return 0;
 }
 
+bool storage_is_place(const char *path)
+{
+    return paths_plain(path) && strcmp(path, "tmp") != 0 && strncmp(path, "tmp/", 4) != 0;
+}
+
 static bool suffix_valid(const char *suffix)
 {
     size_t size = strlen(suffix);

@@ -27,6 +27,10 @@ int storage_task_folder(const char *root, struct slice id, char *ret_path);
 int storage_attempt_folder(const char *folder, const char *task_name, uint32_t attempt,
                            char *ret_path);
 
+/* Whether a result may come to this path in a task's folder: a plain one (paths.h), and not in tmp,
+ * which is cleaned. */
+bool storage_is_place(const char *path);
+
 /* "temp_{ms}_{uuid8}{suffix}": suffix "" or "." and [A-Za-z0-9._-], else -EINVAL. */
 int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME]);
 /* Makes such a file beneath the task's tmp, open for reading and writing. ret_name is its name in

@@ -22,25 +22,6 @@ static int fault(struct fault *ret_fault, int code, const char *what, const char
     return code;
 }
 
-/* Relative, and of proper names only. */
-static bool stays_beneath(const char *path)
-{
-    for (const char *at = path;; at++) {
-        size_t size = strcspn(at, "/");
-        if (size == 0 || (size == 1 && at[0] == '.') || (size == 2 && memcmp(at, "..", 2) == 0))
-            return false;
-        at += size;
-        if (!*at)
-            return true;
-    }
-}
-
-/* The folder's tmp is no place for results: it is cleaned. */
-static bool is_place(const char *path)
-{
-    return stays_beneath(path) && strcmp(path, "tmp") != 0 && strncmp(path, "tmp/", 4) != 0;
-}
-
 /* Makes the folders above a path beneath folder, following no link. 0 or -errno. */
 static int make_parents(const char *folder, char *path)
 {
@@ -98,7 +79,7 @@ static int read_piece(const struct hand_over *row, struct reader *files, struct 
     char from[PATH_MAX];
     if (!read_pair(files, from, ret_piece->to))
         return fault(ret_fault, STATUS_INVALID, "the engine's files", "are no pairs of paths");
-    if (!stays_beneath(from) || !is_place(ret_piece->to))
+    if (!paths_plain(from) || !storage_is_place(ret_piece->to))
         return fault(ret_fault, STATUS_INVALID, "the engine may not hand this over", from);
     if (find_made(row->work, from, ret_piece->made) != 0)
         return fault(ret_fault, STATUS_NOT_FOUND, "the engine did not make what it named", from);

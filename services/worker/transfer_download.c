@@ -2,6 +2,7 @@
  * unpacked, or a file of a foreign server. */
 #include "services/worker/transfer_self.h"
 
+#include "common/paths.h"
 #include "common/scoped.h"
 #include "common/utf8.h"
 #include "services/worker/fetch.h"
@@ -210,20 +211,6 @@ static void name_foreign(const char *url, char ret_name[NAME_BYTES])
 
 /* ---- all beneath a prefix -------------------------------------------------------------------- */
 
-/* Relative, of names that stay beneath the folder. */
-static bool is_name(const char *name)
-{
-    for (const char *at = name;; at++) {
-        size_t size = strcspn(at, "/");
-        if (size == 0 || size > NAME_MAX || (size == 1 && at[0] == '.') ||
-            (size == 2 && memcmp(at, "..", 2) == 0))
-            return false;
-        at += size;
-        if (!*at)
-            return true;
-    }
-}
-
 static int on_listed(void *arg, const char *key, const struct object_info *info)
 {
     struct download *self = arg;
@@ -231,7 +218,7 @@ static int on_listed(void *arg, const char *key, const struct object_info *info)
     size_t size = strlen(name);
     if (size == 0 || name[size - 1] == '/') /* what tools make to stand for a folder */
         return 0;
-    if (!is_name(name))
+    if (!paths_plain(name))
         self->listed = transfer_says(STATUS_DENIED, self->why,
                                      "%.300s would leave the folder it is downloaded into", key);
     else

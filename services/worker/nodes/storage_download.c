@@ -2,26 +2,11 @@
 #include "services/worker/transfer.h"
 
 #include "common/scoped.h"
+#include "common/storage/storage.h"
 
-#include <limits.h>
 #include <strings.h>
 
 #define MADE "downloaded"
-
-/* Relative, of names that stay beneath the task's folder, and no place for attempts. */
-static bool is_place(const char *path)
-{
-    for (const char *at = path;; at++) {
-        size_t size = strcspn(at, "/");
-        if (size == 0 || size > NAME_MAX || (size == 1 && at[0] == '.') ||
-            (size == 2 && memcmp(at, "..", 2) == 0))
-            return false;
-        at += size;
-        if (!*at)
-            break;
-    }
-    return strcmp(path, "tmp") != 0 && strncmp(path, "tmp/", 4) != 0;
-}
 
 /* "frames" of "frames.tar.gz". */
 static void strip_ending(char *name)
@@ -44,7 +29,7 @@ static int read_inputs(engine_t *engine, struct transfer_get *get, const char **
         r = engine_text(engine, "local_path", ret_place);
     if (r == 0)
         r = engine_switch(engine, "auto_decompress", &get->unpack);
-    if (r == 0 && *ret_place && !is_place(*ret_place))
+    if (r == 0 && *ret_place && !storage_is_place(*ret_place))
         r = engine_refuse(engine, STATUS_INVALID, "local_path",
                           "%.300s is no place in the task's folder", *ret_place);
     return r;
@@ -65,7 +50,7 @@ int storage_download(engine_t *engine)
     if (got.unpacked)
         strip_ending(got.name);
     place = place ? place : got.name;
-    if (!is_place(place))
+    if (!storage_is_place(place))
         return engine_refuse(engine, STATUS_INVALID, "local_path",
                              "the source's name, %.200s, is no place in the task's folder", place);
     engine_stays(engine, "local_path"); /* that the store has, or need not have */

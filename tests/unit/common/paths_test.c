@@ -71,6 +71,26 @@ TEST(a_task_name_is_service_dot_verb)
     CHECK(!service_valid(SLICE("sys.tem")));
 }
 
+TEST(a_plain_path_stays_beneath_its_folder)
+{
+    UNUSED;
+    char longest[NAME_MAX + 5];
+    memset(longest, 'a', sizeof longest);
+    longest[NAME_MAX] = '\0';
+    CHECK(paths_plain(longest));
+    (void)snprintf(longest + NAME_MAX, 5, "/b");
+    CHECK(paths_plain(longest));
+    (void)snprintf(longest + NAME_MAX, 5, "a/b");
+    CHECK(!paths_plain(longest));
+    static const char *const good[] = { "a", "a/b", ".a/..b/c..", "...", " ", "a\\b", "中/文" };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CHECK(paths_plain(good[i]));
+    static const char *const wrong[] = { "",    ".",   "..",   "/",    "/a",    "a/",
+                                         "./a", "../", "a/..", "a//b", "a/./b", "a/../b" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK(!paths_plain(wrong[i]));
+}
+
 /* inputs/: a task's folder "task", a root "videos", and what lies outside of both. */
 static void lay_out_inputs(void)
 {
@@ -177,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOLDS(an_id_is_letters_digits_dot_dash_underscore),
         HOLDS(a_task_name_is_service_dot_verb),
+        HOLDS(a_plain_path_stays_beneath_its_folder),
         HOLDS(an_input_is_found_beneath_the_task_or_a_root_and_nowhere_else),
         HOLDS(an_input_that_is_no_path_is_refused),
         HOLDS(a_root_may_be_spelt_through_a_link),

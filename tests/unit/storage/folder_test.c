@@ -124,6 +124,13 @@ TEST(what_is_no_tasks_folder_is_not_opened)
     CHECK_INT(fd, -7);
 }
 
+TEST(a_place_is_beneath_the_folder_and_not_in_its_tmp)
+{
+    UNUSED;
+    CHECK(storage_is_place("a") && storage_is_place("a/tmp") && storage_is_place("tmp.wav"));
+    CHECK(!storage_is_place("tmp") && !storage_is_place("tmp/a") && !storage_is_place("../a"));
+}
+
 TEST(a_temporary_file_has_a_name_of_its_own)
 {
     UNUSED;
@@ -180,6 +187,7 @@ int main(void)
         HOLDS(an_attempts_folder_is_not_made_through_a_link),
         HOLDS(a_folder_is_opened_as_it_is_or_made),
         HOLDS(what_is_no_tasks_folder_is_not_opened),
+        HOLDS(a_place_is_beneath_the_folder_and_not_in_its_tmp),
         HOLDS(a_temporary_file_has_a_name_of_its_own),
         HOLDS(a_temporary_file_lies_in_the_tasks_tmp),
     };

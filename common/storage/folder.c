@@ -112,6 +112,24 @@ bool storage_is_place(const char *path)
     return paths_plain(path) && strcmp(path, "tmp") != 0 && strncmp(path, "tmp/", 4) != 0;
 }
 
+int storage_make_parents(const char *folder, const char *path)
+{
+    scoped_fd int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (at < 0)
+        return -errno;
+    struct slice rest;
+    struct slice part = slice_until(slice_of(path), '/', &rest);
+    for (; rest.size; part = slice_until(rest, '/', &rest)) {
+        char name[NAME_MAX + 1];
+        int next = slice_copy(part, name, sizeof name) ? beneath_make(at, name) : -ENAMETOOLONG;
+        if (next < 0)
+            return next;
+        (void)close(at);
+        at = next;
+    }
+    return 0;
+}
+
 static bool suffix_valid(const char *suffix)
 {
     size_t size = strlen(suffix);

@@ -30,6 +30,9 @@ int storage_attempt_folder(const char *folder, const char *task_name, uint32_t a
 /* Whether a result may come to this path in a task's folder: a plain one (paths.h), and not in tmp,
  * which is cleaned. */
 bool storage_is_place(const char *path);
+/* Makes the folders above a plain path (paths.h) that is taken in folder, through no link. 0 or
+ * -errno: -ENOTDIR and -ELOOP when something else has a folder's name. */
+int storage_make_parents(const char *folder, const char *path);
 
 /* "temp_{ms}_{uuid8}{suffix}": suffix "" or "." and [A-Za-z0-9._-], else -EINVAL. */
 int storage_temp_name(const char *suffix, char ret_name[STORAGE_TEMP_NAME]);

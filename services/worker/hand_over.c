@@ -12,38 +12,12 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { FOLDER_MODE = 0777 };
-
 static int fault(struct fault *ret_fault, int code, const char *what, const char *path)
 {
     ret_fault->code = code;
     ret_fault->field[0] = '\0';
     (void)snprintf(ret_fault->message, sizeof ret_fault->message, "%s: %.300s", what, path);
     return code;
-}
-
-/* Makes the folders above a path beneath folder, following no link. 0 or -errno. */
-static int make_parents(const char *folder, char *path)
-{
-    scoped_fd int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (at < 0)
-        return -errno;
-    char *name = path;
-    for (char *slash = strchr(name, '/'); slash; slash = strchr(name, '/')) {
-        *slash = '\0';
-        int made = mkdirat(at, name, FOLDER_MODE);
-        int next = made == 0 || errno == EEXIST
-                       ? openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                       : -1;
-        int problem = errno;
-        *slash = '/';
-        if (next < 0)
-            return -problem;
-        (void)close(at);
-        at = next;
-        name = slash + 1;
-    }
-    return 0;
 }
 
 static bool read_pair(struct reader *files, char *ret_from, char *ret_to)
@@ -88,9 +62,9 @@ static int read_piece(const struct hand_over *row, struct reader *files, struct 
     return 0;
 }
 
-static int move(const struct hand_over *row, struct piece *piece, struct fault *ret_fault)
+static int move(const struct hand_over *row, const struct piece *piece, struct fault *ret_fault)
 {
-    int r = make_parents(row->folder, piece->to);
+    int r = storage_make_parents(row->folder, piece->to);
     if (r == 0 && clock_ms() >= row->until_ms)
         return fault(ret_fault, STATUS_STALE, "the lease has run out", piece->to);
     if (r == 0)

@@ -4,6 +4,7 @@
 
 #include "common/paths.h"
 #include "common/scoped.h"
+#include "common/storage/storage.h"
 #include "common/utf8.h"
 #include "services/worker/fetch.h"
 #include "services/worker/folder_list.h"
@@ -249,18 +250,6 @@ static int list_prefix(struct download *self)
     return 0;
 }
 
-static int make_parents(char *path)
-{
-    for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int made = mkdir(path, FOLDER_MODE);
-        *slash = '/';
-        if (made != 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
 static int get_member(struct download *self, const char *name)
 {
     char path[PATH_MAX];
@@ -271,7 +260,7 @@ static int get_member(struct download *self, const char *name)
         r = transfer_join(self->key, name, key, sizeof key, self->why);
     if (r)
         return r;
-    r = make_parents(path);
+    r = storage_make_parents(self->get->to, name);
     if (r == -ENOTDIR)
         return transfer_says(STATUS_INVALID, self->why, "%.300s is beneath a file", key);
     return r ? r : read_object(self, key, path, &info);

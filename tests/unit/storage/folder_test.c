@@ -131,6 +131,23 @@ TEST(a_place_is_beneath_the_folder_and_not_in_its_tmp)
     CHECK(!storage_is_place("tmp") && !storage_is_place("tmp/a") && !storage_is_place("../a"));
 }
 
+TEST(what_stands_above_a_path_is_made_through_no_link)
+{
+    UNUSED;
+    CHECK_INT(mkdir("above", 0700) | mkdir("above/a", 0700) | mkdir("outside", 0700), 0);
+    CHECK_INT(storage_make_parents("above", "file"), 0);
+    CHECK_INT(storage_make_parents("above", "a/b/c/file"), 0);
+    CHECK_INT(storage_make_parents("above", "a/b/c/file"), 0);
+    CHECK(exists("above/a/b/c") && !exists("above/a/b/c/file") && !exists("above/file"));
+    scratch_write("above/file", "x");
+    CHECK_INT(symlink("../outside", "above/link"), 0);
+    CHECK_INT(storage_make_parents("above", "file/x"), -ENOTDIR);
+    CHECK_INT(storage_make_parents("above", "file/x/y"), -ENOTDIR);
+    CHECK_INT(storage_make_parents("above", "link/x/y"), -ELOOP);
+    CHECK(!exists("outside/x"));
+    CHECK_INT(storage_make_parents("none", "x"), -ENOENT);
+}
+
 TEST(a_temporary_file_has_a_name_of_its_own)
 {
     UNUSED;
@@ -188,6 +205,7 @@ int main(void)
         HOLDS(a_folder_is_opened_as_it_is_or_made),
         HOLDS(what_is_no_tasks_folder_is_not_opened),
         HOLDS(a_place_is_beneath_the_folder_and_not_in_its_tmp),
+        HOLDS(what_stands_above_a_path_is_made_through_no_link),
         HOLDS(a_temporary_file_has_a_name_of_its_own),
         HOLDS(a_temporary_file_lies_in_the_tasks_tmp),
     };

@@ -1,3 +1,4 @@
+#include "common/file.h"
 #include "common/objects/digest.h"
 #include "common/objects/retry.h"
 #include "common/objects/store.h"
@@ -173,23 +174,11 @@ struct summing {
     int fd; /* -1: only summed */
 };
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        const ssize_t wrote = write(fd, bytes, size);
-        if (wrote < 0 && errno != EINTR)
-            return -errno;
-        bytes += wrote > 0 ? wrote : 0;
-        size -= wrote > 0 ? (size_t)wrote : 0;
-    }
-    return 0;
-}
-
 static int sum_up(void *arg, const void *bytes, size_t size)
 {
     struct summing *self = arg;
     const int r = digest_add(self->digest, slice_make(bytes, size));
-    return r || self->fd < 0 ? r : write_all(self->fd, bytes, size);
+    return r || self->fd < 0 ? r : file_write(self->fd, slice_make(bytes, size));
 }
 
 /* sha256 of info is that of what came; another than the object says it has: STATUS_CONFLICT. */

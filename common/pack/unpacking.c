@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
@@ -168,19 +169,12 @@ static int too_many(const struct unpacking *self)
 
 int unpacking_add(struct unpacking *self, const void *bytes, size_t size)
 {
-    const char *at = bytes;
     if (size > self->bytes_max - self->stats.original_bytes)
         return too_many(self);
     self->stats.original_bytes += size;
-    while (self->file >= 0 && size > 0) {
-        const ssize_t written = write(self->file, at, size);
-        if (written < 0)
-            return pack_says(self->message, -errno, "%s cannot be written: %s", self->name,
-                             strerror(errno));
-        at += written;
-        size -= (size_t)written;
-    }
-    return 0;
+    const int r = self->file >= 0 ? file_write(self->file, slice_make(bytes, size)) : 0;
+    return r ? pack_says(self->message, r, "%s cannot be written: %s", self->name, strerror(-r))
+             : 0;
 }
 
 int unpacking_end(struct unpacking *self, int64_t modified_s)

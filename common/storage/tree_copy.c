@@ -11,23 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/scoped.h"
 #include "common/slice.h"
 #include "common/storage/walk.h"
 
 enum { CHUNK = 1 << 17, AHEAD = 1 << 23, RANGE = 1 << 30 };
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(fd, bytes, size);
-        if (done < 0 && errno != EINTR)
-            return -errno;
-        bytes += done > 0 ? done : 0;
-        size -= done > 0 ? (size_t)done : 0;
-    }
-    return 0;
-}
 
 /* The disk begins while we still read: fsync then finds little left to wait for. */
 static int copy_by_hand(int from, int to)
@@ -41,7 +30,7 @@ static int copy_by_hand(int from, int to)
         if (got == 0)
             return 0;
         ahead += got > 0 ? got : 0;
-        int r = write_all(to, bytes, got > 0 ? (size_t)got : 0);
+        int r = file_write(to, slice_make(bytes, got > 0 ? (size_t)got : 0));
         if (r)
             return r;
         if (ahead < AHEAD)

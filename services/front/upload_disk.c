@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
@@ -54,18 +55,6 @@ const char *upload_disk_name(const struct upload_about *about)
 
 /* ---- its state ------------------------------------------------------------------------------- */
 
-static int write_all(int file, const char *text, size_t size)
-{
-    while (size) {
-        const ssize_t written = write(file, text, size);
-        if (written < 0)
-            return -errno;
-        text += written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
 /* Readers see the old or the new. */
 static int put_state(int folder, const char *text)
 {
@@ -75,7 +64,7 @@ static int put_state(int folder, const char *text)
     scoped_fd int file = open_file(tmp, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC);
     if (file < 0)
         return file;
-    int r = write_all(file, text, strlen(text));
+    int r = file_write(file, slice_of(text));
     if (r == 0 && fdatasync(file))
         r = -errno;
     if (r == 0 && renameat(tmp, STATE_NEW, folder, STATE))

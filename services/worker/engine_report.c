@@ -1,5 +1,6 @@
 #include "services/worker/engine_report.h"
 
+#include "common/file.h"
 #include "common/scoped.h"
 #include "common/status.h"
 #include "proto/codec.h"
@@ -65,16 +66,7 @@ static int send_whole(int fd, struct report_buffer *message)
 {
     if (message->broken)
         return -ENOMEM;
-    const char *at = message->bytes.data;
-    size_t left = message->bytes.size;
-    while (left > 0) {
-        ssize_t n = write(fd, at, left);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        at += n > 0 ? n : 0;
-        left -= n > 0 ? (size_t)n : 0;
-    }
-    return 0;
+    return file_write(fd, slice_make(message->bytes.data, message->bytes.size));
 }
 
 int report_progress(int fd, double progress)

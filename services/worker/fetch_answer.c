@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/status.h"
 #include "common/utf8.h"
 
@@ -49,14 +50,9 @@ int fetch_take(struct fetching *self, const char *bytes, size_t size)
     if (!EVP_DigestUpdate(self->digest, bytes, size))
         return -ENOMEM;
     self->got += size;
-    while (size > 0) {
-        const ssize_t written = write(self->file, bytes, size);
-        if (written < 0)
-            return fetch_says(self, -errno, "%s cannot be written: %s", self->row->path,
-                              strerror(errno));
-        bytes += written;
-        size -= (size_t)written;
-    }
+    const int r = file_write(self->file, slice_make(bytes, size));
+    if (r)
+        return fetch_says(self, r, "%s cannot be written: %s", self->row->path, strerror(-r));
     if (self->row->moved)
         self->row->moved(self->row->arg, self->got, self->total);
     return 0;

@@ -6,6 +6,7 @@
  * One line: RESULT FILES ORIGINAL PACKED SHA256, or RESULT and the message. With PACK_SINK=N the
  * sink answers BUSY at its Nth call, with PACK_STOP=N the Nth question whether to stop is answered
  * by yes, with PACK_TOUCH=FILE at half of the way a byte is added to FILE. */
+#include "common/file.h"
 #include "common/pack/pack.h"
 #include "common/status.h"
 
@@ -32,16 +33,10 @@ static long number_of(const char *name)
 static int sink(void *arg, const void *bytes, size_t size)
 {
     struct probe *self = arg;
-    const char *at = bytes;
     if (self->sink_left > 0 && --self->sink_left == 0)
         return STATUS_BUSY;
-    while (self->out >= 0 && size > 0) {
-        const ssize_t written = write(self->out, at, size);
-        if (written < 0)
-            abort();
-        at += written;
-        size -= (size_t)written;
-    }
+    if (self->out >= 0 && file_write(self->out, slice_make(bytes, size)))
+        abort();
     return 0;
 }
 

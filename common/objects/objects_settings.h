@@ -10,3 +10,6 @@ int objects_of_settings(const struct settings *settings, objects_t **ret_objects
 /* For who starts: no store, or one that can be, else STATUS_INVALID or -ENOMEM, and it was logged.
  */
 int objects_settings_check(const struct settings *settings);
+
+/* Tasks and HTTP may name objects.bucket and those of objects.buckets, no others. */
+bool objects_bucket_allowed(const struct settings *settings, const char *bucket);

@@ -57,3 +57,18 @@ int objects_settings_check(const struct settings *settings)
     log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", *why ? why : strerror(-r));
     return r < 0 ? r : -EINVAL;
 }
+
+bool objects_bucket_allowed(const struct settings *settings, const char *bucket)
+{
+    struct slice rest = slice_of(settings->objects_buckets);
+    bool allowed = strcmp(bucket, settings->objects_bucket) == 0;
+    while (!allowed && rest.size) {
+        struct slice name = slice_until(rest, ',', &rest);
+        while (name.size && *(const char *)name.data == ' ')
+            name = slice_make((const char *)name.data + 1, name.size - 1);
+        while (name.size && ((const char *)name.data)[name.size - 1] == ' ')
+            name.size--;
+        allowed = name.size && slice_is(name, bucket);
+    }
+    return allowed;
+}

@@ -81,14 +81,8 @@ const char *files_bucket_of(const struct front *front, const char *given)
     const char *first = front->settings->objects_bucket;
     if (!given || !*given || strcmp(given, first) == 0)
         return first;
-    for (struct slice rest = slice_of(front->settings->objects_buckets); rest.size;) {
-        struct slice one = slice_until(rest, ',', &rest);
-        while (one.size && *(const char *)one.data == ' ')
-            one = slice_make((const char *)one.data + 1, one.size - 1);
-        if (slice_is(one, given) && objects_bucket_valid(given))
-            return given;
-    }
-    return NULL;
+    const bool good = objects_bucket_allowed(front->settings, given) && objects_bucket_valid(given);
+    return good ? given : NULL;
 }
 
 const char *files_bucket(request_t *request, const char *given)

@@ -1,6 +1,7 @@
 /* What uploads and downloads have in common. */
 #include "services/worker/transfer_self.h"
 
+#include "common/objects/objects_settings.h"
 #include "common/scoped.h"
 #include "proto/codec.h"
 #include "services/worker/trouble.h"
@@ -38,21 +39,6 @@ int transfer_failed(const objects_t *objects, int result, const char *what,
     (void)transfer_says(0, ret_why, "%.200s: %.280s", what, said[0] ? said : known);
     bool again = result == STATUS_MALFORMED || result == STATUS_CONFLICT;
     return again ? STATUS_UNAVAILABLE : result;
-}
-
-bool transfer_bucket_allowed(const struct settings *settings, const char *bucket)
-{
-    struct slice rest = slice_of(settings->objects_buckets);
-    bool allowed = strcmp(bucket, settings->objects_bucket) == 0;
-    while (!allowed && rest.size) {
-        struct slice name = slice_until(rest, ',', &rest);
-        while (name.size && *(const char *)name.data == ' ')
-            name = slice_make((const char *)name.data + 1, name.size - 1);
-        while (name.size && ((const char *)name.data)[name.size - 1] == ' ')
-            name.size--;
-        allowed = name.size && slice_is(name, bucket);
-    }
-    return allowed;
 }
 
 const char *transfer_type_of(const char *name)
@@ -230,7 +216,7 @@ static int put_folder(engine_t *engine, objects_t *objects, const struct transfe
 static int check_target(const struct transfer_put *put, const struct settings *settings,
                         char why[TRANSFER_WHY])
 {
-    if (!transfer_bucket_allowed(settings, put->bucket))
+    if (!objects_bucket_allowed(settings, put->bucket))
         return transfer_says(STATUS_DENIED, why,
                              "the bucket %.63s is neither objects.bucket nor in objects.buckets",
                              put->bucket);

@@ -17,8 +17,6 @@ enum {
 /* field: the input at fault, should it be one. Answers what the node is to answer. */
 int transfer_refuse(engine_t *engine, int result, const char *field, const char why[TRANSFER_WHY]);
 
-/* objects.bucket, and those of objects.buckets. */
-bool transfer_bucket_allowed(const struct settings *settings, const char *bucket);
 /* "image/jpeg" of "x.jpg"; "" when it is not known. */
 const char *transfer_type_of(const char *name);
 

@@ -2,6 +2,7 @@
  * unpacked, or a file of a foreign server. */
 #include "services/worker/transfer_self.h"
 
+#include "common/objects/objects_settings.h"
 #include "common/paths.h"
 #include "common/scoped.h"
 #include "common/storage/storage.h"
@@ -95,7 +96,7 @@ static int locate(struct download *self)
         return 0;
     if (r)
         return transfer_says(r, self->why, "%.300s names no object", self->get->source);
-    if (!transfer_bucket_allowed(self->settings, self->bucket))
+    if (!objects_bucket_allowed(self->settings, self->bucket))
         return transfer_says(STATUS_DENIED, self->why,
                              "the bucket %s is neither objects.bucket nor in objects.buckets",
                              self->bucket);

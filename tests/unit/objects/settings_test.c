@@ -98,12 +98,32 @@ TEST(a_call_that_cannot_be_is_refused_before_anything_is_sent)
     CHECK_TEXT(url, "untouched");
 }
 
+TEST(only_buckets_of_the_settings_are_allowed)
+{
+    UNUSED;
+    static const struct {
+        const char *buckets, *bucket;
+        bool allowed;
+    } rows[] = {
+        { "", "gantry", true },   { "a,b", "gantry", true }, { "a,b", "a", true },
+        { " a , b ", "b", true }, { "a,b", "c", false },     { "", "", false },
+        { "a,,b", "", false },    { "ab", "a", false },      { "a", "ab", false },
+        { "a b,c", "a b", true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct settings settings = { .objects_bucket = "gantry",
+                                           .objects_buckets = rows[i].buckets };
+        CHECK_INT(objects_bucket_allowed(&settings, rows[i].bucket), rows[i].allowed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOLDS(settings_make_a_store),
         HOLDS(no_endpoint_is_no_store),
         HOLDS(settings_that_cannot_be_are_named),
+        HOLDS(only_buckets_of_the_settings_are_allowed),
         HOLDS(a_call_that_cannot_be_is_refused_before_anything_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

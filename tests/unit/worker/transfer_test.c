@@ -6,25 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-TEST(only_buckets_of_the_settings_are_allowed)
-{
-    UNUSED;
-    static const struct {
-        const char *buckets, *bucket;
-        bool allowed;
-    } rows[] = {
-        { "", "gantry", true },   { "a,b", "gantry", true }, { "a,b", "a", true },
-        { " a , b ", "b", true }, { "a,b", "c", false },     { "", "", false },
-        { "a,,b", "", false },    { "ab", "a", false },      { "a", "ab", false },
-        { "a b,c", "a b", true },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct settings settings = { .objects_bucket = "gantry",
-                                           .objects_buckets = rows[i].buckets };
-        CHECK_INT(transfer_bucket_allowed(&settings, rows[i].bucket), rows[i].allowed);
-    }
-}
-
 TEST(a_type_is_told_by_the_ending)
 {
     UNUSED;
@@ -74,7 +55,6 @@ TEST(what_does_not_fit_is_said)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        HOLDS(only_buckets_of_the_settings_are_allowed),
         HOLDS(a_type_is_told_by_the_ending),
         HOLDS(a_name_is_fit_for_a_file),
         HOLDS(what_does_not_fit_is_said),

@@ -91,7 +91,7 @@ void connections_move(struct connections *self, struct connection *connection,
     if (state == CONNECTION_ANSWERING || state == CONNECTION_TAKING) {
         const struct tcp_figures figures = tcp_look(connection->fd);
         connection->asked = figures.received;
-        connection->taken = figures.taken;
+        connection->taken = state == CONNECTION_TAKING ? figures.received : figures.taken;
     }
     connection->state = state;
     connection->since_ms = now_ms;
@@ -162,17 +162,19 @@ static void drop_lost(struct connections *self, struct connection *connection)
 }
 
 /* A peer that is not read from can send nothing. That one has left, libmicrohttpd misses when it
- * shows at once with the last bytes. */
+ * shows at once with the last bytes: those it is still to read. */
 static void look_at_taking(struct connections *self, struct connection *connection, int64_t now_ms)
 {
     const struct tcp_figures figures = tcp_look(connection->fd);
-    if (connection->held_up || figures.received != connection->asked) {
-        connection->asked = figures.received;
+    const bool still = !connection->held_up && figures.received == connection->asked;
+    connection->asked = figures.received;
+    if (connection->held_up || figures.received - connection->taken >= (uint64_t)CONNECTION_PACE) {
+        connection->taken = figures.received;
         connection->since_ms = now_ms;
-    } else if (figures.left) {
+    } else if (still && figures.left) {
         drop_lost(self, connection);
     } else if (now_ms - connection->since_ms >= self->settings->front_request_ms) {
-        connection_last_words(connection, 408, "nothing of the body came for too long");
+        connection_last_words(connection, 408, "the body came too slowly");
         log_event_seldom(LOG_LEVEL_DEBUG, "dropped", "why=%s", "request_ms");
         drop_lost(self, connection);
     }

@@ -15,7 +15,8 @@ enum connection_state {
     CONNECTION_IDLE,      /* between requests: front.idle_ms */
     CONNECTION_ARRIVING,  /* a request comes: front.request_ms for all of it */
     CONNECTION_HANDLED,   /* the answer is being found: that has limits of its own */
-    CONNECTION_TAKING,    /* a body of any length comes: a byte in every front.request_ms */
+    CONNECTION_TAKING,    /* a body of any length comes: at least CONNECTION_PACE bytes in every
+                           * front.request_ms */
     CONNECTION_WAITING,   /* as HANDLED, but it takes long: ends when the peer leaves */
     CONNECTION_ANSWERING, /* at least CONNECTION_PACE bytes of it in every front.request_ms */
 };
@@ -34,8 +35,8 @@ struct connection {
     int64_t since_ms;
     bool held_up;   /* nothing of it is read, for reasons of ours: its time stands still */
     uint64_t asked; /* bytes received when the last answer began: with more another request has;
-                     * while TAKING, at since_ms */
-    uint64_t taken; /* bytes of answers acknowledged at since_ms */
+                     * while TAKING, at the last look */
+    uint64_t taken; /* bytes of answers acknowledged at since_ms; while TAKING, received */
     size_t held;    /* bytes of its answer */
     struct request *request;   /* NULL: none */
     const struct trace *trace; /* of the request that comes; NULL: its headers did not come yet */

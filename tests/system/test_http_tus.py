@@ -3,6 +3,8 @@ import http.client
 import json
 import os
 import re
+import select
+import socket
 import subprocess
 import time
 
@@ -186,20 +188,56 @@ def test_two_at_once_are_one_too_many(start):
     assert tus.call("HEAD").status == 404 and tus.call("DELETE").status == 404 and not os.path.exists(f"share/{tus.id}")
 
 
+PACE, REQUEST_S = 4096, 2  # so many bytes of a body in every front.request_ms: services/front/connections.h
+
+
+def drip(end, piece, pause, seconds):
+    """Sends a piece after each pause until it is answered: the bytes sent."""
+    sent, began = 0, time.monotonic()
+    while time.monotonic() - began < seconds and not select.select([end], [], [], pause)[0]:
+        try:
+            end.sendall(bytes(piece))
+        except OSError:
+            break
+        sent += piece
+    return sent
+
+
 def test_who_stalls_is_ended_and_who_is_slow_is_not(start):
-    front, tus = bare(start, front_request_ms=800)
-    tus.create(1000)
-    with tus.begin(0, 1000) as end:
+    front, tus = bare(start, front_request_ms=REQUEST_S * 1000)
+    tus.create(1 << 20)
+    with tus.begin(0, 1 << 20) as end:
         began = time.monotonic()
-        for n in range(20):  # far longer than a request may take
-            end.sendall(b"x")
-            time.sleep(0.1)
-        assert time.monotonic() - began > 1.9
+        sent = drip(end, PACE // 8, REQUEST_S / 20, 3 * REQUEST_S)  # far longer than a request may take, at some twice the pace
+        assert time.monotonic() - began > 3 * REQUEST_S and not select.select([end], [], [], 0)[0]
         (answer,) = parse(drain(end))
-        assert answer.status == 408 and time.monotonic() - began < 5
-    until(lambda: tus.offset() == 20)
-    with tus.begin(20, 10) as end:
-        assert closes(end, 5) < 3
+        assert answer.status == 408
+    until(lambda: tus.offset() == sent)
+    with tus.begin(sent, 10) as end:
+        assert closes(end, 5 + REQUEST_S) < 3 + REQUEST_S
+    assert front.alive()
+
+
+@pytest.mark.parametrize("piece, pause", [(1, 0.2), (PACE // 8, REQUEST_S / 4)])  # half of the pace is too little as well
+def test_who_trickles_keeps_no_room_from_others(start, piece, pause):
+    front, tus = bare(start, front_request_ms=REQUEST_S * 1000, front_uploads_max=1)
+    tus.create(MIB)
+    body, kind = form(("file_path", None, b"a"), ("file", "a", b""))
+    head = f"POST /v1/files/upload HTTP/1.1\r\nHost: a\r\nContent-Type: {kind['Content-Type']}\r\nContent-Length: {MIB}\r\n\r\n".encode()
+    def trickle(end):
+        began = time.monotonic()
+        sent = drip(end, piece, pause, 10 * REQUEST_S)
+        assert time.monotonic() - began < 6 * REQUEST_S
+        (answer,) = parse(drain(end))
+        assert answer.status == 408 and "slowly" in detail(answer), answer
+        return sent
+    with tus.begin(0, MIB) as end:
+        sent = trickle(end)
+    assert until(tus.offset) <= sent  # what came last may have met a closed connection
+    with socket.create_connection(("127.0.0.1", front.port), 60) as end:
+        end.sendall(head + body[:body.rindex(b"\r\n--")])
+        trickle(end)
+    until(lambda: tus.patch(tus.offset(), b"y" * 10).status == 204)  # there is room, and it goes on
     assert front.alive()
 
 

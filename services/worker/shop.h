@@ -53,5 +53,7 @@ struct run {
 run_t *run_new(gantry_job_t *job, const struct shop_node *node);
 /* Kills its engine. Not while a thread has it. */
 void run_destroy(run_t **self_p);
+/* Tells the broker its end, frees it and says so to the shop's owner. Its folder is closed. */
+void run_finish(run_t **self_p);
 /* It may be handed over. */
 void run_go_on(run_t *self);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/storage/storage_settings.h"
 #include "proto/attach.h"
 #include "services/front/files.h"
 #include "services/front/health.h"
@@ -24,7 +25,7 @@ static int check(const struct settings *settings)
 {
     const char *stages = settings->reuse_result_stages;
     if (strcmp(stages, "all") == 0 || strcmp(stages, "requested") == 0)
-        return 0;
+        return storage_check_marks(settings);
     log_event(LOG_LEVEL_ERROR, "setting_wrong", "setting=%s what=%s known=%s",
               "reuse.result_stages", stages, "all, requested");
     return -EINVAL;

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "common/storage/storage_settings.h"
 #include "services/state/state.h"
 #include "services/state/usage.h"
 
@@ -117,16 +118,6 @@ static void on_time(uv_timer_t *timer)
     state_keep(self->state);
 }
 
-static int check_marks(const struct settings *settings)
-{
-    if (settings->storage_low_bytes <= settings->storage_high_bytes)
-        return 0;
-    log_event(LOG_LEVEL_ERROR, "start_failed",
-              "setting=storage.low_bytes why=\"%lld is above storage.high_bytes, %lld\"",
-              (long long)settings->storage_low_bytes, (long long)settings->storage_high_bytes);
-    return -EINVAL;
-}
-
 /* The folder of created tasks' videos would be a task's folder, or have such: its removal is a
  * FORGET or a clean-up away. */
 static int check_folders(const struct settings *settings)
@@ -145,7 +136,7 @@ static int check_folders(const struct settings *settings)
 
 static int check(const struct settings *settings)
 {
-    const int r = check_marks(settings);
+    const int r = storage_check_marks(settings);
     return r ? r : check_folders(settings);
 }
 

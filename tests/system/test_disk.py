@@ -128,17 +128,26 @@ def test_what_is_there_is_told_and_a_schedule_waits(tmp_path):
         assert not disk(client).get("refusing")
 
 
-@pytest.mark.parametrize("low,high,good", [(2, 1, False), (0, 0, True), (1, 1, True)])
-def test_marks_that_cannot_be(tmp_path, low, high, good):
-    process = subprocess.Popen([os.path.join(BIN, "gantry-state"), "--state-brokers", "ipc://nobody", "--redis-addr", "nowhere",
-                                "--storage-low-bytes", str(low), "--storage-high-bytes", str(high)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    if good:
-        time.sleep(0.5)
-        assert process.poll() is None
+def begun(program, folder, *flags):
+    """A program that reaches nobody: its exit code, 0 when it had to be stopped, and what it said."""
+    away = {"gantry-state": ["--state-brokers", "ipc://nobody", "--redis-addr", "nowhere"], "gantry-worker": ["--worker-brokers", "ipc://nobody"],
+            "gantry-front": ["--front-http", "127.0.0.1:0", "--front-brokers", "ipc://nobody", "--objects-endpoint", "http://127.0.0.1:1",
+                             "--objects-access-key", "k", "--objects-secret-key", "s"]}
+    with open(folder / "said", "w") as said:
+        process = subprocess.Popen([os.path.join(BIN, program), *away[program], *flags], cwd=folder, stderr=said)
+    try:
+        process.wait(1)
+    except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=30)[1]
-    assert (process.returncode == 0) == good, said
-    assert good or "setting=storage.low_bytes" in said
+    return process.wait(30), (folder / "said").read_text()
+
+
+@pytest.mark.parametrize("program", ["gantry-state", "gantry-front"])
+@pytest.mark.parametrize("low,high,good", [(2, 1, False), (0, 0, True), (1, 1, True)])
+def test_marks_that_cannot_be(tmp_path, program, low, high, good):
+    code, said = begun(program, tmp_path, "--storage-root", str(tmp_path / "share"), "--storage-low-bytes", str(low), "--storage-high-bytes", str(high))
+    assert (code == 0) == good, said
+    assert good or "storage.low_bytes, 2, is above storage.high_bytes, 1" in said
 
 
 @pytest.fixture

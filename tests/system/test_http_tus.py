@@ -261,7 +261,7 @@ def test_transfers_are_bounded(start):
 
 
 def test_disk_and_quota_are_told_with_figures(start):
-    front, tus = bare(start, storage_low_bytes=1 << 59)
+    front, tus = bare(start, storage_low_bytes=1 << 59, storage_high_bytes=1 << 59)
     headers = {**TUS, "Upload-Length": "5", "Upload-Metadata": metadata(file_path="a")}
     answer = tus.call("POST", "/v1/files/uploads", headers=headers)
     assert answer.status == 503 and answer.headers["Retry-After"] and re.search(r"\d+ bytes left; 5 more .* storage.low_bytes, 576460752303423488",

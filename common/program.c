@@ -201,7 +201,9 @@ static int run(const struct program_row *row, const struct settings *settings)
     if (self.self)
         row->destroy(self.self);
     end_loop(&self);
-    return r ? EXIT_FAILURE : self.code;
+    if (r)
+        return r == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
+    return self.code;
 }
 
 static int configured(const struct program_row *row, const struct usage *usage)

@@ -17,7 +17,8 @@ struct program_row {
     const char *summary;  /* one line */
     const char *examples; /* lines of --help */
     unsigned used_by;     /* USED_BY_x */
-    /* 0, or negative errno (after logging why): the program ends with 1. */
+    /* 0, or negative errno (after logging why): the program ends with 1, or, of a setting that
+     * cannot be, which is -EINVAL, with 2. */
     int (*start)(program_t *program, const struct settings *settings, void **ret_self);
     /* Told to stop: let go of what is under way and call program_end() when done, now or later. */
     void (*stop)(void *self);

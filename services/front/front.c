@@ -21,11 +21,20 @@ struct service {
     bool closed;         /* only what is in the pool still refers to it */
 };
 
+/* Uploads make the root; without a store there are none. */
+static int check_storage(const struct settings *settings)
+{
+    int r = storage_check_marks(settings);
+    if (r == 0 && *settings->objects_endpoint)
+        r = storage_check_root(settings, true);
+    return r;
+}
+
 static int check(const struct settings *settings)
 {
     const char *stages = settings->reuse_result_stages;
     if (strcmp(stages, "all") == 0 || strcmp(stages, "requested") == 0)
-        return storage_check_marks(settings);
+        return check_storage(settings);
     log_event(LOG_LEVEL_ERROR, "setting_wrong", "setting=%s what=%s known=%s",
               "reuse.result_stages", stages, "all, requested");
     return -EINVAL;

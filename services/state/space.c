@@ -136,7 +136,9 @@ static int check_folders(const struct settings *settings)
 
 static int check(const struct settings *settings)
 {
-    const int r = storage_check_marks(settings);
+    int r = storage_check_marks(settings);
+    if (r == 0)
+        r = storage_check_root(settings, false);
     return r ? r : check_folders(settings);
 }
 

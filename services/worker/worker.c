@@ -5,6 +5,7 @@
 #include "common/objects/objects_settings.h"
 #include "common/paths.h"
 #include "common/status.h"
+#include "common/storage/storage_settings.h"
 #include "proto/attach.h"
 #include "proto/worker.h"
 #include "services/worker/run.h"
@@ -231,6 +232,15 @@ static int find_programs(char folder[PATH_MAX])
     return 0;
 }
 
+/* Who only runs within this process makes no task's folder. */
+static int check_root(const struct worker *self)
+{
+    bool makes = false;
+    for (size_t i = 0; i < self->count; i++)
+        makes |= !self->shop_nodes[i].row->run && !self->shop_nodes[i].row->async;
+    return makes ? storage_check_root(self->settings, true) : 0;
+}
+
 static int connect_broker(struct worker *self)
 {
     const struct settings *settings = self->settings;
@@ -277,6 +287,8 @@ static int worker_start(program_t *program, const struct settings *settings, voi
     if (!self->shop)
         return wrong("start_failed", "the shop", -ENOMEM);
     r = add_services(self, &row);
+    if (r == 0)
+        r = check_root(self);
     return r ? r : connect_broker(self);
 }
 

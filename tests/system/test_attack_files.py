@@ -108,7 +108,7 @@ def test_videos_are_no_tasks_folder(tmp_path, monkeypatch, root, local):
     os.symlink("there", "link")
     done = subprocess.run([os.path.join(BIN, "gantry-state"), "--redis-addr", "none", "--storage-root", root, "--storage-local", local],
                           capture_output=True, text=True, timeout=20)
-    assert done.returncode == 1 and "setting=storage.local" in done.stderr and "folder of its own" in done.stderr, done
+    assert done.returncode == 2 and "setting=storage.local" in done.stderr and "folder of its own" in done.stderr, done
 
 
 @pytest.mark.parametrize("program", ["gantry-state", "gantry-worker"])
@@ -119,14 +119,14 @@ def test_a_store_that_cannot_be_is_told_at_the_start(tmp_path, monkeypatch, prog
     store = {"objects-endpoint": "http://127.0.0.1:1", "objects-access-key": "a", "objects-secret-key": "hushed", **wrong}
     done = subprocess.run([os.path.join(BIN, program), *(f"--{name}={value}" for name, value in store.items())],
                           capture_output=True, text=True, timeout=20)
-    assert done.returncode == 1 and "start_failed" in done.stderr and word in done.stderr and "hushed" not in done.stderr, done
+    assert done.returncode == 2 and "start_failed" in done.stderr and word in done.stderr and "hushed" not in done.stderr, done
 
 
 def test_a_log_lines_value_is_quoted_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = subprocess.run([os.path.join(BIN, "gantry-state"), "--redis-addr", "none", "--cleanup-schedule", "every day"],
                           capture_output=True, text=True, timeout=20)
-    assert done.returncode == 1 and 'setting=cleanup.schedule why="must be five' in done.stderr and '""' not in done.stderr, done
+    assert done.returncode == 2 and 'setting=cleanup.schedule why="must be five' in done.stderr and '""' not in done.stderr, done
 
 
 @pytest.mark.parametrize("missing, there", [("--from", "--to"), ("--to", "--from")])

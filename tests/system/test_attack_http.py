@@ -37,7 +37,7 @@ def test_an_address_ends_where_it_ends(start):  # noqa: F811
 def test_a_setting_that_means_nothing_is_told(tmp_path):
     done = subprocess.run([os.path.join(BIN, "gantry-front"), "--front-http", "127.0.0.1:0", "--reuse-result-stages", "some"],
                           capture_output=True, text=True, timeout=20, cwd=tmp_path)
-    assert done.returncode == 1 and "reuse.result_stages" in done.stderr and "requested" in done.stderr, done
+    assert done.returncode == 2 and "reuse.result_stages" in done.stderr and "requested" in done.stderr, done
 
 
 def test_what_a_new_task_writes_outlasts_the_old_ones_removal(town):

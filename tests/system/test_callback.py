@@ -276,7 +276,7 @@ def test_a_wrong_setting_is_told_at_the_start(tmp_path, setting, value):
     try:
         with pytest.raises(AssertionError, match="did not start"):
             home.start()
-        assert home.worker.wait(5) == 1
+        assert home.worker.wait(5) == 2
         with open(tmp_path / "worker.log") as log:
             assert f"setting={setting.replace('_', '.', 1)} what={value}" in log.read()
     finally:

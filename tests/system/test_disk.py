@@ -128,13 +128,13 @@ def test_what_is_there_is_told_and_a_schedule_waits(tmp_path):
         assert not disk(client).get("refusing")
 
 
-def begun(program, folder, *flags):
+def begun(program, folder, *flags, user=None):
     """A program that reaches nobody: its exit code, 0 when it had to be stopped, and what it said."""
     away = {"gantry-state": ["--state-brokers", "ipc://nobody", "--redis-addr", "nowhere"], "gantry-worker": ["--worker-brokers", "ipc://nobody"],
             "gantry-front": ["--front-http", "127.0.0.1:0", "--front-brokers", "ipc://nobody", "--objects-endpoint", "http://127.0.0.1:1",
                              "--objects-access-key", "k", "--objects-secret-key", "s"]}
     with open(folder / "said", "w") as said:
-        process = subprocess.Popen([os.path.join(BIN, program), *away[program], *flags], cwd=folder, stderr=said)
+        process = subprocess.Popen([os.path.join(BIN, program), *away[program], *flags], cwd=folder, stderr=said, user=user)
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:
@@ -146,8 +146,27 @@ def begun(program, folder, *flags):
 @pytest.mark.parametrize("low,high,good", [(2, 1, False), (0, 0, True), (1, 1, True)])
 def test_marks_that_cannot_be(tmp_path, program, low, high, good):
     code, said = begun(program, tmp_path, "--storage-root", str(tmp_path / "share"), "--storage-low-bytes", str(low), "--storage-high-bytes", str(high))
-    assert (code == 0) == good, said
+    assert code == (0 if good else 2), said
     assert good or "storage.low_bytes, 2, is above storage.high_bytes, 1" in said
+
+
+@pytest.mark.parametrize("program, makes", [("gantry-state", False), ("gantry-worker", True), ("gantry-front", True)])
+def test_a_root_that_cannot_be(tmp_path, program, makes):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "closed").mkdir(mode=0o555)
+    (tmp_path / "closed" / "root").mkdir(mode=0o555)
+    for above in [tmp_path, *tmp_path.parents][:3]:
+        above.chmod(above.stat().st_mode | 0o711)
+    (tmp_path / "run").mkdir(mode=0o777)
+    (tmp_path / "run").chmod(0o777)
+    def at(root):
+        return begun(program, tmp_path / "run", "--storage-root", str(tmp_path / root), user=65534 if os.geteuid() == 0 else None)
+    for root, code, what in [("file", 2, "name one on the shared disk"), ("closed/root", 2, "may not be written"),
+                             ("closed/new", 2 if makes else 0, "cannot be made" if makes else ""), ("run/deep/new", 0, "")]:
+        ended, said = at(root)
+        assert ended == code and what in said and "Sanitizer" not in said, (root, ended, said)
+        assert not code or "start_failed setting=storage.root" in said, said
+    assert not (tmp_path / "run" / "deep").exists()  # not before it is needed
 
 
 @pytest.fixture

@@ -140,8 +140,8 @@ def test_two_nodes_share_one_redis():
 
 
 @pytest.mark.parametrize("flag, code, event", [
-    ("--queue-limits=system=0", 1, "start_failed setting=queue.limits"),
-    ("--broker-clients=tcp://0.0.0.0:17470", 1, "broker.insecure"),
+    ("--queue-limits=system=0", 2, "start_failed setting=queue.limits"),
+    ("--broker-clients=tcp://0.0.0.0:17470", 2, "broker.insecure"),
     ("--lease-ms=soon", 2, "lease_ms"),
 ])
 def test_what_either_cannot_start_with_ends_it(tmp_path, flag, code, event):

@@ -448,6 +448,6 @@ def test_a_worker_that_cannot_start_says_why(house):
     h = house(start=False, worker_services="system,nonsense")
     with pytest.raises(AssertionError):
         h.start()
-    assert h.worker.wait(5) == 1
+    assert h.worker.wait(5) == 2
     said = open(f"{h.folder}/worker.log").read()
     assert "what=nonsense" in said and 'known="audio_separator, ffmpeg, storage, system, video"' in said

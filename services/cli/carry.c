@@ -38,6 +38,12 @@ int carry_name(int folder, const char *path, char ret_name[CARRY_NAME], int *ret
     return 0;
 }
 
+int carry_sync(int folder)
+{
+    scoped_fd int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) ? -errno : 0;
+}
+
 static void digest_end(EVP_MD_CTX **digest)
 {
     EVP_MD_CTX_free(*digest);
@@ -99,12 +105,6 @@ static void part_beside(const char *name, const char *sha256, char part[CARRY_NA
                    sha256);
 }
 
-static int sync_folder(int folder)
-{
-    scoped_fd int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) ? -errno : 0;
-}
-
 /* The copy is read again before the file goes. */
 static int copy_across(const struct carry *row, const char *from, const char *to, int to_folder)
 {
@@ -124,7 +124,7 @@ static int copy_across(const struct carry *row, const char *from, const char *to
         (void)tree_remove(AT_FDCWD, part);
         return r;
     }
-    r = sync_folder(to_folder);
+    r = carry_sync(to_folder);
     return r == 0 && unlink(from) ? -errno : r;
 }
 
@@ -146,13 +146,30 @@ static int move(const struct carry *row)
     return r == 0 && strcmp(sha256, row->sha256) != 0 ? -EIO : r;
 }
 
-/* It is at both places: a copy that was killed before its end, or another file. */
+/* What was written there, and its name, are on disk. */
+static int sync_file(int folder, const char *path)
+{
+    char name[CARRY_NAME];
+    scoped_fd int parent = -1;
+    scoped_fd int file = paths_open_beneath(folder, path, O_RDONLY | O_NONBLOCK);
+    if (file < 0 || fsync(file))
+        return file < 0 ? file : -errno;
+    int r = carry_name(folder, path, name, &parent);
+    return r ? r : carry_sync(parent);
+}
+
+/* It is at both places: a copy that was killed before its end, perhaps before it was synced, or
+ * another's of the same bytes. */
 static int end_copy(const struct carry *row)
 {
     char from[CARRY_NAME];
     scoped_fd int from_folder = -1;
-    int r = row->dry ? 0 : carry_name(row->from, row->path, from, &from_folder);
-    return r == 0 && !row->dry && unlink(from) ? -errno : r;
+    if (row->dry)
+        return 0;
+    int r = sync_file(row->to, row->path);
+    if (r == 0)
+        r = carry_name(row->from, row->path, from, &from_folder);
+    return r == 0 && unlink(from) ? -errno : r;
 }
 
 int carry_file(const struct carry *row, enum carry_fate *ret_fate)

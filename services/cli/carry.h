@@ -27,6 +27,9 @@ struct carry {
  */
 int carry_file(const struct carry *row, enum carry_fate *ret_fate);
 
+/* An open folder's names are on disk. 0 or -errno. */
+int carry_sync(int folder);
+
 /* "/proc/self/fd/N/name" of what lies beneath an open folder, for calls that want a name; *ret_fd
  * (O_PATH) is the caller's to close, and the name good as long. 0 or -errno. */
 enum { CARRY_NAME = 320 };

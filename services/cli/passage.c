@@ -150,7 +150,7 @@ static int make_folder(const struct passage *self, const char *path)
     if (r)
         return r;
     scoped_fd int made = beneath_make(parent, strrchr(name, '/') + 1);
-    return made < 0 ? made : 0;
+    return made < 0 ? made : carry_sync(parent);
 }
 
 /* Whether it has arrived. */
@@ -257,7 +257,7 @@ static int go(struct passage *self, int root, json_t *rest)
         r = manifest_write(self->all->manifests, self->id, self->manifest);
     if (r == 0 && self->there < 0 && !row->dry) {
         int made = beneath_make(root, self->id);
-        r = made < 0 ? made : 0;
+        r = made < 0 ? made : carry_sync(root);
         self->there = made < 0 ? -1 : made;
     }
     if (r == 0)

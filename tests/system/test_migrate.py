@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import stat
@@ -210,6 +211,31 @@ def test_it_goes_on_after_kills(roots, back):
     if not back:
         migrate(old, new, "--back")
         assert tree(old) == before and tree(new) == {}
+
+
+def test_what_goes_is_on_disk_where_it_went(roots, tmp_path):
+    """Of a copy that was killed before its end: the source goes only behind both syncs, of the file and of its folder."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    probe = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"strace cannot trace here: {probe.stderr}")
+    old, new = roots
+    fill(old, tasks=1)
+    shutil.copytree(old, tmp_path / "kept")
+    migrate(old, new)
+    shutil.copytree(tmp_path / "kept", old, dirs_exist_ok=True)
+    log = tmp_path / "strace.log"
+    subprocess.run(["strace", "-f", "-qq", "-y", "-s", "512", "-e", "trace=fsync,unlink", "-o", str(log), GANTRY, "migrate", "single_tasks", "--from", str(old),
+                    "--to", str(new)], env={**CLEAN, "ASAN_OPTIONS": "detect_leaks=0"}, check=True, stdout=subprocess.DEVNULL)
+    assert not list(old.iterdir())
+    synced, ended = set(), 0
+    for line in log.read_text().splitlines():
+        synced |= set(re.findall(r"fsync\(\d+<(.*)>\) += 0", line))
+        if re.search(r'unlink\(".*original\.mp4"\) += 0', line):
+            ended += 1
+            assert {f"{new}/task-0", f"{new}/task-0/original.mp4"} <= synced, line
+    assert ended == 1
 
 
 def test_two_at_once_are_one(roots):

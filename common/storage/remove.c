@@ -66,6 +66,16 @@ static void remove_in(int root, const char *name, struct storage_removal *remova
     }
 }
 
+/* Else the way back would look for the task for ever. */
+static void remove_manifest(int root, const char *name)
+{
+    char manifest[TASK_ID_MAX + sizeof ".jsonl"];
+    (void)snprintf(manifest, sizeof manifest, "%s.jsonl", name);
+    scoped_fd int folder = paths_open_beneath(root, STORAGE_MIGRATED, O_PATH | O_DIRECTORY);
+    if (folder >= 0)
+        (void)unlinkat(folder, manifest, 0);
+}
+
 void storage_remove(const char *root, struct slice id, struct storage_removal *ret_removal)
 {
     char name[TASK_ID_MAX + 1];
@@ -74,8 +84,11 @@ void storage_remove(const char *root, struct slice id, struct storage_removal *r
         return;
     }
     scoped_fd int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (top < 0)
+    if (top < 0) {
         end_with(ret_removal, errno);
-    else
-        remove_in(top, name, ret_removal);
+        return;
+    }
+    remove_in(top, name, ret_removal);
+    if (ret_removal->fate != STORAGE_FAILED)
+        remove_manifest(top, name);
 }

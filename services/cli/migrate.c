@@ -166,6 +166,12 @@ static int migrate(struct cli *cli, const struct migration_row *row)
     json_decref(notes);
     if (r)
         return say_problem(cli, row, r);
+    if (code == CLI_DONE && row->back && counts.tasks == 0)
+        (void)cli_say(
+            cli, CLI_DONE,
+            "nothing that was moved to %s is left to go back: what was deleted there since "
+            "is gone at both places",
+            row->to);
     if (code == CLI_DONE && (counts.conflicts || counts.failed))
         code = cli_say(cli, CLI_FAILED, "not all of %s %s; say it again once that is seen to",
                        row->back ? row->to : row->from, row->dry ? "can be moved" : "was moved");

@@ -1,11 +1,12 @@
 """FORGET of real programs: record and folder go, the engine dies, and what cannot be removed is told."""
 import os
 import shutil
+import subprocess
 import time
 
 import pytest
 
-from harness import CONFLICT, INVALID, NOT_FOUND, OK, UNAVAILABLE, System, processes_in, until
+from harness import BIN, CONFLICT, INVALID, NOT_FOUND, OK, UNAVAILABLE, System, processes_in, until
 
 SLEEP, ECHO = "system.sleep", "system.echo"
 
@@ -47,6 +48,28 @@ def wait(client, id_):
 
 def forget(client, id_, **more):
     return client.ask("FORGET", {"id": id_, **more})
+
+
+def test_what_was_migrated_and_forgotten_does_not_come_back(town, tmp_path):
+    system, client = town
+    new = os.path.join(system.folder, "share")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("GANTRY_STORAGE", "GANTRY_DATA", "GANTRY_CONFIG"))}
+    def migrate(*flags):
+        return subprocess.run([os.path.join(BIN, "gantry"), "migrate", "single_tasks", "--from", str(tmp_path), "--to", new, *flags], capture_output=True,
+                              text=True, timeout=60, env=clean)
+    for id_ in ("old1", "old2"):
+        (tmp_path / id_).mkdir()
+        (tmp_path / id_ / "file").write_text(id_)
+        put(client, id_, ECHO, value=1)
+        assert wait(client, id_)["status"] == "completed"
+    assert migrate().returncode == 0 and os.path.exists(f"{new}/.migrated/old1.jsonl")
+    assert forgotten(forget(client, "old1"))[1] == "deleted"
+    assert not os.path.exists(f"{new}/.migrated/old1.jsonl") and os.path.exists(f"{new}/.migrated/old2.jsonl")
+    back = migrate("--back", "--json")
+    assert back.returncode == 0 and not back.stderr and '"tasks":1' in back.stdout.replace(" ", ""), back
+    assert (tmp_path / "old2" / "file").read_text() == "old2" and not (tmp_path / "old1").exists()
+    again = migrate("--back")
+    assert again.returncode == 0 and "deleted there since" in again.stderr, again
 
 
 def test_record_and_folder_go(town):

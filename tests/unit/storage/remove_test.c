@@ -45,6 +45,31 @@ TEST(a_folder_goes_with_all_beneath_and_no_other)
     CHECK_INT(removed("nowhere", "t1").fate, STORAGE_MISSING);
 }
 
+TEST(what_migration_knew_of_it_goes_too)
+{
+    UNUSED;
+    CHECK_INT(mkdir("root/.migrated", 0700), 0);
+    scratch_write("root/.migrated/t1.jsonl", "x");
+    scratch_write("root/.migrated/t10.jsonl", "x");
+    scratch_write("root/.migrated/t2.jsonl", "x");
+    scratch_write("root/.migrated/file.jsonl", "x");
+    scratch_write("root/file", "x");
+    CHECK_INT(removed("root", "t1").fate, STORAGE_REMOVED);
+    CHECK_INT(removed("root", "t2").fate, STORAGE_MISSING); /* its folder had gone by hand */
+    CHECK_INT(removed("root", "file").fate, STORAGE_FAILED);
+    CHECK(!there("root/.migrated/t1.jsonl") && !there("root/.migrated/t2.jsonl"));
+    CHECK(there("root/.migrated/t10.jsonl") && there("root/.migrated/file.jsonl"));
+}
+
+TEST(what_migration_knew_is_not_looked_for_behind_a_link)
+{
+    UNUSED;
+    scratch_write("beside/t1.jsonl", "x");
+    CHECK_INT(symlink("../beside", "root/.migrated"), 0);
+    CHECK_INT(removed("root", "t1").fate, STORAGE_REMOVED);
+    CHECK(there("beside/t1.jsonl"));
+}
+
 TEST(what_is_no_folder_is_left_alone)
 {
     UNUSED;
@@ -120,6 +145,8 @@ int main(void)
 #define EACH(test) cmocka_unit_test_setup_teardown(test##_holds, setup, teardown)
     const struct CMUnitTest tests[] = {
         EACH(a_folder_goes_with_all_beneath_and_no_other),
+        EACH(what_migration_knew_of_it_goes_too),
+        EACH(what_migration_knew_is_not_looked_for_behind_a_link),
         EACH(what_is_no_folder_is_left_alone),
         EACH(a_name_that_is_no_task_id_is_refused),
         EACH(what_may_not_be_removed_says_so),

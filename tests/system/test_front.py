@@ -369,9 +369,9 @@ def refused(start, **settings):
 
 def test_others_are_let_in_on_purpose_only(start):
     code, said = refused(start, front_http="0.0.0.0:0")
-    assert code == 1 and "can be reached by others and nothing is encrypted" in said and "front.insecure" in said
+    assert code == 2 and "can be reached by others and nothing is encrypted" in said and "front.insecure" in said
     code, said = refused(start, front_http="127.0.0.1")
-    assert code == 1 and "is no ADDRESS:PORT" in said
+    assert code == 2 and "is no ADDRESS:PORT" in said
     front = start(front_http="0.0.0.0:0", front_insecure="true")
     front.host = "127.0.0.1"
     assert front.alive()
@@ -425,7 +425,7 @@ def test_tls(start):
 def test_tls_that_cannot_be(start):
     certificate()
     code, said = refused(start, front_tls_cert="cert.pem")
-    assert code == 1 and "front.tls_key is empty" in said
+    assert code == 2 and "front.tls_key is empty" in said
     code, said = refused(start, front_tls_cert="cert.pem", front_tls_key="nothing.pem")
     assert code == 1 and "cannot read front.tls_key" in said
     os.rename("key.pem", "old.pem")

@@ -175,6 +175,7 @@ static struct verdict judge(struct exchange *self, CURLcode code)
     if (code == CURLE_OK || self->full)
         return judge_answer(self);
     say(self, self->why[0] ? self->why : curl_easy_strerror(code));
+    self->wire->link_failed = true;
     return retry_transfer(code);
 }
 

@@ -93,6 +93,18 @@ const char *objects_error(const objects_t *self)
     return self->wire.error;
 }
 
+const char *objects_error_outside(const objects_t *self)
+{
+    const char *endpoint = self->wire.endpoint.text;
+    const char *at = strstr(self->wire.error, endpoint);
+    if (!at)
+        return self->wire.error;
+    at += strlen(endpoint);
+    if (self->wire.link_failed || strncmp(at, ": ", 2) != 0)
+        return "the object store cannot be reached";
+    return at + 2;
+}
+
 int store_check(objects_t *self, const char *bucket, const char *key)
 {
     self->wire.error[0] = '\0';

@@ -58,6 +58,9 @@ void objects_destroy(objects_t **self_p);
  * STATUS_TOO_LARGE (more than OBJECTS_PARTS_MAX parts); STATUS_UNSUPPORTED (501); -ECANCELED;
  * -EDEADLK (called from within a sink of the same store); -errno of our own. */
 const char *objects_error(const objects_t *self);
+/* The same for who need not know where the store is: without its address, and of a link to it that
+ * failed only that it did. */
+const char *objects_error_outside(const objects_t *self);
 
 /* Made when it is missing. */
 int objects_make_bucket(objects_t *self, const char *bucket);

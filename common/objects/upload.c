@@ -187,6 +187,7 @@ static int look_whether_done(struct upload *self, const char *wanted,
 {
     char said[WIRE_ERROR];
     struct object_info info;
+    const bool link_failed = self->objects->wire.link_failed;
     (void)snprintf(said, sizeof said, "%s", objects_error(self->objects));
     const int r = objects_head(self->objects, self->bucket, self->key, &info);
     if (r == 0 && strcmp(info.etag, wanted) == 0) {
@@ -194,6 +195,7 @@ static int look_whether_done(struct upload *self, const char *wanted,
         return 0;
     }
     wire_say(&self->objects->wire, "%s", said);
+    self->objects->wire.link_failed = link_failed;
     return r == 0 ? STATUS_NOT_FOUND : r;
 }
 

@@ -29,6 +29,7 @@ struct wire {
     int64_t turned_ms;      /* when it was driven last */
     bool driving;           /* libcurl is at it: it may not be called again from within */
     char error[WIRE_ERROR];
+    bool link_failed; /* so the error says, in libcurl's words, which name hosts and addresses */
 };
 
 /* What is asked. All is borrowed until it has ended. */

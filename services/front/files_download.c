@@ -263,8 +263,11 @@ static void tell(struct download *self, CURLcode code)
         answer(self, status);
     else if (status && !is_good(status))
         refuse_status(self, status);
-    else
-        refuse(self, 503, FILES_AGAIN_MS, self->error[0] ? self->error : curl_easy_strerror(code));
+    else {
+        log_event_seldom(LOG_LEVEL_WARN, "download_failed", "why=%s",
+                         self->error[0] ? self->error : curl_easy_strerror(code));
+        refuse(self, 503, FILES_AGAIN_MS, "the object store cannot be reached");
+    }
 }
 
 void download_ended(void *arg, CURLcode code)

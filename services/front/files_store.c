@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/objects/objects_settings.h"
 #include "common/status.h"
 #include "services/front/pool.h"
@@ -69,6 +70,7 @@ struct removal {
     char bucket[OBJECTS_BUCKET_MAX + 1];
     char path[OBJECTS_KEY_MAX + 1]; /* of a directory: it ends in a slash */
     char error[256];
+    char logged[512]; /* the same, with where the store is */
 };
 
 static int remove_file(objects_t *objects, struct removal *self)
@@ -95,8 +97,10 @@ static void run(void *arg)
     if (self->result)
         return;
     self->result = self->directory ? remove_files(objects, self) : remove_file(objects, self);
-    if (self->result)
-        (void)snprintf(self->error, sizeof self->error, "%s", objects_error(objects));
+    if (self->result) {
+        (void)snprintf(self->error, sizeof self->error, "%s", objects_error_outside(objects));
+        (void)snprintf(self->logged, sizeof self->logged, "%s", objects_error(objects));
+    }
     objects_destroy(&objects);
 }
 
@@ -117,6 +121,8 @@ static void on_run(void *arg)
     const bool theirs = self->result == STATUS_DENIED || self->result == STATUS_MALFORMED ||
                         self->result == STATUS_CONFLICT;
     self->front->files->store_calls--;
+    if (*self->logged)
+        log_event_seldom(LOG_LEVEL_WARN, "store_failed", "why=%s", self->logged);
     if (self->result == 0)
         request_answer(self->request, 200, body_of(self));
     else

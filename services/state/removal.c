@@ -58,7 +58,7 @@ static int open_store(const struct settings *settings, objects_t **ret_objects, 
 static void tell_objects(const objects_t *objects, int r, uint64_t count,
                          struct storage_removal *ret_removal)
 {
-    const char *words = objects_error(objects);
+    const char *words = objects_error_outside(objects);
     if (r == STATUS_NOT_FOUND || (r == 0 && count == 0))
         say(ret_removal, STORAGE_MISSING, false, "there are no objects");
     else if (r == 0)

@@ -134,15 +134,6 @@ const char *address_kind_text(enum address_kind kind)
     return texts[kind];
 }
 
-const char *address_text(const struct sockaddr *address, char text[ADDRESS_TEXT])
-{
-    const struct bytes bytes = bytes_of(address);
-    text[0] = '\0';
-    if (bytes.size)
-        (void)inet_ntop(address->sa_family, bytes.at, text, ADDRESS_TEXT);
-    return text;
-}
-
 /* ---- the list -------------------------------------------------------------------------------- */
 
 enum entry_kind { ENTRY_WRONG, ENTRY_NETWORK, ENTRY_NAME };
@@ -170,7 +161,7 @@ static struct bytes parsed(struct slice text)
 {
     struct bytes bytes = { .size = 0 };
     const char *at = text.data;
-    char copy[ADDRESS_TEXT];
+    char copy[INET6_ADDRSTRLEN];
     if (text.size > 2 && at[0] == '[' && at[text.size - 1] == ']')
         text = slice_make(at + 1, text.size - 2);
     if (!slice_copy(text, copy, sizeof copy))
@@ -264,14 +255,14 @@ bool address_allowed(const struct address_rule *rule, struct slice host,
                      const struct sockaddr *address, char ret_why[ADDRESS_WHY])
 {
     const enum address_kind kind = address_kind(address);
-    char text[ADDRESS_TEXT];
     if (kind == ADDRESS_PUBLIC || (kind == ADDRESS_PRIVATE && !rule->owned) ||
         address_listed(rule->allow, host, address))
         return true;
-    address_text(address, text);
-    (void)snprintf(ret_why, ADDRESS_WHY,
-                   "%s%s may not go to %s, %s; callback.allow=%s would let them", rule->what,
-                   kind == ADDRESS_PRIVATE ? " of users" : "", text, address_kind_text(kind), text);
+    /* Not which address the name stands for: that may be for this network alone to know. */
+    (void)snprintf(
+        ret_why, ADDRESS_WHY, "%s%s may not go to %.*s, %s; callback.allow can name exceptions",
+        rule->what, kind == ADDRESS_PRIVATE ? " of users" : "",
+        (int)(host.size < 100 ? host.size : 100), (const char *)host.data, address_kind_text(kind));
     return false;
 }
 

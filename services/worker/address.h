@@ -21,9 +21,6 @@ enum address_kind {
 enum address_kind address_kind(const struct sockaddr *address);
 /* "a loopback address". */
 const char *address_kind_text(enum address_kind kind);
-/* "10.0.0.1" or "fe80::1". */
-enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
-const char *address_text(const struct sockaddr *address, char text[ADDRESS_TEXT]);
 
 /* Is it, or the host as the URL names it, in the list? That is addresses, networks (10.1.0.0/16)
  * and host names, separated by commas. */
@@ -36,7 +33,7 @@ struct address_rule {
     bool owned;        /* by a user: private addresses are not for them */
 };
 enum { ADDRESS_WHY = 256 };
-/* May it go there? False: ret_why is a sentence. */
+/* May it go there? False: ret_why is a sentence, about the host as the URL names it. */
 bool address_allowed(const struct address_rule *rule, struct slice host,
                      const struct sockaddr *address, char ret_why[ADDRESS_WHY]);
 /* The first entry of a list that is none of these, borrowed from the list; empty: all are fine. */

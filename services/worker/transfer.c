@@ -34,7 +34,7 @@ int transfer_says(int result, char ret_why[TRANSFER_WHY], const char *format, ..
 int transfer_failed(const objects_t *objects, int result, const char *what,
                     char ret_why[TRANSFER_WHY])
 {
-    const char *said = objects_error(objects);
+    const char *said = objects_error_outside(objects);
     const char *known = result > 0 ? status_text(result) : strerror(-result);
     (void)transfer_says(0, ret_why, "%.200s: %.280s", what, said[0] ? said : known);
     bool again = result == STATUS_MALFORMED || result == STATUS_CONFLICT;

@@ -2,7 +2,7 @@
 /* The inside of transfer.h, for its own files. */
 #include "services/worker/transfer.h"
 
-/* What objects_error() says of a result, and what that means for another attempt. */
+/* What objects_error_outside() says of a result, and what that means for another attempt. */
 int transfer_failed(const objects_t *objects, int result, const char *what,
                     char ret_why[TRANSFER_WHY]);
 int transfer_says(int result, char ret_why[TRANSFER_WHY], const char *format, ...)

@@ -261,6 +261,7 @@ def test_each_redirect_is_judged(tmp_path, server, away, status):
 def test_addresses_that_are_not_public(tmp_path, server, host):
     status, why = fetch(tmp_path, f"http://{host}:{server.server.server_port}/whole", allow="")
     assert status == "DENIED" and "callback.allow" in why, why
+    assert host != "localhost" or ("may not go to localhost, " in why and "127.0.0.1" not in why and "::1" not in why), why  # not what it stands for
     assert not server.server.seen
 
 

@@ -296,6 +296,7 @@ def test_a_store_that_dies_leaves_no_answer_that_looks_whole(house, swift, s3):
         for method, path in (("GET", "download/broken"), ("HEAD", "download/broken"), ("DELETE", "broken")):
             answer = house.http.call(method, "/v1/files/" + path)
             assert answer.status == 503 and answer.headers["Retry-After"], (method, answer)
+            assert method == "HEAD" or "store cannot be reached" in detail(answer) and str(swift.port) not in detail(answer), detail(answer)
     finally:
         swift.start()
     until(lambda: get(house, "broken", Range="bytes=0-0").status == 206, 30)

@@ -454,6 +454,16 @@ def test_what_cannot_be_downloaded_is_named(shelf, task, inputs, code, field):
     assert sorted(os.listdir(own(shelf, task, ""))) == before
 
 
+@pytest.mark.parametrize("node,field,value", [(DOWNLOAD, "source", "films/a.mp4"), (AUDIO, "video_path", "minio://gantry/films/a.mp4")])
+def test_nobody_is_told_where_the_store_is(place, task, node, field, value):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    h = place(objects_endpoint=f"http://127.0.0.1:{port}", objects_tries=1)
+    result = run(h, node, task, **{field: value})
+    assert result["state"] == "retry" and "films/a.mp4: the object store cannot be reached" in result["error"]["message"], result
+    assert "127.0.0.1" not in str(result) and str(port) not in str(result)
+
+
 def zip_of(**members):
     raw = io.BytesIO()
     with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:

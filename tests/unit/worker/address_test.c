@@ -110,14 +110,17 @@ TEST(addresses_are_of_their_kind)
     CHECK_INT(address_kind((const struct sockaddr *)&local), ADDRESS_UNKNOWN);
 }
 
-TEST(addresses_are_written)
+TEST(a_refusal_names_the_host_and_not_what_it_stands_for)
 {
     UNUSED;
-    char text[ADDRESS_TEXT];
+    char why[ADDRESS_WHY] = "";
+    const struct address_rule rule = { "downloads", "10.0.0.2", true };
     struct sockaddr_storage address = address_of("10.0.0.1");
-    CHECK_TEXT(address_text((const struct sockaddr *)&address, text), "10.0.0.1");
-    address = address_of("fe80::1");
-    CHECK_TEXT(address_text((const struct sockaddr *)&address, text), "fe80::1");
+    CHECK(!address_allowed(&rule, SLICE("inside"), (const struct sockaddr *)&address, why));
+    CHECK_TEXT(why, "downloads of users may not go to inside, a private address; callback.allow "
+                    "can name exceptions");
+    address = address_of("10.0.0.2");
+    CHECK(address_allowed(&rule, SLICE("inside"), (const struct sockaddr *)&address, why));
 }
 
 TEST(the_list_names_addresses_networks_and_hosts)
@@ -167,7 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOLDS(addresses_are_of_their_kind),
-        HOLDS(addresses_are_written),
+        HOLDS(a_refusal_names_the_host_and_not_what_it_stands_for),
         HOLDS(the_list_names_addresses_networks_and_hosts),
         HOLDS(entries_that_are_none_are_told),
     };

@@ -80,8 +80,9 @@ struct storage_removal {
     char message[STORAGE_MESSAGE]; /* unless it was removed */
 };
 /* {root}/{id} and all beneath, and nothing else: it is moved into {root}/.trash in one step, and
- * removed there; what migration knew of it (STORAGE_MIGRATED) goes as well. Again is MISSING. A name that is no task's id, or a link or no folder in its
- * place, fails, and so does the root itself in any spelling. */
+ * removed there; what migration knew of it (STORAGE_MIGRATED) goes as well. Again is MISSING. A
+ * name that is no task's id, or a link or no folder in its place, fails, and so does the root
+ * itself in any spelling. */
 void storage_remove(const char *root, struct slice id, struct storage_removal *ret_removal);
 /* What removals that were cut off left in the trash; *ret_count: entries removed. Younger ones than
  * age_ms are somebody's work and stay. 0 or -errno. */

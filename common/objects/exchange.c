@@ -175,7 +175,8 @@ static struct verdict judge(struct exchange *self, CURLcode code)
     if (code == CURLE_OK || self->full)
         return judge_answer(self);
     say(self, self->why[0] ? self->why : curl_easy_strerror(code));
-    self->wire->link_failed = true;
+    (void)snprintf(self->wire->link, sizeof self->wire->link,
+                   "the object store cannot be reached: %s", curl_easy_strerror(code));
     return retry_transfer(code);
 }
 

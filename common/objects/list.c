@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE_KEYS = 1000, EMPTY_MAX = 1000 };
+enum { PAGE_KEYS = 1000, WAITS_MAX = 1000 };
 
 /* Each page of a listing is taken from the exchange before it is walked: who is told of a row may
  * ask the store again. */
@@ -77,31 +77,33 @@ static int ask_page(struct walk *self, const struct answer_page *before)
     return exchange_run(self->objects->plain, &ask, NULL);
 }
 
-/* A store that sends us in a circle is left. Keys come in the order of their bytes, so a page that
- * has some goes beyond those before; of one key there may be many uploads. */
+/* Keys come in the order of their bytes, so a page that has some goes beyond those before; of one
+ * key there may be many uploads. *waits: pages in a row that did not. */
 static bool goes_on(const struct walk *self, const struct answer_page *before,
-                    const struct answer_page *page)
+                    const struct answer_page *page, size_t *waits)
 {
     const bool again = strcmp(before->next, page->next) == 0 &&
                        strcmp(before->next_upload, page->next_upload) == 0;
-    const int further = strcmp(self->highest, self->before);
-    return page->next[0] && !again &&
-           (self->rows == 0 || further > 0 || (further == 0 && self->next_upload_name));
+    const int further = self->rows ? strcmp(self->highest, self->before) : 0;
+    const bool may_wait = self->rows == 0 || self->next_upload_name;
+    *waits = further > 0 ? 0 : *waits + 1;
+    return page->next[0] && !again && (further > 0 || (further == 0 && may_wait)) &&
+           *waits < WAITS_MAX;
 }
 
 static int walk(struct walk *self)
 {
     struct answer_page pages[2] = { { .truncated = false } };
     struct answer_page *before = &pages[0];
-    for (size_t empty = 0; empty < EMPTY_MAX;) {
+    size_t waits = 0;
+    for (;;) {
         struct answer_page *page = before == &pages[0] ? &pages[1] : &pages[0];
         int r = ask_page(self, before);
         r = r ? r : read_page(self, page);
         if (r || !page->truncated)
             return r;
-        if (!goes_on(self, before, page))
+        if (!goes_on(self, before, page, &waits))
             break;
-        empty = self->rows ? 0 : empty + 1;
         before = page;
     }
     wire_say(&self->objects->wire, "a listing of %s/%s that goes round in a circle", self->bucket,

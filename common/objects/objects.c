@@ -95,14 +95,14 @@ const char *objects_error(const objects_t *self)
 
 const char *objects_error_outside(const objects_t *self)
 {
+    if (self->wire.link[0])
+        return self->wire.link;
     const char *endpoint = self->wire.endpoint.text;
     const char *at = strstr(self->wire.error, endpoint);
     if (!at)
         return self->wire.error;
     at += strlen(endpoint);
-    if (self->wire.link_failed || strncmp(at, ": ", 2) != 0)
-        return "the object store cannot be reached";
-    return at + 2;
+    return strncmp(at, ": ", 2) == 0 ? at + 2 : "the object store failed";
 }
 
 int store_check(objects_t *self, const char *bucket, const char *key)

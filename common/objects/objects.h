@@ -59,7 +59,7 @@ void objects_destroy(objects_t **self_p);
  * -EDEADLK (called from within a sink of the same store); -errno of our own. */
 const char *objects_error(const objects_t *self);
 /* The same for who need not know where the store is: without its address, and of a link to it that
- * failed only that it did. */
+ * failed only in which way. */
 const char *objects_error_outside(const objects_t *self);
 
 /* Made when it is missing. */

@@ -47,9 +47,7 @@ int etag_check(objects_t *objects, const struct exchange *answered,
         return 0;
     }
     wire_say(&objects->wire,
-             "the store at %s has other bytes than it was sent: etag \"%.64s\", not "
-             "\"%s\"",
-             objects->wire.endpoint.text, etag, hex);
+             "the store has other bytes than it was sent: etag \"%.64s\", not \"%s\"", etag, hex);
     return STATUS_CONFLICT;
 }
 
@@ -70,8 +68,7 @@ static int begin(struct upload *self, const struct objects_watch *watch)
     if (r == 0 && !page.upload[0])
         r = STATUS_MALFORMED;
     if (r == STATUS_MALFORMED)
-        wire_say(&self->objects->wire, "the store at %s began an upload without telling its id",
-                 self->objects->wire.endpoint.text);
+        wire_say(&self->objects->wire, "the store began an upload without telling its id");
     if (r == 0)
         (void)snprintf(self->id, sizeof self->id, "%s", page.upload);
     return r;
@@ -175,8 +172,8 @@ static int check_etag(struct upload *self, const char *etag, const char *wanted)
     if (self->opaque || strcmp(etag, wanted) == 0)
         return 0;
     wire_say(&self->objects->wire,
-             "the store at %s made something else of the parts: etag \"%.64s\", not \"%s\"",
-             self->objects->wire.endpoint.text, etag, wanted);
+             "the store made something else of the parts: etag \"%.64s\", not \"%s\"", etag,
+             wanted);
     return STATUS_CONFLICT;
 }
 
@@ -187,7 +184,8 @@ static int look_whether_done(struct upload *self, const char *wanted,
 {
     char said[WIRE_ERROR];
     struct object_info info;
-    const bool link_failed = self->objects->wire.link_failed;
+    char link[WIRE_LINK];
+    memcpy(link, self->objects->wire.link, sizeof link);
     (void)snprintf(said, sizeof said, "%s", objects_error(self->objects));
     const int r = objects_head(self->objects, self->bucket, self->key, &info);
     if (r == 0 && strcmp(info.etag, wanted) == 0) {
@@ -195,7 +193,7 @@ static int look_whether_done(struct upload *self, const char *wanted,
         return 0;
     }
     wire_say(&self->objects->wire, "%s", said);
-    self->objects->wire.link_failed = link_failed;
+    memcpy(self->objects->wire.link, link, sizeof link);
     return r == 0 ? STATUS_NOT_FOUND : r;
 }
 

@@ -25,7 +25,7 @@ void wire_say(struct wire *self, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(self->error, sizeof self->error, format, args);
     va_end(args);
-    self->link_failed = false;
+    self->link[0] = '\0';
 }
 
 static int64_t earlier(int64_t a, int64_t b)

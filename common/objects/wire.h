@@ -8,6 +8,7 @@
 
 enum {
     WIRE_ERROR = 512,
+    WIRE_LINK = 128,
     ASK_FIELDS = 8,
     ANSWER_BYTES_MAX = 8 << 20,
     REFUSAL_BYTES_MAX = 64 << 10,
@@ -29,7 +30,7 @@ struct wire {
     int64_t turned_ms;      /* when it was driven last */
     bool driving;           /* libcurl is at it: it may not be called again from within */
     char error[WIRE_ERROR];
-    bool link_failed; /* so the error says, in libcurl's words, which name hosts and addresses */
+    char link[WIRE_LINK]; /* not "": the link failed, and this names no hosts, as the error does */
 };
 
 /* What is asked. All is borrowed until it has ended. */

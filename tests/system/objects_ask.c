@@ -343,6 +343,7 @@ static int ask(int count, char **args)
         r = call(objects, count - at - 1, args + at + 1, out);
     tell(out, "status", result_name(r));
     tell(out, "error", objects && r ? objects_error(objects) : "");
+    tell(out, "outside", objects && r ? objects_error_outside(objects) : "");
     (void)json_object_set_new(out, "moved", json_integer((json_int_t)moved));
     (void)json_object_set_new(out, "rss", json_integer(most_memory()));
     (void)json_dumpf(out, stdout, JSON_COMPACT);

@@ -87,7 +87,7 @@ def test_what_a_store_that_is_away_keeps_is_found_again(town, swift):
     for id_ in ("t1", "t2"):
         status, parts, minio = forget(client, id_)
         assert (status, parts["redis"], parts["minio"]) == ("partial_failed", "deleted", "failed")
-        assert minio["retriable"] is True and minio["message"] == "the object store cannot be reached"
+        assert minio["retriable"] is True and minio["message"] == "the object store cannot be reached: Couldn't connect to server"
     assert forget(client, "unknown")[0] == "failed" and not os.path.exists(os.path.join(share, "unknown"))
     assert os.listdir(os.path.join(share, "t1")) == [] and os.listdir(os.path.join(share, "t2")) == []
     swift.start()

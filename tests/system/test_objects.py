@@ -526,6 +526,30 @@ def test_a_store_that_lies(tmp_path, monkeypatch, arguments, acts, status):
     assert arguments[0] == "read" or not (tmp_path / "out").exists()
 
 
+def test_a_circle_of_one_keys_uploads(tmp_path, monkeypatch):
+    """Of one key there may be many, so no page need go further: but not for ever."""
+    monkeypatch.chdir(tmp_path)
+    page = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>a/k</NextKeyMarker><NextUploadIdMarker>%s</NextUploadIdMarker>" \
+           "<Upload><Key>a/k</Key><UploadId>%s</UploadId></Upload></ListMultipartUploadsResult>"
+    acts = [act for mark in "xyz" * 400 for act in (xml(page % (mark, mark)), http_answer(404))]
+    with Liar(xml(LIST % ("false", "", "")), *acts) as liar:
+        answer = Call(liar.endpoint, "delete_prefix", "bucket", "a/", tries=1).end()
+        assert (answer["status"], len(liar.asked)) == ("MALFORMED", 1 + 2 * 1001) and "circle" in answer["error"], (answer, len(liar.asked))
+
+
+def test_what_is_said_outside_is_no_address_and_still_the_fault(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a_file(tmp_path / "small", 100)
+    with Liar(http_answer(200, b"", f"ETag: \"{'0' * 32}\"")) as liar:
+        answer = Call(liar.endpoint, "put", "bucket", "k", "small", tries=1).end()
+    assert answer["outside"] == answer["error"] and "has other bytes than it was sent" in answer["outside"], answer
+    answer = Call(liar.endpoint, "list", "bucket", "", tries=1).end()  # nobody is there any more
+    assert liar.endpoint in answer["error"] and answer["outside"] == "the object store cannot be reached: Couldn't connect to server", answer
+    with Liar(error(500, "InternalError")) as liar:
+        answer = Call(liar.endpoint, "list", "bucket", "", tries=1).end()
+    assert liar.endpoint in answer["error"] and "InternalError" in answer["outside"] and liar.endpoint not in answer["outside"], answer
+
+
 def test_a_late_error_of_the_last_request(tmp_path):
     """Amazon says 200 before it knows, and means it only when the body says so."""
     source = a_file(tmp_path / "in", PART + 1)

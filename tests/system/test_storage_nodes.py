@@ -460,7 +460,7 @@ def test_nobody_is_told_where_the_store_is(place, task, node, field, value):
         port = held.getsockname()[1]
     h = place(objects_endpoint=f"http://127.0.0.1:{port}", objects_tries=1)
     result = run(h, node, task, **{field: value})
-    assert result["state"] == "retry" and "films/a.mp4: the object store cannot be reached" in result["error"]["message"], result
+    assert result["state"] == "retry" and "films/a.mp4: the object store cannot be reached: Couldn't connect" in result["error"]["message"], result
     assert "127.0.0.1" not in str(result) and str(port) not in str(result)
 
 

@@ -36,13 +36,19 @@ static void go_up(char *path)
         memcpy(path, ".", 2);
 }
 
-/* What is wrong with a place that is there; NULL: nothing that a setting can help. */
-static const char *fault_of(const char *path, bool above)
+static bool is_no_folder(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) == 0)
+        return !S_ISDIR(info.st_mode);
+    return errno == ENOTDIR || errno == ELOOP;
+}
+
+/* NULL: nothing is known that speaks against it. */
+static const char *trouble_of(const char *path, bool above)
 {
     struct stat info;
     int problem = stat(path, &info) ? errno : 0;
-    if (problem == ENOTDIR || problem == ELOOP || (problem == 0 && !S_ISDIR(info.st_mode)))
-        return "no folder: name one on the shared disk";
     if (problem == 0 && faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS))
         problem = errno;
     if (problem != EACCES && problem != EROFS)
@@ -53,25 +59,30 @@ static const char *fault_of(const char *path, bool above)
                    "one";
 }
 
-static const char *root_fault(const char *root, bool makes)
+static int refuse_root(const char *root, const char *why)
 {
-    struct stat info;
-    char path[PATH_MAX];
-    bool above = false;
-    if (!*root || !slice_copy(slice_of(root), path, sizeof path))
-        return "no path: name a folder on the shared disk";
-    /* A link that leads nowhere is one to a disk that is not mounted. */
-    for (; stat(path, &info) && errno == ENOENT && lstat(path, &info); above = true)
-        go_up(path);
-    return above && !makes ? NULL : fault_of(path, above);
+    log_event(LOG_LEVEL_ERROR, "start_failed", "setting=storage.root root=%s why=%s", root, why);
+    return -EINVAL;
 }
 
 int storage_check_root(const struct settings *settings, bool makes)
 {
-    const char *why = root_fault(settings->storage_root, makes);
-    if (!why)
+    const char *root = settings->storage_root;
+    struct stat info;
+    char path[PATH_MAX];
+    bool above = false;
+    if (!*root || !slice_copy(slice_of(root), path, sizeof path))
+        return refuse_root(root, "no path: name a folder on the shared disk");
+    /* A link that leads nowhere is one to a disk that is not mounted. */
+    for (; stat(path, &info) && errno == ENOENT && lstat(path, &info); above = true)
+        go_up(path);
+    if (above && !makes)
         return 0;
-    log_event(LOG_LEVEL_ERROR, "start_failed", "setting=storage.root root=%s why=%s",
-              settings->storage_root, why);
-    return -EINVAL;
+    if (is_no_folder(path))
+        return refuse_root(root, "no folder: name one on the shared disk");
+    const char *why = trouble_of(path, above);
+    if (why)
+        log_event(LOG_LEVEL_WARN, "storage_trouble", "setting=storage.root root=%s why=%s", root,
+                  why);
+    return 0;
 }

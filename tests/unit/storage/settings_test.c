@@ -56,7 +56,7 @@ TEST(a_root_that_is_not_there_is_made_by_who_makes_it)
     CHECK_INT(check_root("mount", true), 0);
 }
 
-TEST(a_root_is_one_that_may_be_written)
+TEST(a_root_that_may_not_be_written_is_no_reason_not_to_start)
 {
     UNUSED;
     CHECK_INT(chmod(".", 0755), 0);
@@ -69,9 +69,7 @@ TEST(a_root_is_one_that_may_be_written)
     if (getuid() == 0)
         CHECK_INT(seteuid(0), 0);
     CHECK_INT(chmod("closed", 0755), 0);
-    CHECK_INT(made, -EINVAL);
-    CHECK_INT(used, 0);
-    CHECK_INT(there, -EINVAL);
+    CHECK_INT(made | used | there, 0);
 }
 
 int main(void)
@@ -81,7 +79,7 @@ int main(void)
         HOLDS(the_low_mark_is_not_above_the_high_one),
         HOLDS(a_root_that_is_there_is_a_folder),
         HOLDS(a_root_that_is_not_there_is_made_by_who_makes_it),
-        HOLDS(a_root_is_one_that_may_be_written),
+        HOLDS(a_root_that_may_not_be_written_is_no_reason_not_to_start),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }

@@ -166,7 +166,7 @@ static int migrate(struct cli *cli, const struct migration_row *row)
     json_decref(notes);
     if (r)
         return say_problem(cli, row, r);
-    if (code == CLI_DONE && row->back && counts.tasks == 0)
+    if (code == CLI_DONE && row->back && !begun)
         (void)cli_say(
             cli, CLI_DONE,
             "nothing that was moved to %s is left to go back: what was deleted there since "

@@ -257,9 +257,11 @@ static int go(struct passage *self, int root, json_t *rest)
         r = manifest_write(self->all->manifests, self->id, self->manifest);
     if (r == 0 && self->there < 0 && !row->dry) {
         int made = beneath_make(root, self->id);
-        r = made < 0 ? made : carry_sync(root);
+        r = made < 0 ? made : 0;
         self->there = made < 0 ? -1 : made;
     }
+    if (r == 0 && !row->dry) /* also the names that a run made which was killed before this */
+        r = carry_sync(root);
     if (r == 0)
         r = move_all(self, rest);
     if (r == 0 && row->back && !row->dry)

@@ -187,6 +187,16 @@ def test_what_is_no_task_is_told_and_left_alone(roots):
     shutil.rmtree(outside)
 
 
+def test_what_was_left_alone_is_not_said_to_be_gone(roots):
+    old, new = roots
+    fill(old, tasks=1)
+    migrate(old, new)
+    (new / "task-0").rename(new / "aside")
+    (new / "task-0").symlink_to("aside")
+    done = run("migrate", "single_tasks", "--from", str(old), "--to", str(new), "--back", env=CLEAN)
+    assert "left alone" in done.stdout + done.stderr and "gone" not in done.stdout + done.stderr, done
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_it_goes_on_after_kills(roots, back):
     old, new = roots
@@ -234,7 +244,7 @@ def test_what_goes_is_on_disk_where_it_went(roots, tmp_path):
         synced |= set(re.findall(r"fsync\(\d+<(.*)>\) += 0", line))
         if re.search(r'unlink\(".*original\.mp4"\) += 0', line):
             ended += 1
-            assert {f"{new}/task-0", f"{new}/task-0/original.mp4"} <= synced, line
+            assert {str(new), f"{new}/task-0", f"{new}/task-0/original.mp4"} <= synced, line
     assert ended == 1
 
 

@@ -80,7 +80,7 @@ static const char *missing_nodes(ready_t *self)
     struct slice body;
     struct slice rest = slice_of(self->wanted.services);
     void *nodes = ask(self, VERB_NODES, &body);
-    const char *missing = nodes ? NULL : "Redis";
+    const char *missing = nodes ? NULL : "gantry-state's Redis (state.log says why)";
     while (!missing && rest.size)
         if (!has_node_of(body, slice_until(rest, ',', &rest)))
             missing = "a worker's list of nodes";

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 
@@ -29,6 +30,7 @@ def run(*command, **kwargs):
 @pytest.fixture(scope="module", autouse=True)
 def system():
     """A whole system in ./gantry-data, which is where README's examples look."""
+    shutil.rmtree("gantry-data", ignore_errors=True)  # of an earlier run, of an earlier Gantry
     up = subprocess.Popen([BIN / "gantry", "up", "--http", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         for line in up.stdout:

@@ -129,13 +129,13 @@ def test_what_is_there_is_told_and_a_schedule_waits(tmp_path):
         assert not disk(client).get("refusing")
 
 
-def begun(program, folder, *flags, user=None):
+def begun(program, folder, *flags, before=()):
     """A program that reaches nobody: its exit code, 0 when it had to be stopped, and what it said."""
     away = {"gantry-state": ["--state-brokers", "ipc://nobody", "--redis-addr", "nowhere"], "gantry-worker": ["--worker-brokers", "ipc://nobody"],
             "gantry-front": ["--front-http", "127.0.0.1:0", "--front-brokers", "ipc://nobody", "--objects-endpoint", "http://127.0.0.1:1",
                              "--objects-access-key", "k", "--objects-secret-key", "s"]}
     with open(folder / "said", "w") as said:
-        process = subprocess.Popen([os.path.join(BIN, program), *away[program], *flags], cwd=folder, stderr=said, user=user)
+        process = subprocess.Popen([*before, os.path.join(BIN, program), *away[program], *flags], cwd=folder, stderr=said)
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:
@@ -156,12 +156,10 @@ def test_a_root_that_cannot_be(tmp_path, program, makes):
     (tmp_path / "file").write_text("")
     (tmp_path / "closed").mkdir(mode=0o555)
     (tmp_path / "closed" / "root").mkdir(mode=0o555)
-    for above in [tmp_path, *tmp_path.parents][:3]:
-        above.chmod(above.stat().st_mode | 0o711)
-    (tmp_path / "run").mkdir(mode=0o777)
-    (tmp_path / "run").chmod(0o777)
+    (tmp_path / "run").mkdir()
+    plain = ("setpriv", "--inh-caps=-all", "--bounding-set=-all") if os.geteuid() == 0 else ()  # whom modes bind
     def at(root):
-        return begun(program, tmp_path / "run", "--storage-root", str(tmp_path / root), user=65534 if os.geteuid() == 0 else None)
+        return begun(program, tmp_path / "run", "--storage-root", str(tmp_path / root), before=plain)
     for root, code, what in [("file", 2, "name one on the shared disk"), ("closed/root", 0, "storage_trouble setting=storage.root root="),
                              ("closed/root", 0, "may not be written"), ("closed/new", 0, "cannot be made" if makes else ""), ("run/deep/new", 0, "")]:
         ended, said = at(root)

@@ -51,7 +51,7 @@ static int read_page(struct walk *self, struct answer_page *page)
     if (self->highest[0])
         memcpy(self->before, self->highest, sizeof self->before);
     self->highest[0] = '\0';
-    self->objects->wire.error[0] = '\0';
+    wire_hush(&self->objects->wire);
     const int r = answer_read(self->root, xml, page, on_row, self);
     free(body);
     if (r == STATUS_MALFORMED && !objects_error(self->objects)[0])

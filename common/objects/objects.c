@@ -107,7 +107,7 @@ const char *objects_error_outside(const objects_t *self)
 
 int store_check(objects_t *self, const char *bucket, const char *key)
 {
-    self->wire.error[0] = '\0';
+    wire_hush(&self->wire);
     if (!objects_bucket_valid(bucket)) {
         wire_say(&self->wire, "a bucket's name is 3 to 63 of a-z 0-9 . -");
         return STATUS_INVALID;

@@ -19,6 +19,12 @@ void watch_moved(const struct objects_watch *watch, uint64_t bytes)
         watch->moved(watch->arg, bytes);
 }
 
+void wire_hush(struct wire *self)
+{
+    self->error[0] = '\0';
+    self->link[0] = '\0';
+}
+
 void wire_say(struct wire *self, const char *format, ...)
 {
     va_list args;

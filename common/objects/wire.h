@@ -86,6 +86,8 @@ int wire_turn(struct wire *self, int wait_ms);
 int wire_pause(struct wire *self, int64_t wait_ms, const struct objects_watch *watch);
 bool watch_stops(const struct objects_watch *watch);
 void watch_moved(const struct objects_watch *watch, uint64_t bytes);
+/* Nothing is said any more. */
+void wire_hush(struct wire *self);
 __attribute__((format(printf, 2, 3))) void wire_say(struct wire *self, const char *format, ...);
 
 struct exchange *exchange_new(struct wire *wire);

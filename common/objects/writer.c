@@ -385,6 +385,7 @@ int objects_put_file(objects_t *self, const struct objects_put *put, const char 
                      struct object_info *ret_info)
 {
     objects_writer_t *writer = NULL;
+    wire_hush(&self->wire);
     scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -errno;
@@ -393,8 +394,7 @@ int objects_put_file(objects_t *self, const struct objects_put *put, const char 
     if (r)
         return r;
     r = write_file(writer, fd);
-    if (r == 0)
-        return objects_writer_end(&writer, ret_info);
-    objects_writer_abort(&writer, true);
-    return r;
+    if (r)
+        objects_writer_abort(&writer, true);
+    return r ? r : objects_writer_end(&writer, ret_info);
 }

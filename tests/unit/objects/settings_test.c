@@ -4,6 +4,8 @@
 #include "common/scoped.h"
 #include "common/status.h"
 
+#include <errno.h>
+
 static struct settings some(void)
 {
     return (struct settings){ .objects_endpoint = "http://minio:9000",
@@ -29,6 +31,26 @@ TEST(settings_make_a_store)
     CHECK_INT(objects_url(objects, "gantry", "a b", url), 0);
     CHECK_TEXT(url, "http://minio:9000/gantry/a%20b");
     CHECK_TEXT(objects_error(objects), "");
+}
+
+TEST(what_is_said_of_one_call_is_not_said_of_the_next)
+{
+    UNUSED;
+    struct settings settings = some();
+    char why[256] = "";
+    struct object_info info;
+    scoped(objects) objects = NULL;
+    settings.objects_endpoint = "http://127.0.0.1:1"; /* where nobody is */
+    settings.objects_tries = 1;
+    CHECK_INT(objects_of_settings(&settings, &objects, why), 0);
+    CHECK_INT(objects_head(objects, "gantry", "a", &info), STATUS_UNAVAILABLE);
+    CHECK(strstr(objects_error(objects), "127.0.0.1"));
+    CHECK(strstr(objects_error_outside(objects), "cannot be reached"));
+    CHECK(!strstr(objects_error_outside(objects), "127.0.0.1"));
+    const struct objects_put put = { .bucket = "gantry", .key = "a" };
+    CHECK_INT(objects_put_file(objects, &put, "no such file", &info), -ENOENT);
+    CHECK_TEXT(objects_error(objects), "");
+    CHECK_TEXT(objects_error_outside(objects), "");
 }
 
 TEST(no_endpoint_is_no_store)
@@ -121,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOLDS(settings_make_a_store),
+        HOLDS(what_is_said_of_one_call_is_not_said_of_the_next),
         HOLDS(no_endpoint_is_no_store),
         HOLDS(settings_that_cannot_be_are_named),
         HOLDS(only_buckets_of_the_settings_are_allowed),

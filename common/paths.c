@@ -90,6 +90,15 @@ bool paths_plain(const char *path)
     }
 }
 
+size_t paths_above(const char *path, size_t size)
+{
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    return size;
+}
+
 int paths_open_beneath(int folder, const char *path, int flags)
 {
     static const int resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;

@@ -27,6 +27,9 @@ struct slice task_name_service(struct slice name);
  * ".." or longer than NAME_MAX. What the names are there, links say, the kernel alone can tell. */
 bool paths_plain(const char *path);
 
+/* The size of path without its last name, "a/" of "a/b" and of "a/b/"; 0: it is one name. */
+size_t paths_above(const char *path, size_t size);
+
 /* Opens a path beneath an open folder, as the kernel resolves it: never above the folder, never
  * through a link. A descriptor (O_CLOEXEC), or -errno: -EXDEV or -ELOOP when it would. */
 int paths_open_beneath(int folder, const char *path, int flags);

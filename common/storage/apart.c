@@ -6,18 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/paths.h"
 #include "common/scoped.h"
 #include "common/status.h"
-
-/* The size of path without its last name, "a/" of "a/b" and of "a/b/"; 0: it is one name. */
-static size_t above(const char *path, size_t size)
-{
-    while (size > 0 && path[size - 1] == '/')
-        size--;
-    while (size > 0 && path[size - 1] != '/')
-        size--;
-    return size;
-}
 
 /* What is not there yet is named in what is: free of links as far as it exists. */
 static int canonical(const char *path, char ret_path[PATH_MAX])
@@ -28,7 +19,7 @@ static int canonical(const char *path, char ret_path[PATH_MAX])
     size_t size = strlen(head);
     scoped_text char *found = realpath(head, NULL);
     while (!found && size > 0) {
-        size = above(head, size);
+        size = paths_above(head, size);
         head[size] = '\0';
         found = realpath(size > 0 ? head : ".", NULL);
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/paths.h"
 #include "common/slice.h"
 
 int storage_check_marks(const struct settings *settings)
@@ -24,11 +25,7 @@ int storage_check_marks(const struct settings *settings)
 /* A path becomes the one above it. */
 static void go_up(char *path)
 {
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    while (size > 0 && path[size - 1] != '/')
-        size--;
+    size_t size = paths_above(path, strlen(path));
     while (size > 1 && path[size - 1] == '/')
         size--;
     path[size] = '\0';

@@ -82,6 +82,8 @@ TEST(a_plain_path_stays_beneath_its_folder)
     CHECK(paths_plain(longest));
     (void)snprintf(longest + NAME_MAX, 5, "a/b");
     CHECK(!paths_plain(longest));
+    CHECK_INT(paths_above("a/b/", 4) + 10 * paths_above("/a//b", 5) + 100 * paths_above("a", 1),
+              2 + 40);
     static const char *const good[] = { "a", "a/b", ".a/..b/c..", "...", " ", "a\\b", "中/文" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         CHECK(paths_plain(good[i]));
